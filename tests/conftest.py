@@ -1,0 +1,102 @@
+"""Fixtures for all tests that call the runtime, and the summary with counts and the reasons of skips."""
+
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import leftovers, peers, privatehost
+from tests.bundle import Bundle, build_rootfs
+from tests.runtime import Runtime, executable, new_id, runtime_name
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marks."""
+    config.addinivalue_line("markers", "differs(NAME=REASON): counted as skipped on the named runtimes")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Turn differs marks into skips."""
+    for item in items:
+        reason = peers.reason_to_skip(item)
+        if reason is not None:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List why tests were skipped, and end with the counts."""
+    stats = terminalreporter.stats
+    skipped = stats.get("skipped", [])
+    reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in skipped)
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.write_line(f"skipped {count:3d}: {reason}")
+    counts = [f"{len(stats.get(kind, []))} {kind}" for kind in ("passed", "failed", "error", "skipped")]
+    terminalreporter.write_line(f"runtime {runtime_name()}: {', '.join(counts)}")
+
+
+@pytest.fixture(scope="session")
+def private_host() -> Iterator[None]:
+    """The session's private view of the host; skips as an ordinary user."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    if not executable().exists():
+        pytest.fail(f"there is no runtime at {executable()}: set RUNTIME, or build it")
+    privatehost.enter()
+    yield
+    privatehost.remove_cgroup_parent()
+
+
+@pytest.fixture(scope="session")
+def session_directory() -> Iterator[Path]:
+    """A directory for bundles that users other than root can walk through, as user namespaces need it."""
+    directory = Path(tempfile.mkdtemp(prefix="runtime-tests-"))
+    directory.chmod(0o711)
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def rootfs_template(session_directory: Path) -> Path:
+    """The root filesystem that bundles copy."""
+    template = session_directory / "template"
+    build_rootfs(template)
+    return template
+
+
+@pytest.fixture
+def area(session_directory: Path) -> Iterator[Path]:
+    """A directory for one test's bundles and state, removed afterwards."""
+    directory = session_directory / new_id()
+    directory.mkdir(mode=0o711)
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture
+def runtime(private_host: None, area: Path) -> Iterator[Runtime]:
+    """The runtime under test with a state directory of its own; fails the test if anything is left on the host."""
+    runtime = Runtime(area / "state")
+    before = leftovers.observe(runtime.root)
+    yield runtime
+    left = leftovers.check(before, runtime.root)
+    assert not left, "left behind:\n" + "\n".join(left)
+
+
+@pytest.fixture
+def make_bundle(area: Path, rootfs_template: Path) -> Callable[[], Bundle]:
+    """A function that makes one more bundle."""
+
+    def make() -> Bundle:
+        return Bundle(area / f"bundle-{new_id()}", rootfs_template)
+
+    return make
+
+
+@pytest.fixture
+def bundle(make_bundle: Callable[[], Bundle]) -> Bundle:
+    """A bundle."""
+    return make_bundle()
