@@ -1,0 +1,167 @@
+"""Rules across the fields of `process` (config.md, "Process"): one function per rule, each yields its violations."""
+
+from pyrunc.errors import ConfigError
+from .process import Process
+from .reader import shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CAPABILITIES = frozenset(
+    (
+        "CAP_CHOWN",
+        "CAP_DAC_OVERRIDE",
+        "CAP_DAC_READ_SEARCH",
+        "CAP_FOWNER",
+        "CAP_FSETID",
+        "CAP_KILL",
+        "CAP_SETGID",
+        "CAP_SETUID",
+        "CAP_SETPCAP",
+        "CAP_LINUX_IMMUTABLE",
+        "CAP_NET_BIND_SERVICE",
+        "CAP_NET_BROADCAST",
+        "CAP_NET_ADMIN",
+        "CAP_NET_RAW",
+        "CAP_IPC_LOCK",
+        "CAP_IPC_OWNER",
+        "CAP_SYS_MODULE",
+        "CAP_SYS_RAWIO",
+        "CAP_SYS_CHROOT",
+        "CAP_SYS_PTRACE",
+        "CAP_SYS_PACCT",
+        "CAP_SYS_ADMIN",
+        "CAP_SYS_BOOT",
+        "CAP_SYS_NICE",
+        "CAP_SYS_RESOURCE",
+        "CAP_SYS_TIME",
+        "CAP_SYS_TTY_CONFIG",
+        "CAP_MKNOD",
+        "CAP_LEASE",
+        "CAP_AUDIT_WRITE",
+        "CAP_AUDIT_CONTROL",
+        "CAP_SETFCAP",
+        "CAP_MAC_OVERRIDE",
+        "CAP_MAC_ADMIN",
+        "CAP_SYSLOG",
+        "CAP_WAKE_ALARM",
+        "CAP_BLOCK_SUSPEND",
+        "CAP_AUDIT_READ",
+        "CAP_PERFMON",
+        "CAP_BPF",
+        "CAP_CHECKPOINT_RESTORE",
+    )
+)
+"""capabilities(7), Linux 5.9 and later."""
+
+REALTIME_PRIORITY_MAX = 99  # sched(7)
+
+
+def process_problems(process: Process, pointer: str) -> "Iterator[ConfigError]":
+    """Every violation in the process that stands at `pointer`."""
+    for rule in RULES:
+        yield from rule(process, pointer)
+
+
+def _cwd_is_absolute(process: Process, pointer: str) -> "Iterator[ConfigError]":
+    if not process.cwd.startswith("/"):
+        yield ConfigError(f"cwd {shown(process.cwd)} is not an absolute path", pointer=f"{pointer}/cwd")
+
+
+def _env_entries_are_assignments(process: Process, pointer: str) -> "Iterator[ConfigError]":
+    """environ(7): NAME=value with a name."""
+    for i, entry in enumerate(process.env):
+        if entry.find("=") < 1:
+            yield ConfigError(f"{shown(entry)} is not of the form NAME=value", pointer=f"{pointer}/env/{i}")
+
+
+def _rlimit_types_are_unique(process: Process, pointer: str) -> "Iterator[ConfigError]":
+    """config.md, `rlimits`: duplicated entries with the same type MUST be an error."""
+    seen = set()
+    for i, rlimit in enumerate(process.rlimits):
+        if rlimit.type in seen:
+            yield ConfigError(f"{rlimit.type} is set twice", pointer=f"{pointer}/rlimits/{i}/type")
+        seen.add(rlimit.type)
+
+
+def _soft_limits_fit_under_hard_ones(process: Process, pointer: str) -> "Iterator[ConfigError]":
+    """setrlimit(2) answers EINVAL otherwise."""
+    for i, rlimit in enumerate(process.rlimits):
+        if rlimit.soft > rlimit.hard:
+            yield ConfigError(
+                f"{rlimit.type}: the soft limit {rlimit.soft} is above the hard limit {rlimit.hard}",
+                pointer=f"{pointer}/rlimits/{i}/soft",
+            )
+
+
+def _scheduler_fields_fit_the_policy(process: Process, pointer: str) -> "Iterator[ConfigError]":
+    """sched_setattr(2): nice, priority and the deadline's three times belong to different policies."""
+    scheduler = process.scheduler
+    if scheduler is None:
+        return
+    at = f"{pointer}/scheduler"
+    priority = scheduler.priority or 0
+    if scheduler.policy in ("SCHED_FIFO", "SCHED_RR"):
+        if not 1 <= priority <= REALTIME_PRIORITY_MAX:
+            yield ConfigError(
+                f"{scheduler.policy} needs a priority from 1 to {REALTIME_PRIORITY_MAX}, found {priority}",
+                pointer=f"{at}/priority",
+            )
+    elif priority != 0:
+        yield ConfigError(
+            f"priority {priority} needs the policy `SCHED_FIFO` or `SCHED_RR`, found `{scheduler.policy}`",
+            pointer=f"{at}/priority",
+        )
+    times = (("runtime", scheduler.runtime), ("deadline", scheduler.deadline), ("period", scheduler.period))
+    if scheduler.policy != "SCHED_DEADLINE":
+        for key, value in times:
+            if value:
+                yield ConfigError(
+                    f"{key} {value} needs the policy `SCHED_DEADLINE`, found `{scheduler.policy}`",
+                    pointer=f"{at}/{key}",
+                )
+
+
+def _affinities_are_cpu_lists(process: Process, pointer: str) -> "Iterator[ConfigError]":
+    """config.md, `execCPUAffinity`: comma-separated numbers and ranges."""
+    affinity = process.exec_cpu_affinity
+    if affinity is None:
+        return
+    for key, value in (("initial", affinity.initial), ("final", affinity.final)):
+        if value is not None and not is_number_list(value):
+            yield ConfigError(
+                f"{shown(value)} is not a list of CPUs such as `0-3,7`", pointer=f"{pointer}/execCPUAffinity/{key}"
+            )
+
+
+def is_number_list(text: str) -> bool:
+    """Whether `text` is a list as of cpuset(7), "List format": numbers and rising ranges, separated by commas."""
+    for part in text.split(","):
+        low, dash, high = part.strip(" ").partition("-")
+        if not (low.isascii() and low.isdigit() and len(low) < 10):
+            return False
+        if dash and not (high.isascii() and high.isdigit() and len(high) < 10 and int(low) <= int(high)):
+            return False
+    return True
+
+
+def process_warnings(process: Process, pointer: str) -> "Iterator[str]":
+    """config.md, `capabilities`: a name that the kernel does not know MUST be warned about and SHOULD NOT fail."""
+    sets = process.capabilities
+    if sets is None:
+        return
+    for key in ("bounding", "effective", "inheritable", "permitted", "ambient"):
+        for i, name in enumerate(getattr(sets, key)):
+            if name not in CAPABILITIES:
+                yield f"unknown capability {shown(name)} is ignored ({pointer}/capabilities/{key}/{i})"
+
+
+RULES = (
+    _cwd_is_absolute,
+    _env_entries_are_assignments,
+    _rlimit_types_are_unique,
+    _soft_limits_fit_under_hard_ones,
+    _scheduler_fields_fit_the_policy,
+    _affinities_are_cpu_lists,
+)
