@@ -1,6 +1,7 @@
 """config.json as a value (runtime-spec 1.3.0, config.md), and the entry points that read and check it."""
 
 from pyrunc.errors import ConfigError
+
 from .linux import IDMapping, Linux
 from .process import Process
 from .reader import INT64_MAX, Reader, shown

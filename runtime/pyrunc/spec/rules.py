@@ -9,6 +9,7 @@ violation, so that `create` can stop at the first and `validate` can list them a
 """
 
 from pyrunc.errors import ConfigError
+
 from .reader import one_of, shown
 from .rules_linux import linux_problems, linux_warnings, mapping_problems
 from .rules_process import process_problems, process_warnings

@@ -1,6 +1,7 @@
 """Rules across the fields of `linux` (config-linux.md): one function per rule, each yields its violations."""
 
 from pyrunc.errors import ConfigError
+
 from .linux import IDMapping, Linux
 from .reader import UINT32_MAX, shown, token
 from .resources import UNLIMITED

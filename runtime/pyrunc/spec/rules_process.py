@@ -1,6 +1,7 @@
 """Rules across the fields of `process` (config.md, "Process"): one function per rule, each yields its violations."""
 
 from pyrunc.errors import ConfigError
+
 from .process import Process
 from .reader import shown
 

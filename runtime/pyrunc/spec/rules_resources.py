@@ -1,6 +1,7 @@
 """Rules across the fields of `linux.resources` (config-linux.md, "Control groups")."""
 
 from pyrunc.errors import ConfigError
+
 from .reader import shown, token
 from .resources import Resources
 

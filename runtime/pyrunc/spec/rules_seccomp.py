@@ -1,6 +1,7 @@
 """Rules across the fields of `linux.seccomp` (config-linux.md, "Seccomp")."""
 
 from pyrunc.errors import ConfigError
+
 from .reader import shown
 from .seccomp import Seccomp
 
