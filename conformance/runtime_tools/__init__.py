@@ -1,0 +1,1 @@
+"""opencontainers/runtime-tools' validation programs against several runtimes side by side."""
