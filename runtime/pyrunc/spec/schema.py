@@ -59,10 +59,17 @@ def load_schema(name: str) -> dict[str, object]:
 
 def validator(name: str) -> "Validator":
     """A validator for the schema `name`. As in the reader, 1.0 is not an integer (JSON Schema would accept it)."""
+    if name in _validators:
+        return _validators[name]
     import jsonschema
 
     checker = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
-    return jsonschema.validators.extend(jsonschema.Draft202012Validator, type_checker=checker)(load_schema(name))
+    strict = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_checker=checker)
+    _validators[name] = strict(load_schema(name))
+    return _validators[name]
+
+
+_validators: "dict[str, Validator]" = {}  # made once: reading and compiling a schema takes longer than using it
 
 
 def schema_problems(value: object, name: str = "config") -> list[ConfigError]:
@@ -144,7 +151,8 @@ def _rules_by_section(value: object) -> list[ConfigError]:
 
 def unknown_keys(value: object) -> "Iterator[str]":
     """A warning for each key that the specification does not have (it MUST be ignored, so it has no effect)."""
-    schema = load_schema("config")
+    schema = validator("config").schema
+    assert isinstance(schema, dict)
     yield from _unknown(value, schema, schema, "")
 
 

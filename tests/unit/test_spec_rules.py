@@ -1,0 +1,285 @@
+"""Rules across fields: for each the violation, its place and its words, and a neighbour that is accepted."""
+
+import pytest
+from pyrunc.errors import ConfigError
+from pyrunc.spec.config import parse_config
+
+from tests.unit.spec_specimen import full, put
+
+ID = {"containerID": 0, "hostID": 0, "size": 1}
+LAST = 2**32 - 1
+
+# (what is put where, pointer of the error, words of the message)
+VIOLATIONS = [
+    # process
+    ({"/process/cwd": "srv"}, "/process/cwd", "`srv` is not an absolute path"),
+    ({"/process/env/0": "PATH"}, "/process/env/0", "`PATH` is not of the form NAME=value"),
+    ({"/process/env/0": "=x"}, "/process/env/0", "NAME=value"),
+    ({"/process/args": []}, "/process/args", "at least one entry"),
+    (
+        {"/process/rlimits": [{"type": "RLIMIT_CORE", "soft": n, "hard": n} for n in (0, 1)]},
+        "/process/rlimits/1/type",
+        "RLIMIT_CORE is set twice",
+    ),
+    ({"/process/rlimits/0/hard": 1023}, "/process/rlimits/0/soft", "soft limit 1024 is above the hard limit 1023"),
+    ({"/process/rlimits/0/type": "RLIMIT_FOO"}, "/process/rlimits/0/type", "`RLIMIT_NOFILE`"),
+    ({"/process/scheduler/priority": 1}, "/process/scheduler/priority", "needs the policy `SCHED_FIFO` or `SCHED_RR`"),
+    ({"/process/scheduler": {"policy": "SCHED_FIFO"}}, "/process/scheduler/priority", "from 1 to 99, found 0"),
+    ({"/process/scheduler": {"policy": "SCHED_RR", "priority": 100}}, "/process/scheduler/priority", "from 1 to 99"),
+    ({"/process/scheduler/policy": "SCHED_OTHER"}, "/process/scheduler/runtime", "needs the policy `SCHED_DEADLINE`"),
+    ({"/process/scheduler/nice": 20}, "/process/scheduler/nice", "from -20 to 19, found 20"),
+    ({"/process/ioPriority/priority": 8}, "/process/ioPriority/priority", "from 0 to 7, found 8"),
+    ({"/process/oomScoreAdj": 1001}, "/process/oomScoreAdj", "from -1000 to 1000, found 1001"),
+    *(
+        ({"/process/execCPUAffinity/final": text}, "/process/execCPUAffinity/final", "is not a list of CPUs")
+        for text in ("a", "1-", "-1", "3-1", "1,,2", "1;2", "٣")
+    ),
+    # mounts
+    ({"/mounts/1/type": "tmpfs"}, "/mounts/1/destination", "only a `proc` file system"),
+    *(
+        ({"/mounts/0/destination": path}, "/mounts/0/destination", "is inside /proc")
+        for path in (
+            "/proc/self/attr",
+            "/proc/sysrq-trigger",
+            "proc/x",
+            "/dev/../proc/./x",
+            "//proc//x",
+            "/proc/uptime/x",
+        )
+    ),
+    ({"/mounts/0/uidMappings": []}, "/mounts/0/uidMappings", "go together, uidMappings is missing"),
+    ({"/mounts/0/gidMappings": None}, "/mounts/0/gidMappings", "go together, gidMappings is missing"),
+    ({"/mounts/0/gidMappings/0/size": 0}, "/mounts/0/gidMappings/0/size", "size 0"),
+    # hooks
+    *(
+        ({f"/hooks/{key}/0/path": "hook"}, f"/hooks/{key}/0/path", "`hook` is not an absolute path")
+        for key in full()["hooks"]
+    ),
+    ({"/hooks/poststop/0/timeout": 0}, "/hooks/poststop/0/timeout", "from 1 to"),
+    # names, annotations
+    ({"/annotations/": "x"}, "/annotations/", "without a name"),
+    ({"/hostname": "x" * 65}, "/hostname", "longer than 64 bytes"),
+    ({"/domainname": "é" * 33}, "/domainname", "longer than 64 bytes"),
+    # namespaces
+    ({"/linux/namespaces/1": {"type": "pid"}}, "/linux/namespaces/1/type", "a second `pid` namespace"),
+    ({"/linux/namespaces/1/path": "run/netns/a"}, "/linux/namespaces/1/path", "not an absolute path"),
+    ({"/linux/namespaces/1/type": "net"}, "/linux/namespaces/1/type", "`network`"),
+    ({"/linux/uidMappings": []}, "/linux/uidMappings", "a new user namespace needs uidMappings"),
+    ({"/linux/gidMappings": None}, "/linux/gidMappings", "a new user namespace needs gidMappings"),
+    ({"/linux/uidMappings/0/size": 0}, "/linux/uidMappings/0/size", "size 0"),
+    ({"/linux/uidMappings/0/hostID": LAST}, "/linux/uidMappings/0/hostID", "past the last id"),
+    ({"/linux/gidMappings/0/size": LAST}, "/linux/gidMappings/0/hostID", "past the last id"),
+    ({"/linux/uidMappings": [ID, ID]}, "/linux/uidMappings/1/containerID", "overlaps"),
+    ({"/linux/uidMappings": [ID, ID | {"containerID": 1}]}, "/linux/uidMappings/1/hostID", "overlaps"),
+    ({"/linux/timeOffsets/tai": {}}, "/linux/timeOffsets/tai", "expected `boottime` or `monotonic`"),
+    ({"/linux/timeOffsets/monotonic/nanosecs": 10**9}, "/linux/timeOffsets/monotonic/nanosecs", "1000000000"),
+    ({"/linux/namespaces/7/path": "/proc/1/ns/time"}, "/linux/timeOffsets", "that is joined"),
+    # devices
+    ({"/linux/devices/0/path": "dev/fuse"}, "/linux/devices/0/path", "not an absolute path"),
+    ({"/linux/devices/0/major": None}, "/linux/devices/0/major", "type `c` needs `major`"),
+    ({"/linux/devices/1/type": "b"}, "/linux/devices/1/major", "type `b` needs `major`"),
+    ({"/linux/devices/0/major": 4096}, "/linux/devices/0/major", "not from 0 to 4095"),
+    ({"/linux/devices/0/minor": -1}, "/linux/devices/0/minor", "not from 0 to 1048575"),
+    ({"/linux/devices/0/type": "a"}, "/linux/devices/0/type", "one of `b`, `c`, `p`, `u`"),
+    # network devices
+    *(
+        (
+            {f"/linux/netDevices/{name.replace('/', '~1')}": {}},
+            f"/linux/netDevices/{name.replace('/', '~1')}",
+            "network interface",
+        )
+        for name in (".", "..", "a/b", "a b", "a:b", "x" * 16, "é" * 8)
+    ),
+    ({"/linux/netDevices/ens4/name": "a/b"}, "/linux/netDevices/ens4/name", "`a/b` is not a name"),
+    ({"/linux/netDevices/ens4/name": "container_eth0"}, "/linux/netDevices/ens4/name", "two devices"),
+    # paths
+    ({"/linux/maskedPaths/0": "proc"}, "/linux/maskedPaths/0", "not an absolute path"),
+    ({"/linux/readonlyPaths/0": ""}, "/linux/readonlyPaths/0", "not an absolute path"),
+    *(
+        ({"/linux/cgroupsPath": path}, "/linux/cgroupsPath", "holds `..`")
+        for path in ("..", "../../x", "a/../../b", "/a/..")
+    ),
+    ({"/linux/rootfsPropagation": "Shared"}, "/linux/rootfsPropagation", "`rshared`"),
+    # resctrl, NUMA
+    *(
+        ({"/linux/intelRdt/closID": name}, "/linux/intelRdt/closID", "is not a name")
+        for name in ("..", ".", "a/b", "../a", "-x", "a\nb")
+    ),
+    ({"/linux/intelRdt/memBwSchema": "L3:0=1"}, "/linux/intelRdt/memBwSchema", "starts with `MB:`"),
+    ({"/linux/intelRdt/memBwSchema": "MB:0=1\nL3:0=1"}, "/linux/intelRdt/memBwSchema", "one line"),
+    ({"/linux/memoryPolicy/nodes": None}, "/linux/memoryPolicy/nodes", "MPOL_BIND needs `nodes`"),
+    ({"/linux/memoryPolicy/nodes": "all"}, "/linux/memoryPolicy/nodes", "not a list of nodes"),
+    ({"/linux/memoryPolicy/mode": "MPOL_LOCAL"}, "/linux/memoryPolicy/nodes", "takes no nodes"),
+    (
+        {"/linux/memoryPolicy/flags": ["MPOL_F_STATIC_NODES", "MPOL_F_RELATIVE_NODES"]},
+        "/linux/memoryPolicy/flags",
+        "exclude each other",
+    ),
+    # resources
+    *(
+        ({"/linux/resources/devices/0/access": text}, "/linux/resources/devices/0/access", "`r`, `w` and `m`")
+        for text in ("x", "rr", "rwm ")
+    ),
+    ({"/linux/resources/cpu/burst": 50001}, "/linux/resources/cpu/burst", "burst 50001 is above the quota 50000"),
+    ({"/linux/resources/memory/swappiness": 101}, "/linux/resources/memory/swappiness", "from 0 to 100"),
+    (
+        {"/linux/resources/blockIO/weightDevice/0": {"major": 8, "minor": 0}},
+        "/linux/resources/blockIO/weightDevice/0",
+        "neither weight nor leafWeight",
+    ),
+    ({"/linux/resources/rdma/mlx5_1": {}}, "/linux/resources/rdma/mlx5_1", "neither hcaHandles nor hcaObjects"),
+    ({"/linux/resources/rdma/..": {"hcaHandles": 1}}, "/linux/resources/rdma/..", "not the name of a device"),
+    ({"/linux/resources/rdma/a b": {"hcaHandles": 1}}, "/linux/resources/rdma/a b", "not the name of a device"),
+    *(
+        ({"/linux/resources/hugepageLimits/0/pageSize": size}, "/linux/resources/hugepageLimits/0/pageSize", "`2MB`")
+        for size in ("2MB/../../memory.max", "2M", "MB", "2TB", "02MB", "0MB", "-2MB", "2 MB")
+    ),
+    (
+        {"/linux/resources/hugepageLimits": [{"pageSize": "2MB", "limit": 1}] * 2},
+        "/linux/resources/hugepageLimits/1/pageSize",
+        "limited twice",
+    ),
+    *(
+        (
+            {f"/linux/resources/unified/{key.replace('/', '~1')}": "1"},
+            f"/linux/resources/unified/{key.replace('/', '~1')}",
+            "cgroup file",
+        )
+        for key in ("cgroup.procs/../x", "/memory.max", "..", ".", "memory", "memory.", ".max", "-a.b", "a.b\nc")
+    ),
+    # seccomp
+    (
+        {"/linux/seccomp/syscalls/0/action": "SCMP_ACT_ALLOW"},
+        "/linux/seccomp/syscalls/0/errnoRet",
+        "which returns none",
+    ),
+    ({"/linux/seccomp/defaultAction": "SCMP_ACT_KILL"}, "/linux/seccomp/defaultErrnoRet", "which returns none"),
+    ({"/linux/seccomp/listenerPath": None}, "/linux/seccomp/listenerMetadata", "needs listenerPath"),
+    (
+        {"/linux/seccomp/listenerPath": None, "/linux/seccomp/listenerMetadata": None},
+        "/linux/seccomp/syscalls/1/action",
+        "needs listenerPath",
+    ),
+    (
+        {"/linux/seccomp/defaultAction": "SCMP_ACT_NOTIFY", "/linux/seccomp/defaultErrnoRet": None},
+        "/linux/seccomp/defaultAction",
+        "cannot be the default action",
+    ),
+    ({"/linux/seccomp/syscalls/1/names": ["a", "write"]}, "/linux/seccomp/syscalls/1/names/1", "cannot be used"),
+    ({"/linux/seccomp/syscalls/0/args/0/index": 6}, "/linux/seccomp/syscalls/0/args/0/index", "from 0 to 5"),
+]
+
+
+def changed(changes):
+    """The specimen with each value put at its pointer."""
+    value = full()
+    for pointer, item in changes.items():
+        put(value, pointer, item)
+    return value
+
+
+@pytest.mark.parametrize(("changes", "pointer", "words"), VIOLATIONS)
+def test_violations(changes, pointer, words):
+    with pytest.raises(ConfigError) as caught:
+        parse_config(changed(changes))
+    assert (caught.value.pointer, words in caught.value.message) == (pointer, True), caught.value
+
+
+@pytest.mark.parametrize(
+    ("kind", "pointer"),
+    [
+        ("user", "/linux/uidMappings"),
+        ("time", "/linux/timeOffsets"),
+        ("network", "/linux/netDevices"),
+        ("mount", "/linux/maskedPaths"),
+        ("ipc", "/linux/sysctl/kernel~1msgmax"),
+        ("uts", "/hostname"),
+    ],
+)
+def test_what_needs_a_namespace(kind, pointer):
+    value = full()
+    value["linux"]["namespaces"] = [entry for entry in value["linux"]["namespaces"] if entry["type"] != kind]
+    with pytest.raises(ConfigError, match=f"namespace of type `{kind}`") as caught:
+        parse_config(value)
+    assert caught.value.pointer == pointer
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"/process/env/0": "a.b=c=d"},
+        {"/process/execCPUAffinity/final": "0"},
+        {"/process/scheduler": {"policy": "SCHED_FIFO", "priority": 99}},
+        {"/process/scheduler": {"policy": "SCHED_OTHER", "nice": -20}},
+        {"/process/rlimits/0/hard": 1024},
+        {"/mounts/0/destination": "/proc/uptime"},
+        {"/mounts/0/destination": "/proc/sys/kernel/ns_last_pid"},
+        {"/mounts/0/destination": "/procession/x"},
+        {"/mounts/0/destination": "/proc"},  # a bind mount; what it brings is seen when it is made
+        {"/hostname": "x" * 64},
+        {"/linux/namespaces/5/path": "/proc/1/ns/user"},  # with mappings beside it
+        {"/linux/namespaces/5/path": "/proc/1/ns/user", "/linux/uidMappings": [], "/linux/gidMappings": []},
+        {"/linux/uidMappings": [ID, {"containerID": 1, "hostID": 1, "size": LAST - 1}]},
+        {"/linux/devices/0/major": 4095, "/linux/devices/0/minor": 2**20 - 1},
+        {"/linux/netDevices": {"a": {"name": "eth%d"}, "b": {"name": "eth%d"}}},
+        {"/linux/cgroupsPath": "user.slice:pyrunc:a..b"},
+        {"/linux/cgroupsPath": "/a..b/..c"},
+        {"/linux/intelRdt/closID": "/"},
+        {"/linux/memoryPolicy": {"mode": "MPOL_DEFAULT"}},
+        {"/linux/resources/cpu/burst": 50000},
+        {"/linux/resources/cpu/quota": -1},
+        {"/linux/resources/hugepageLimits/0/pageSize": "1GB"},
+        {"/linux/resources/unified/hugetlb.1GB.max": "1"},
+        {"/linux/seccomp/syscalls/0/action": "SCMP_ACT_ERRNO"},
+    ],
+)
+def test_neighbours_that_are_accepted(changes):
+    parse_config(changed(changes))
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("net/../kernel/core_pattern", "does not name a file"),
+        ("net.ipv4.conf/../../../kernel.core_pattern", "does not name a file"),
+        ("/net/ipv4/ip_forward", "does not name a file"),
+        ("net..ipv4", "does not name a file"),
+        ("net", "does not name a file"),
+        ("", "does not name a file"),
+        ("net./.x", None),  # net/./x would be net/x: the middle component is `.`
+        ("kernel.hostname", "is set by `hostname`"),
+        ("kernel/hostname", "is set by `hostname`"),
+        ("kernel.core_pattern", "is the same for all containers"),
+        ("vm.swappiness", "is the same for all containers"),
+        ("fs.mqueue.msg_max", ""),
+        ("net.ipv4.conf.eth0/100.rp_filter", ""),
+        ("net/ipv4/conf/eth0.100/rp_filter", ""),
+        ("kernel.domainname", ""),
+        ("user.max_user_namespaces", ""),
+        ("kernel.shm_rmid_forced", ""),
+    ],
+)
+def test_sysctl_keys(key, words):
+    value = full()
+    value["linux"]["sysctl"] = {key: "1"}
+    if words == "":
+        parse_config(value)
+        return
+    with pytest.raises(ConfigError, match=words or "does not name a file") as caught:
+        parse_config(value)
+    assert caught.value.pointer == "/linux/sysctl/" + key.replace("/", "~1")
+
+
+def test_unknown_capabilities_and_ignored_values_are_warnings():
+    value = full()
+    value["process"]["capabilities"]["ambient"] = ["CAP_KILL", "CAP_FLY", "cap_kill"]
+    value["mounts"][0]["destination"] = "data"
+    value["linux"]["resources"]["memory"]["kernel"] = 1
+    warnings = parse_config(value).warnings
+    assert warnings == [
+        "unknown capability `CAP_FLY` is ignored (/process/capabilities/ambient/1)",
+        "unknown capability `cap_kill` is ignored (/process/capabilities/ambient/2)",
+        "the relative destination `data` is taken from / (/mounts/0/destination)",
+        "personality flags have no effect (/linux/personality/flags)",
+        "limits of kernel memory have no effect (/linux/resources/memory/kernel)",
+    ]
