@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,13 @@ FILES = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/:/bin/false\n",
     "etc/group": "root:x:0:\ndaemon:x:1:\n",
 }
+GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 CANDIDATES = ("/bin/busybox", "/usr/bin/busybox", "/bin/busybox-static")
+
+
+def go_architecture() -> str:
+    """Go's name of this machine's architecture, which runtime-tools and seccomp profiles use."""
+    return GO_ARCHITECTURES.get(platform.machine(), platform.machine())
 
 
 def is_static(program: Path) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from conformance.rootfs import apt_install, make_rootfs
+from conformance.rootfs import apt_install, go_architecture, make_rootfs
 
 MODULE = "github.com/opencontainers/runtime-tools"
 # The last commit that Go 1.19 (Debian 12's) compiles.  Later ones, up to November 2025, differ in the programs' style
@@ -20,13 +19,11 @@ VERSION = "v0.9.1-0.20241108202711-f7e3563b0271"
 PACKAGES = (f"{MODULE}/validation/...@{VERSION}", f"{MODULE}/cmd/runtimetest@{VERSION}")
 # The init of most containers that the programs make; it checks the container from inside.
 INIT = "runtimetest"
-# Go's name of the architecture, which the programs use in the name of the root filesystem.
-GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
 
 def rootfs_archive() -> str:
-    machine = platform.machine()
-    return f"rootfs-{GO_ARCHITECTURES.get(machine, machine)}.tar.gz"
+    """The name under which the programs look for the root filesystem."""
+    return f"rootfs-{go_architecture()}.tar.gz"
 
 
 def install(folder: Path) -> list[str]:
