@@ -68,6 +68,7 @@ VIOLATIONS = [
     ({"/linux/gidMappings": None}, "/linux/gidMappings", "a new user namespace needs gidMappings"),
     ({"/linux/uidMappings/0/size": 0}, "/linux/uidMappings/0/size", "size 0"),
     ({"/linux/uidMappings/0/hostID": LAST}, "/linux/uidMappings/0/hostID", "past the last id"),
+    ({"/linux/uidMappings": [ID | {"hostID": LAST}]}, "/linux/uidMappings/0/hostID", "1 ids from 4294967295 go past"),
     ({"/linux/gidMappings/0/size": LAST}, "/linux/gidMappings/0/hostID", "past the last id"),
     ({"/linux/uidMappings": [ID, ID]}, "/linux/uidMappings/1/containerID", "overlaps"),
     ({"/linux/uidMappings": [ID, ID | {"containerID": 1}]}, "/linux/uidMappings/1/hostID", "overlaps"),

@@ -1,7 +1,5 @@
 """All problems at once, misspelt keys, and the schemas themselves."""
 
-import json
-
 import pytest
 from jsonschema import Draft202012Validator
 from pyrunc.spec import schema as schema_module
@@ -143,11 +141,14 @@ def test_a_stopped_container_has_no_pid():
     assert places(schema_problems(stopped | {"status": "created"}, "state")) == ["/pid"]
 
 
-def test_schemas_of_the_package_come_before_those_of_the_source_tree(tmp_path, monkeypatch):
-    package = tmp_path / "runtime/pyrunc"
-    monkeypatch.setattr(schema_module, "__file__", str(package / "spec/schema.py"))
-    assert schema_path("state") == str(tmp_path / "oci-schemas/state.schema.json")
-    packaged = package / "oci-schemas/state.schema.json"
-    packaged.parent.mkdir(parents=True)
-    packaged.write_text(json.dumps({}))
-    assert schema_path("state") == str(packaged)
+def test_where_schemas_are_found(tmp_path, monkeypatch):
+    source = tmp_path / "oci-schemas/state.schema.json"
+    source.parent.mkdir()
+    source.write_text("{}")
+    monkeypatch.setattr(schema_module, "__file__", str(tmp_path / "runtime/pyrunc/spec/schema.py"))
+    assert schema_path("state") == str(source)
+    source.unlink()
+    assert schema_path("state") == str(tmp_path / "runtime/pyrunc/oci-schemas/state.schema.json")
+    source.write_text("{}")
+    monkeypatch.setattr(schema_module, "__file__", str(tmp_path / "site/pyrunc/spec/schema.py"))
+    assert schema_path("state") == str(tmp_path / "site/pyrunc/oci-schemas/state.schema.json")

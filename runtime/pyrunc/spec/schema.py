@@ -38,14 +38,18 @@ _NOUNS = {
 
 
 def schema_path(name: str) -> str:
-    """The path of the JSON schema `name` ("config", "state", "features"): in the package, else in the source tree."""
+    """The path of the JSON schema `name` ("config", "state", "features"): in the source tree, else in the package.
+
+    In this order, because a build leaves copies in the package of a source tree, which go stale.
+    """
     import os
 
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    packaged = os.path.join(package, "oci-schemas", f"{name}.schema.json")
-    if os.path.exists(packaged):
-        return packaged
-    return os.path.join(os.path.dirname(os.path.dirname(package)), "oci-schemas", f"{name}.schema.json")
+    runtime = os.path.dirname(package)
+    source = os.path.join(os.path.dirname(runtime), "oci-schemas", f"{name}.schema.json")
+    if os.path.basename(runtime) == "runtime" and os.path.exists(source):
+        return source
+    return os.path.join(package, "oci-schemas", f"{name}.schema.json")
 
 
 def load_schema(name: str) -> dict[str, object]:
