@@ -1,0 +1,94 @@
+"""Copy of a directory's contents into a new tmpfs, by file descriptor (the mount option tmpcopyup)."""
+
+import posix
+
+from pyrunc.errors import PyruncError
+
+_S_IFMT, _S_IFDIR, _S_IFREG, _S_IFLNK = 0o170000, 0o040000, 0o100000, 0o120000
+_DEEPEST = 256  # directories; a descriptor pair and a stack frame each
+_CHUNK = 1 << 30
+
+_READ_DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
+
+
+def copy(source: int, destination: int) -> None:
+    """Copy all below the directory `source` into `destination`, and its own mode, owner and times; OSError.
+
+    Both are O_PATH descriptors. Kept are mode, owner, times, and the extended attributes of files and directories that
+    the tmpfs takes. Hard links become files of their own.
+    """
+    one = posix.open(".", _READ_DIRECTORY, dir_fd=source)
+    try:
+        other = posix.open(".", _READ_DIRECTORY, dir_fd=destination)
+        try:
+            _directory(one, other, 0)
+        finally:
+            posix.close(other)
+    finally:
+        posix.close(one)
+
+
+def _directory(source: int, destination: int, depth: int) -> None:
+    if depth > _DEEPEST:
+        raise PyruncError(f"a directory is more than {_DEEPEST} levels deep (tmpcopyup)")
+    for name in posix.listdir(source):
+        facts = posix.stat(name, dir_fd=source, follow_symlinks=False)
+        kind = facts.st_mode & _S_IFMT
+        if kind == _S_IFLNK:
+            posix.symlink(posix.readlink(name, dir_fd=source), name, dir_fd=destination)
+            posix.chown(name, facts.st_uid, facts.st_gid, dir_fd=destination, follow_symlinks=False)
+        elif kind == _S_IFDIR:
+            posix.mkdir(name, 0o700, dir_fd=destination)
+            _pair((source, destination), name, (_READ_DIRECTORY, _READ_DIRECTORY), depth + 1)
+        elif kind == _S_IFREG:
+            # Non-blocking, as it may be a fifo by now; _pair looks again.
+            reading = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
+            writing = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
+            _pair((source, destination), name, (reading, writing), depth)
+        else:
+            posix.mknod(name, facts.st_mode, facts.st_rdev, dir_fd=destination)
+            posix.chown(name, facts.st_uid, facts.st_gid, dir_fd=destination, follow_symlinks=False)
+            posix.chmod(name, facts.st_mode & 0o7777, dir_fd=destination)
+    _attributes(source, destination)
+
+
+def _pair(parents: "tuple[int, int]", name: str, flags: "tuple[int, int]", depth: int) -> None:
+    """Copy one file or directory of this name; both sides of it are opened with these flags."""
+    one = posix.open(name, flags[0], dir_fd=parents[0])
+    try:
+        other = posix.open(name, flags[1], 0o600, dir_fd=parents[1])
+        try:
+            kind = posix.fstat(one).st_mode & _S_IFMT
+            if kind == _S_IFDIR:
+                _directory(one, other, depth)
+            elif kind == _S_IFREG:
+                while posix.sendfile(other, one, None, _CHUNK):
+                    pass
+                _attributes(one, other)
+        finally:
+            posix.close(other)
+    finally:
+        posix.close(one)
+
+
+def _attributes(source: int, destination: int) -> None:
+    """Owner, extended attributes, mode and times; in this order: chown clears set-id bits and capabilities."""
+    facts = posix.fstat(source)
+    posix.fchown(destination, facts.st_uid, facts.st_gid)
+    for name in _attribute_names(source):
+        try:
+            posix.setxattr(destination, name, posix.getxattr(source, name))
+        except OSError as error:
+            if error.errno not in {61, 95}:  # ENODATA: gone meanwhile; EOPNOTSUPP: user.* needs Linux 6.6
+                raise
+    posix.fchmod(destination, facts.st_mode & 0o7777)
+    posix.utime(destination, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+
+
+def _attribute_names(source: int) -> list[str]:
+    try:
+        return posix.listxattr(source)
+    except OSError as error:
+        if error.errno == 95:  # EOPNOTSUPP: a file system without them
+            return []
+        raise

@@ -1,0 +1,247 @@
+"""Device nodes, the usual symlinks in /dev, and the console: made by file descriptor of a directory that is no symlink.
+
+An image whose /dev is a symlink to somewhere else gets an error, not nodes there (CVE-2026-41579).
+"""
+
+import posix
+
+from pyrunc.errors import ConfigError, PyruncError
+
+from . import paths, syscalls
+from .paths import O_PATH
+from .syscalls import AT_EMPTY_PATH, AT_FDCWD, OPEN_TREE_CLONE
+
+_S_IFMT = 0o170000
+_FORMATS = {"c": 0o020000, "u": 0o020000, "b": 0o060000, "p": 0o010000}  # `kind` to S_IFCHR, S_IFBLK, S_IFIFO
+
+
+class Device:
+    """A device node or fifo to be: `linux.devices[]`. kind: c, u, b or p; mode: permission bits."""
+
+    __slots__ = ("gid", "kind", "major", "minor", "mode", "path", "pointer", "uid")
+
+    def __init__(  # noqa: PLR0917  a record, built at one place
+        self, path: str, kind: str, major: int, minor: int, mode: int, uid: int, gid: int, pointer: str = ""
+    ) -> None:
+        self.path, self.kind, self.major, self.minor = path, kind, major, minor
+        self.mode, self.uid, self.gid, self.pointer = mode, uid, gid, pointer
+
+    def failure(self, error: OSError, doing: str = "make") -> PyruncError:
+        """The error of a system call for this device."""
+        return PyruncError.from_os(f"{doing} device `{self.path}`", error, pointer=self.pointer)
+
+    def is_that(self, node: int) -> bool:
+        """Whether the file that `node` is open on is this device."""
+        facts = posix.fstat(node)
+        if facts.st_mode & _S_IFMT != _FORMATS[self.kind]:
+            return False
+        return self.kind == "p" or facts.st_rdev == posix.makedev(self.major, self.minor)
+
+
+# config-linux.md, "Default Devices"; /dev/console and /dev/ptmx are made by bind_console and link
+DEFAULT = tuple(
+    Device(f"/dev/{name}", "c", major, minor, 0o666, 0, 0)
+    for name, major, minor in (
+        ("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0),
+    )
+)  # fmt: skip
+
+_LINKS = (
+    ("/proc/self/fd", "fd"),
+    ("/proc/self/fd/0", "stdin"),
+    ("/proc/self/fd/1", "stdout"),
+    ("/proc/self/fd/2", "stderr"),
+)
+
+
+def create(root: int, devices: "tuple[Device, ...] | list[Device]", *, bind: bool = False) -> None:
+    """Make the default devices and these; of two with one path the later one.
+
+    bind: take the host's node of the same path instead, where mknod(2) is not permitted (in a user namespace). Before
+    `rootfs.pivot`.
+    """
+    wanted = {device.path: device for device in DEFAULT}
+    wanted.update((device.path, device) for device in devices)
+    where, parent, umask = "", -1, posix.umask(0)  # the mode is the config's to say
+    try:
+        for device in wanted.values():
+            directory, _, name = device.path.rpartition("/")
+            if name in ("", ".", ".."):
+                raise ConfigError(f"`{device.path}` is no path of a device", pointer=device.pointer)
+            if directory != where or parent < 0:
+                parent, where = _parent(root, device, directory, parent), directory
+            if bind and device.kind != "p":
+                _bind(parent, name, device)
+            else:
+                _make(parent, name, device)
+    finally:
+        posix.umask(umask)
+        if parent >= 0:
+            posix.close(parent)
+
+
+def _parent(root: int, device: Device, directory: str, before: int) -> int:
+    """The directory of a device; `before`, that of the last one, is closed."""
+    if before >= 0:
+        posix.close(before)
+    try:
+        return _directory(root, directory)
+    except OSError as error:
+        raise device.failure(error) from None
+
+
+def _directory(root: int, path: str) -> int:
+    """Open a directory that is reached without symlinks, made where missing."""
+    try:
+        return paths.open_in(root, path, O_PATH | posix.O_DIRECTORY, symlinks=False)
+    except FileNotFoundError:
+        posix.close(paths.make_directory(root, path))
+        return paths.open_in(root, path, O_PATH | posix.O_DIRECTORY, symlinks=False)
+    except OSError as error:
+        if error.errno == 40:  # ELOOP
+            raise PyruncError(f"`{path}` is, or is reached by, a symlink in the root filesystem") from None
+        raise
+
+
+def _make(parent: int, name: str, device: Device) -> None:
+    """mknodat(2), or take a node that is there already if it is the same."""
+    try:
+        try:
+            posix.mknod(
+                name, _FORMATS[device.kind] | device.mode, posix.makedev(device.major, device.minor), dir_fd=parent
+            )
+        except FileExistsError:
+            pass  # looked at below
+        except PermissionError:
+            if device.kind == "p":
+                raise
+            _bind(parent, name, device)
+            return
+        node = posix.open(name, O_PATH | posix.O_NOFOLLOW | posix.O_CLOEXEC, dir_fd=parent)
+    except OSError as error:
+        raise device.failure(error) from None
+    try:
+        if not device.is_that(node):
+            raise ConfigError(f"`{device.path}` exists and is not the device that is asked for", pointer=device.pointer)
+        _own(node, device)
+    except OSError as error:
+        raise device.failure(error, "set mode and owner of") from None
+    finally:
+        posix.close(node)
+
+
+def _own(node: int, device: Device) -> None:
+    """Set owner and mode of the very node that was looked at, where they differ.
+
+    An O_PATH descriptor can be changed only by its name in /proc, which is the host's before `rootfs.pivot`; the name
+    in the directory could be another file by now.
+    """
+    facts, name = posix.fstat(node), f"/proc/self/fd/{node}"
+    if (facts.st_uid, facts.st_gid) != (device.uid, device.gid):
+        posix.chown(name, device.uid, device.gid)
+    if facts.st_mode & 0o7777 != device.mode:
+        posix.chmod(name, device.mode)
+
+
+def _bind(parent: int, name: str, device: Device) -> None:
+    """Mount the host's node of the same path onto an empty file."""
+    try:
+        host = syscalls.open_tree(AT_FDCWD, device.path, OPEN_TREE_CLONE)
+    except OSError as error:
+        raise device.failure(error, "bind the host's") from None
+    try:
+        if not device.is_that(host):
+            raise ConfigError(f"`{device.path}` of the host is another device", pointer=device.pointer)
+        target = _empty_file(parent, name)
+        try:
+            if not device.is_that(target):  # there already, from a mount of /dev
+                syscalls.move_mount(host, target)
+        finally:
+            posix.close(target)
+    except OSError as error:
+        raise device.failure(error, "bind the host's") from None
+    finally:
+        posix.close(host)
+
+
+def _empty_file(parent: int, name: str) -> int:
+    """An O_PATH descriptor of what has this name and is no symlink, or of a new empty file; OSError."""
+    flags = posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
+    try:  # noqa: SIM105  contextlib costs a millisecond of start-up
+        posix.close(posix.open(name, flags, 0o666, dir_fd=parent))
+    except FileExistsError:
+        pass  # opened below, without following it
+    node = posix.open(name, O_PATH | posix.O_NOFOLLOW | posix.O_CLOEXEC, dir_fd=parent)
+    if posix.fstat(node).st_mode & _S_IFMT == 0o120000:  # S_IFLNK
+        posix.close(node)
+        raise OSError(40, "")  # ELOOP, as open(2) without O_PATH says
+    return node
+
+
+def link(root: int, *, ptmx: bool = True) -> None:
+    """Make /dev/{fd,stdin,stdout,stderr}, /dev/core if the host has /proc/kcore, and /dev/ptmx.
+
+    A name that is taken keeps what it has, as in the peers; but /dev/ptmx must be that of the container's own devpts.
+    """
+    try:
+        directory = _directory(root, "/dev")
+    except OSError as error:
+        raise PyruncError.from_os("open `/dev` in the root filesystem", error) from None
+    try:
+        for target, name in _LINKS:
+            _link(directory, target, name)
+        if posix.access("/proc/kcore", posix.F_OK):
+            _link(directory, "/proc/kcore", "core")
+        if ptmx:
+            _link_ptmx(directory)
+    finally:
+        posix.close(directory)
+
+
+def _link(directory: int, target: str, name: str) -> None:
+    try:
+        posix.symlink(target, name, dir_fd=directory)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise PyruncError.from_os(f"make symlink `/dev/{name}`", error) from None
+
+
+def _link_ptmx(directory: int) -> None:
+    """Make /dev/ptmx a symlink to pts/ptmx; a node or file of that name goes, a symlink to the right place stays."""
+    try:
+        try:
+            if posix.readlink("ptmx", dir_fd=directory) in ("pts/ptmx", "/dev/pts/ptmx"):
+                return
+        except OSError as error:
+            if error.errno not in {2, 22}:  # ENOENT; EINVAL: no symlink
+                raise
+        try:  # noqa: SIM105  contextlib costs a millisecond of start-up
+            posix.unlink("ptmx", dir_fd=directory)
+        except FileNotFoundError:
+            pass
+        posix.symlink("pts/ptmx", "ptmx", dir_fd=directory)
+    except OSError as error:
+        raise PyruncError.from_os("make symlink `/dev/ptmx`", error) from None
+
+
+def bind_console(root: int, pty: int) -> None:
+    """Bind the terminal's device, which `pty` is open on, onto /dev/console (CVE-2025-52565, CVE-2026-88264).
+
+    The devpts of `pty` must be mounted in our mount namespace. The target is an empty file or what is there, but no
+    symlink.
+    """
+    try:
+        directory = _directory(root, "/dev")
+        try:
+            target = _empty_file(directory, "console")
+        finally:
+            posix.close(directory)
+        try:
+            tree = syscalls.open_tree(pty, "", OPEN_TREE_CLONE | AT_EMPTY_PATH)
+            syscalls.move_mount(tree, target)
+            posix.close(tree)
+        finally:
+            posix.close(target)
+    except OSError as error:
+        raise PyruncError.from_os("bind the terminal to `/dev/console`", error) from None

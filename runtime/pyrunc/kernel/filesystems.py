@@ -1,0 +1,219 @@
+"""New file systems for `mounts[]`: fsopen(2), fsconfig(2), fsmount(2), and what stands in where the kernel says no."""
+
+import posix
+
+from pyrunc.errors import PyruncError
+
+from . import copyup, paths, syscalls
+from .syscalls import (
+    AT_FDCWD,
+    AT_RECURSIVE,
+    CGROUP2_SUPER_MAGIC,
+    FSCONFIG_CMD_RECONFIGURE,
+    MOUNT_ATTR_RDONLY,
+    OPEN_TREE_CLONE,
+    PROC_SUPER_MAGIC,
+    SYSFS_MAGIC,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .mounts import Mount
+
+_MQUEUE_MAGIC = 0x19800202
+
+# type: (the host's own, its magic number, whether the copy must be read-only). A user namespace may mount these only if
+# it owns the network, ipc or cgroup namespace, and proc only if it sees one that nothing covers (user_namespaces(7)).
+_STAND_INS = {
+    "cgroup2": ("/sys/fs/cgroup", CGROUP2_SUPER_MAGIC, True),  # CVE-2023-25809: never writable
+    "mqueue": ("/dev/mqueue", _MQUEUE_MAGIC, False),
+    "proc": ("/proc", PROC_SUPER_MAGIC, True),
+    "sysfs": ("/sys", SYSFS_MAGIC, True),
+}
+
+_UNLABELLED = ("proc", "sysfs", "cgroup2", "mqueue")  # these take no context= option
+
+
+def create(mount: "Mount", covered: int, root: int, *, existed: bool, cgroup_namespace: bool) -> int:
+    """The detached mount of a new file system; `covered` is its destination, in `root`, that `existed` before."""
+    options = mount.options
+    # The unified hierarchy also on hosts with version 1: the container's cgroup is made there, and a writable
+    # version 1 hierarchy would offer release_agent (CVE-2022-0492).
+    kind = "cgroup2" if mount.kind == "cgroup" else mount.kind
+    if options.iversion:
+        return _mount_classic(mount, kind, covered, root)
+    words = list(options.data)
+    if kind == "tmpfs" and existed and not any(word.startswith("mode=") for word in words):
+        words.append(f"mode={posix.fstat(covered).st_mode & 0o7777:o}")
+    if mount.label and kind not in _UNLABELLED:
+        words.append(f"context={mount.label}")
+    copy = kind == "tmpfs" and options.tmpcopyup and existed
+    flags = [flag for flag in options.superblock[0] if not (copy and flag == "ro")]
+    try:
+        tree = _new(mount, kind, words, flags)
+    except PyruncError as error:
+        if error.errno not in {1, 16} or kind not in _STAND_INS:  # EPERM, EBUSY
+            raise
+        if kind == "cgroup2" and cgroup_namespace:
+            raise  # the host's hierarchy would show what that namespace hides
+        return _stand_in(mount, kind, error)
+    if copy:
+        _copy_up(mount, covered, tree)
+    if mount.label and kind == "mqueue":
+        _label(mount, tree)
+    return tree
+
+
+def _new(mount: "Mount", kind: str, words: list[str], flags: list[str]) -> int:
+    """fsopen, fsconfig of each word, fsmount."""
+    options = mount.options
+    context = -1
+    try:
+        context = syscalls.fsopen(kind)
+        if mount.source:
+            syscalls.fsconfig_string(context, "source", mount.source)
+        _configure(context, words, flags)
+        syscalls.fsconfig_command(context)
+        attributes, _ = options.attributes
+        tree = syscalls.fsmount(context, attributes & ~(0 if "ro" in flags else MOUNT_ATTR_RDONLY))
+        if options.recursive_set or options.recursive_clear:
+            syscalls.mount_setattr(tree, set_=options.recursive_set, clear=options.recursive_clear)
+        return tree
+    except OSError as error:
+        hint = complaint(context)
+        if error.errno == 19 and kind == "bind":  # ENODEV
+            hint = "a bind mount has `bind` or `rbind` among its options"
+        elif error.errno == 22 and kind == "devpts" and not hint:
+            hint = "is its gid mapped in the user namespace?"
+        raise mount.failure(error, hint) from None
+    finally:
+        if context >= 0:
+            posix.close(context)
+
+
+def _configure(context: int, words: list[str], flags: list[str]) -> None:
+    for flag in flags:
+        syscalls.fsconfig_flag(context, flag)
+    for word in words:
+        key, equals, value = word.partition("=")
+        if equals:
+            syscalls.fsconfig_string(context, key, value)
+        else:
+            syscalls.fsconfig_flag(context, key)
+
+
+def complaint(context: int) -> str:
+    """What the kernel wrote into a file system context, on one line: "tmpfs: Bad value for 'mode'"."""
+    lines = []
+    while context >= 0:
+        try:
+            line = posix.read(context, 4096)  # one message a read: "e TEXT", of level e, w or i
+        except OSError:  # ENODATA: that was the last one
+            break
+        lines.append(line.decode("utf-8", "replace").strip()[2:])
+    return "; ".join(lines)
+
+
+def reconfigure(mount: "Mount", target: int) -> None:
+    """Change a mounted file system (`remount` without `bind`): only what the options name."""
+    on, off = mount.options.superblock
+    if not (on or off or mount.options.data):
+        return
+    context = -1
+    try:
+        context = syscalls.fspick(target)
+        _configure(context, mount.options.data, on + off)
+        syscalls.fsconfig_command(context, FSCONFIG_CMD_RECONFIGURE)
+    except OSError as error:
+        raise mount.failure(error, complaint(context)) from None
+    finally:
+        if context >= 0:
+            posix.close(context)
+
+
+def _mount_classic(mount: "Mount", kind: str, covered: int, root: int) -> int:
+    """mount(2) for the one flag that fsconfig(2) has no word for, MS_I_VERSION; an O_PATH descriptor of the new mount.
+
+    The destination is given as the working directory, so that no path is looked up.
+    """
+    options = mount.options
+    data = ",".join(options.data + ([f"context={mount.label}"] if mount.label and kind not in _UNLABELLED else []))
+    before = posix.open(".", paths.O_PATH | posix.O_CLOEXEC)
+    try:
+        posix.fchdir(covered)
+        syscalls.mount(mount.source or kind, ".", kind, options.flags, data)
+        posix.fchdir(root)
+        return paths.open_in(root, mount.destination)
+    except OSError as error:
+        raise mount.failure(error) from None
+    finally:
+        posix.fchdir(before)
+        posix.close(before)
+
+
+def _stand_in(mount: "Mount", kind: str, error: PyruncError) -> int:
+    """A copy of the host's mount of this type, where a new one is not permitted; `error` if there is none."""
+    path, magic, readonly = _STAND_INS[kind]
+    if kind == "proc" and posix.readlink("/proc/self") != str(posix.getpid()):
+        raise error  # the host's /proc speaks of another pid namespace
+    on, off = mount.options.attributes
+    try:
+        tree = syscalls.open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | AT_RECURSIVE)
+    except OSError:
+        raise error from None
+    try:
+        if syscalls.statfs_type(tree) != magic:
+            posix.close(tree)
+            if kind != "cgroup2":
+                raise error
+            return _empty(mount)
+        # Read-only on what is below too: /sys brings the cgroup hierarchies along.
+        syscalls.mount_setattr(tree, set_=on | (MOUNT_ATTR_RDONLY if readonly else 0), clear=off & ~1, recursive=True)
+        return tree
+    except OSError:
+        raise error from None
+
+
+def _empty(mount: "Mount") -> int:
+    """An empty read-only tmpfs: it hides cgroup hierarchies that a read-write bind of /sys would show."""
+    try:
+        return empty_directory(mount.label)
+    except OSError as error:
+        raise mount.failure(error) from None
+
+
+def empty_directory(label: str = "") -> int:
+    """A detached, read-only tmpfs with nothing in it; OSError."""
+    context = syscalls.fsopen("tmpfs")
+    try:
+        # One inode is the root directory; the second because some kernels count one for themselves.
+        words = ["mode=555", "nr_blocks=1", "nr_inodes=2", *([f"context={label}"] if label else [])]
+        syscalls.fsconfig_string(context, "source", "tmpfs")
+        _configure(context, words, ["ro"])
+        syscalls.fsconfig_command(context)
+        return syscalls.fsmount(context, 0xF)  # MOUNT_ATTR_RDONLY, NOSUID, NODEV, NOEXEC
+    finally:
+        posix.close(context)
+
+
+def _copy_up(mount: "Mount", covered: int, tree: int) -> None:
+    """tmpcopyup: fill a new tmpfs with what it covers, then make it read-only if it is to be."""
+    try:
+        copyup.copy(covered, tree)
+        if "ro" in mount.options.superblock[0]:
+            reconfigure(mount, tree)
+            syscalls.mount_setattr(tree, set_=MOUNT_ATTR_RDONLY)
+    except OSError as error:
+        raise mount.failure(error, "the contents of the destination cannot be copied (tmpcopyup)") from None
+
+
+def _label(mount: "Mount", tree: int) -> None:
+    """SELinux label of the root of a file system that takes no context= option."""
+    directory = posix.open(".", posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC, dir_fd=tree)
+    try:
+        posix.setxattr(directory, "security.selinux", mount.label.encode() + b"\0")
+    except OSError as error:
+        if error.errno != 95:  # EOPNOTSUPP: no labels here, as in runc
+            raise mount.failure(error, "the SELinux label cannot be set") from None
+    finally:
+        posix.close(directory)

@@ -1,0 +1,255 @@
+"""`mounts[]` of config.json: each one made detached, then moved onto a file descriptor of its destination.
+
+Nothing here hands the kernel a path string into the root filesystem but relative to a descriptor (openat2), so that a
+destination which is swapped for a symlink meanwhile never leads out (CVE-2021-30465, CVE-2019-19921). Needs Linux 5.12.
+"""
+
+import posix
+
+from pyrunc.errors import ConfigError, PyruncError
+
+from . import filesystems, paths, syscalls
+from .paths import O_PATH
+from .syscalls import (
+    AT_FDCWD,
+    AT_RECURSIVE,
+    AT_SYMLINK_NOFOLLOW,
+    MS_REC,
+    OPEN_TREE_CLONE,
+    PROC_SUPER_MAGIC,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .mountoptions import MountOptions
+
+# What may be covered below /proc: lxcfs and the like put their own there. Anything else could hide or fake a file that
+# security depends on (CVE-2015-3627, CVE-2019-16884). The list is runc's.
+_COVERABLE = frozenset(
+    f"proc/{name}"
+    for name in (
+        "cpuinfo", "diskstats", "loadavg", "meminfo", "slabinfo", "stat", "swaps", "sys/crypto/fips_enabled",
+        "sys/kernel/ns_last_pid", "uptime",
+    )
+)  # fmt: skip
+
+_S_IFMT, _S_IFDIR, _S_IFLNK = 0o170000, 0o040000, 0o120000
+_PROC_ROOT_INODE = 1
+
+
+class Mount:
+    """One entry of `mounts`.
+
+    source: absolute for a bind mount; kind: the type, "" if none; label: SELinux context for its files, "" for none;
+    pointer: JSON pointer of the entry
+    """
+
+    __slots__ = ("destination", "kind", "label", "options", "pointer", "source")
+
+    def __init__(  # noqa: PLR0917  a record, built at one place
+        self, source: str, destination: str, kind: str, options: "MountOptions", label: str = "", pointer: str = ""
+    ) -> None:
+        self.source, self.destination, self.kind = source, destination, kind
+        self.options, self.label, self.pointer = options, label, pointer
+
+    def failure(self, error: OSError, hint: str = "") -> PyruncError:
+        """The error of a system call for this mount."""
+        if error.errno == 38:  # ENOSYS
+            hint = "Linux 5.12 or newer is needed"
+        message = f"mount `{self.source or self.kind}` to `{self.destination}`"
+        return PyruncError.from_os(message, error, pointer=self.pointer, hint=hint)
+
+    def refusal(self, why: str) -> ConfigError:
+        """The error for something that is not allowed."""
+        message = f"mount `{self.source or self.kind}` to `{self.destination}`: {why}"
+        return ConfigError(message, pointer=self.pointer)
+
+
+def detach(mount: Mount) -> int:
+    """A detached copy of a bind mount's source, an O_PATH descriptor; the source is a path of this mount namespace.
+
+    For `attach(source_fd=...)` when the process that attaches cannot reach the source: in a new user namespace it has
+    no right to pass directories that only the caller may search.
+    """
+    options = mount.options
+    flags = OPEN_TREE_CLONE
+    if options.recursive:
+        flags |= AT_RECURSIVE
+    if options.src_nofollow or options.copy_symlink:
+        flags |= AT_SYMLINK_NOFOLLOW
+    try:
+        return syscalls.open_tree(AT_FDCWD, mount.source, flags)
+    except OSError as error:
+        if error.errno == 22 and not options.recursive:  # EINVAL; has_locked_children() in fs/namespace.c
+            hint = "what is mounted below the source may not be uncovered in a user namespace: use `rbind`"
+        else:
+            hint = "the source cannot be opened"
+        raise mount.failure(error, hint) from None
+
+
+def attach(root: int, mount: Mount, *, source_fd: int = -1, cgroup_namespace: bool = True) -> None:
+    """Make one mount in the root filesystem `root`, with its destination where that is missing.
+
+    cgroup_namespace: whether the container has one of its own.
+
+    source_fd: what `detach` gave, in whatever mount namespace; it stays open.
+    """
+    options = mount.options
+    name = "/".join(part for part in mount.destination.split("/") if part not in ("", "."))
+    if options.remount or not (options.bind or mount.kind):
+        _change(root, mount, name)
+        return
+    if not name:
+        raise mount.refusal("the root is given by root.path")
+    if not options.bind:
+        target, existed = _target(root, mount, name, directory=True)
+        tree = -1
+        try:
+            tree = filesystems.create(mount, target, root, existed=existed, cgroup_namespace=cgroup_namespace)
+            _place(root, mount, name, tree, None if options.iversion else target)  # mount(2) has placed it
+        finally:
+            posix.close(target)
+            if tree >= 0:
+                posix.close(tree)
+        return
+    if options.data:
+        raise mount.refusal(f"a bind mount takes no file system options (`{options.data[0]}`)")
+    tree = detach(mount) if source_fd < 0 else source_fd
+    try:
+        _bind(root, mount, name, tree)
+    finally:
+        if source_fd < 0:
+            posix.close(tree)
+
+
+def _bind(root: int, mount: Mount, name: str, tree: int) -> None:
+    """Put `tree`, a detached copy of the source, onto the destination."""
+    kind = posix.fstat(tree).st_mode & _S_IFMT
+    if kind == _S_IFLNK and mount.options.copy_symlink:
+        _copy_symlink(root, mount, name, posix.readlink("", dir_fd=tree))
+        return
+    set_attributes(mount, tree)
+    target, _ = _target(root, mount, name, directory=kind == _S_IFDIR)
+    try:
+        if name == "proc" and not _is_proc(tree):
+            raise mount.refusal("only a proc file system may be there")
+        _place(root, mount, name, tree, target)
+    finally:
+        posix.close(target)
+
+
+def set_attributes(mount: Mount, tree: int) -> None:
+    """Set what the options say on a detached mount. Flags that no option names stay as the source has them.
+
+    So the kernel's locked flags (nosuid, nodev, noexec, ro, atime of a mount from outside the user namespace) stay.
+    """
+    options = mount.options
+    on, off = options.attributes
+    try:
+        if on or off:
+            syscalls.mount_setattr(tree, set_=on, clear=off)
+        if options.recursive_set or options.recursive_clear:
+            syscalls.mount_setattr(tree, set_=options.recursive_set, clear=options.recursive_clear, recursive=True)
+    except OSError as error:
+        hint = "the source has flags that are locked in a user namespace" if error.errno == 1 else ""
+        raise mount.failure(error, hint) from None
+
+
+def _is_proc(tree: int) -> bool:
+    return syscalls.statfs_type(tree) == PROC_SUPER_MAGIC and posix.fstat(tree).st_ino == _PROC_ROOT_INODE
+
+
+def _target(root: int, mount: Mount, name: str, *, directory: bool) -> "tuple[int, bool]":
+    """(O_PATH descriptor of the destination, whether it was there); made as a directory or file if it was not."""
+    existed = True
+    try:
+        try:
+            target = _open(root, mount, name)
+        except FileNotFoundError:
+            existed = False
+            posix.close((paths.make_directory if directory else paths.make_file)(root, name))
+            target = _open(root, mount, name)
+    except PyruncError as error:
+        error.pointer = mount.pointer
+        raise
+    except OSError as error:
+        if error.errno == 40 and not _may_be_symlink(mount, name):  # ELOOP
+            raise mount.refusal("it must be mounted on an ordinary directory, not behind a symlink") from None
+        raise mount.failure(error, "the destination cannot be opened") from None
+    # By the descriptor too: a symlink in the image may lead into /proc under another name.
+    if (name.startswith("proc/") or syscalls.statfs_type(target) == PROC_SUPER_MAGIC) and not (
+        name == "proc" or name in _COVERABLE
+    ):
+        posix.close(target)
+        raise mount.refusal("this may not be covered, it is inside /proc")
+    return target, existed
+
+
+def _may_be_symlink(mount: Mount, name: str) -> bool:
+    """Whether symlinks of the image are followed: not to /proc and /sys (CVE-2023-27561), wherever they are mounted."""
+    return name.partition("/")[0] not in ("proc", "sys") and (mount.options.bind or mount.kind not in ("proc", "sysfs"))
+
+
+def _open(root: int, mount: Mount, name: str) -> int:
+    return paths.open_in(
+        root, name, O_PATH, follow=not mount.options.dest_nofollow, symlinks=_may_be_symlink(mount, name)
+    )
+
+
+def _place(root: int, mount: Mount, name: str, tree: int, target: "int | None") -> None:
+    """Move the detached mount onto the target and see that the destination now is that mount."""
+    try:
+        if target is not None:
+            syscalls.move_mount(tree, target)
+        found = _open(root, mount, name)
+        try:
+            same = syscalls.mount_id(found) == syscalls.mount_id(tree)
+        finally:
+            posix.close(found)
+        if not same:
+            raise mount.refusal("the destination was changed while it was being mounted")
+        _propagate(mount, tree)
+    except OSError as error:
+        raise mount.failure(error) from None
+
+
+def _propagate(mount: Mount, tree: int) -> None:
+    """Set the propagation types, after the mount has its place: joining a shared parent would make it shared."""
+    for kind in mount.options.propagation:
+        syscalls.mount_setattr(tree, propagation=kind & ~MS_REC, recursive=bool(kind & MS_REC))
+
+
+def _change(root: int, mount: Mount, name: str) -> None:
+    """Change flags, data or propagation of what is mounted on the destination (`remount`, or only propagation)."""
+    options = mount.options
+    if not (options.remount or options.propagation):
+        raise mount.refusal("it has no type, and is neither a bind mount nor a remount")
+    try:
+        target = _open(root, mount, name or "/")
+        try:
+            if options.remount and not options.bind:
+                filesystems.reconfigure(mount, target)
+            set_attributes(mount, target)
+            _propagate(mount, target)
+        finally:
+            posix.close(target)
+    except OSError as error:
+        raise mount.failure(error) from None
+
+
+def _copy_symlink(root: int, mount: Mount, name: str, link: str) -> None:
+    """Make the source's symlink at the destination instead of mounting (copy-symlink)."""
+    parent, last = paths.make_parent(root, name)
+    try:
+        posix.symlink(link, last, dir_fd=parent)
+    except FileExistsError as error:
+        try:
+            there = posix.readlink(last, dir_fd=parent)
+        except OSError:
+            there = ""  # EINVAL: not a symlink
+        if there != link:
+            raise mount.failure(error, "the destination is something else") from None
+    except OSError as error:
+        raise mount.failure(error) from None
+    finally:
+        posix.close(parent)

@@ -1,0 +1,94 @@
+"""A procfs that nobody else can cover or swap, and writes into it.
+
+What goes to /proc/self/attr, /proc/sys and the like must not end in a file that a container put there by a mount or a
+symlink (CVE-2019-16884, CVE-2019-19921, CVE-2025-52881).
+"""
+
+import posix
+
+from pyrunc.errors import PyruncError
+
+from . import syscalls
+from .syscalls import (
+    AT_FDCWD,
+    OPEN_TREE_CLONE,
+    PROC_SUPER_MAGIC,
+    RESOLVE_BENEATH,
+    RESOLVE_NO_MAGICLINKS,
+    RESOLVE_NO_SYMLINKS,
+    RESOLVE_NO_XDEV,
+)
+
+_ROOT_INODE = 1  # PROC_ROOT_INO, include/linux/proc_ns.h
+_ATTRIBUTES = 0xE  # MOUNT_ATTR_NOSUID, NODEV, NOEXEC
+
+
+def private(*, subset: bool = True) -> int:
+    """A descriptor of a detached procfs of the current pid namespace, or else of a copy of /proc that was looked at.
+
+    subset: only processes are in it (Linux 5.8); False where /proc/sys is needed.
+    """
+    try:
+        return _new(subset=subset)
+    except OSError:  # a user namespace to which the host's /proc shows less than all may not have a new one
+        return _copy()
+
+
+def _new(*, subset: bool) -> int:
+    context = syscalls.fsopen("proc")
+    try:
+        if subset:
+            syscalls.fsconfig_string(context, "subset", "pid")
+        syscalls.fsconfig_command(context)
+        return syscalls.fsmount(context, _ATTRIBUTES)
+    finally:
+        posix.close(context)
+
+
+def _copy() -> int:
+    """A detached copy of /proc alone, without what is mounted below it."""
+    try:
+        tree = syscalls.open_tree(AT_FDCWD, "/proc", OPEN_TREE_CLONE)
+    except OSError as error:
+        if error.errno != 22:  # EINVAL: mounts below are locked to it in a user namespace; RESOLVE_NO_XDEV sees them
+            raise PyruncError.from_os("open `/proc`", error) from None
+        try:
+            tree = syscalls.open_tree(AT_FDCWD, "/proc")
+        except OSError as second:
+            raise PyruncError.from_os("open `/proc`", second) from None
+    if syscalls.statfs_type(tree) != PROC_SUPER_MAGIC or posix.fstat(tree).st_ino != _ROOT_INODE:
+        posix.close(tree)
+        raise PyruncError("`/proc` is not a proc file system")
+    return tree
+
+
+def open_file(proc: int, path: str, flags: int) -> int:
+    """Open a file of the procfs, on no other file system and behind no symlink; OSError.
+
+    `self` and `thread-self` at the start are symlinks: they are read and followed here.
+    """
+    first, slash, rest = path.partition("/")
+    if first in ("self", "thread-self"):
+        first = posix.readlink(first, dir_fd=proc)
+        if not first.replace("/task/", "").isdigit():
+            raise OSError(22, "")  # EINVAL; the kernel always gives PID or PID/task/TID
+        path = f"{first}{slash}{rest}"
+    resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
+    fd = syscalls.openat2(proc, path, flags, 0, resolve)
+    if syscalls.statfs_type(fd) != PROC_SUPER_MAGIC:
+        posix.close(fd)
+        raise OSError(18, "")  # EXDEV, as RESOLVE_NO_XDEV says it
+    return fd
+
+
+def write(proc: int, path: str, data: "str | bytes") -> None:
+    """Write `data` into a file of the procfs with a single write(2), as the kernel wants it."""
+    content = data.encode() if isinstance(data, str) else data
+    try:
+        fd = open_file(proc, path, posix.O_WRONLY)
+        try:
+            posix.write(fd, content)
+        finally:
+            posix.close(fd)
+    except OSError as error:
+        raise PyruncError.from_os(f"write `/proc/{path}`", error) from None

@@ -1,0 +1,260 @@
+"""The container's root: bound on itself, made the root by pivot_root, closed off by masks. By file descriptor.
+
+The order of a container's life: prepare, mounts.attach, devices, pivot (or another), mask, protect, make_readonly,
+set_propagation.
+"""
+
+import posix
+
+from pyrunc.errors import PyruncError
+
+from . import filesystems, mountoptions, paths, syscalls
+from .paths import O_PATH
+from .syscalls import (
+    AT_EMPTY_PATH,
+    AT_FDCWD,
+    AT_RECURSIVE,
+    MNT_DETACH,
+    MOUNT_ATTR_RDONLY,
+    MS_MOVE,
+    MS_PRIVATE,
+    MS_REC,
+    MS_SLAVE,
+    OPEN_TREE_CLONE,
+)
+
+_NULL = (1, 3)  # /dev/null (Documentation/admin-guide/devices.txt)
+_S_IFMT, _S_IFCHR, _S_IFDIR = 0o170000, 0o020000, 0o040000
+
+
+def prepare(path: str, propagation: str = "", *, private: bool = True) -> int:
+    """Bind the root filesystem on itself, in a new mount namespace; an O_PATH descriptor of that mount.
+
+    propagation: the word of `linux.rootfsPropagation`, "" for rslave: mounts of the host come in, none go out.
+    private: False without a mount namespace of our own: then nothing is mounted, the directory is only opened.
+    """
+    word = propagation or "rslave"
+    try:
+        directory = posix.open(path, O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
+        if not private:
+            return directory
+        top = posix.open("/", O_PATH | posix.O_CLOEXEC)
+        set_propagation(top, word)
+        posix.close(top)
+        if mountoptions.propagation(word) not in (MS_PRIVATE | MS_REC, MS_SLAVE | MS_REC):
+            _make_parent_private(directory)
+        # With all that is mounted below: a bundle may have its root filesystem made of mounts.
+        root = syscalls.open_tree(directory, "", OPEN_TREE_CLONE | AT_RECURSIVE | AT_EMPTY_PATH)
+        syscalls.move_mount(root, directory)
+        posix.close(directory)
+        return root
+    except OSError as error:
+        hint = "Linux 5.12 or newer is needed" if error.errno == 38 else ""
+        raise PyruncError.from_os(f"root filesystem `{path}`", error, hint=hint) from None
+
+
+def _make_parent_private(directory: int) -> None:
+    """Make the mount that holds the root filesystem private, or pivot_root(2) refuses and our mounts reach the host."""
+    wanted = syscalls.mount_id(directory)
+    point = next((point for number, _, point in _mount_table() if number == wanted), b"/")
+    mount = posix.open(point, O_PATH | posix.O_CLOEXEC)
+    try:
+        syscalls.mount_setattr(mount, propagation=MS_PRIVATE)
+    finally:
+        posix.close(mount)
+
+
+def _mount_table() -> "list[tuple[int, bytes, bytes]]":
+    """(mount id, type, mount point) of each mount of this namespace (/proc/self/mountinfo, proc(5))."""
+    table = []
+    with open("/proc/self/mountinfo", "rb") as lines:
+        for line in lines:
+            fields, _, rest = line.partition(b" - ")
+            words = fields.split()
+            point = words[4]
+            for code, character in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\")):
+                point = point.replace(code, character)
+            table.append((int(words[0]), rest.split(None, 1)[0], point))
+    return table
+
+
+def set_propagation(root: int, word: str) -> None:
+    """Set the propagation type of the mount that `root` is the top of, and below it if the word starts with r."""
+    kind = mountoptions.propagation(word)
+    try:
+        syscalls.mount_setattr(root, propagation=kind & ~MS_REC, recursive=bool(kind & MS_REC))
+    except OSError as error:
+        raise PyruncError.from_os(f"set the propagation of the root to `{word}`", error) from None
+
+
+def make_readonly(root: int) -> None:
+    """Make the root mount read-only; what is mounted below it stays as it is."""
+    try:
+        syscalls.mount_setattr(root, set_=MOUNT_ATTR_RDONLY)
+    except OSError as error:
+        raise PyruncError.from_os("make the root filesystem read-only", error) from None
+
+
+def pivot(root: int) -> None:
+    """Make `root` the root directory and detach the host's; the working directory is the new root."""
+    try:
+        old = posix.open("/", O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
+        posix.fchdir(root)
+        # The old root is put over the new one, so that no directory has to be made for it (pivot_root(2), NOTES).
+        syscalls.pivot_root(".", ".")
+        posix.fchdir(old)
+        # Or the detaching would propagate to the host.
+        syscalls.mount_setattr(old, propagation=MS_SLAVE, recursive=True)
+        syscalls.umount2(".", MNT_DETACH)
+        posix.close(old)
+        posix.chdir("/")
+    except OSError as error:
+        raise PyruncError.from_os("pivot_root into the root filesystem", error) from None
+
+
+def move_root(root: int) -> None:
+    """The way of `--no-pivot`, for a host that runs from an initramfs: move the mount to `/`, then chroot.
+
+    The host's proc and sysfs are detached before, or covered where they are locked: whoever gets out of the chroot, or
+    mounts in a user namespace of its own, must not find one that nothing covers. runc does the same.
+    """
+    try:
+        inside = posix.readlink(f"/proc/self/fd/{root}").encode("utf-8", "surrogateescape") + b"/"
+        for _, kind, point in reversed(_mount_table()):
+            if kind in (b"proc", b"sysfs") and not point.startswith(inside):
+                _hide(point)
+        posix.fchdir(root)
+        syscalls.mount(".", "/", None, MS_MOVE)
+    except OSError as error:
+        raise PyruncError.from_os("move the root filesystem to `/`", error) from None
+    change_root(root)
+
+
+def _hide(point: bytes) -> None:
+    """Detach a mount of the host, in our namespace only; cover it where it is locked."""
+    mount = posix.open(point, O_PATH | posix.O_CLOEXEC)
+    try:
+        syscalls.mount_setattr(mount, propagation=MS_PRIVATE)
+        try:
+            syscalls.umount2(point.decode("utf-8", "surrogateescape"), MNT_DETACH)
+        except OSError as error:
+            if error.errno not in {1, 22}:  # EPERM, EINVAL: came with the user namespace, cannot be taken off
+                raise
+            tree = filesystems.empty_directory()
+            syscalls.move_mount(tree, mount)
+            posix.close(tree)
+    finally:
+        posix.close(mount)
+
+
+def change_root(root: int) -> None:
+    """chroot(2) alone: without a mount namespace there is nothing to pivot."""
+    try:
+        posix.fchdir(root)
+        posix.chroot(".")
+        posix.chdir("/")
+    except OSError as error:
+        raise PyruncError.from_os("chroot into the root filesystem", error) from None
+
+
+def null_device() -> int:
+    """A detached copy of the host's /dev/null, seen to be that (CVE-2025-31133): to mask files with. Before `pivot`."""
+    try:
+        null = syscalls.open_tree(AT_FDCWD, "/dev/null", OPEN_TREE_CLONE)
+        facts = posix.fstat(null)
+    except OSError as error:
+        raise PyruncError.from_os("open `/dev/null`", error) from None
+    if facts.st_mode & _S_IFMT != _S_IFCHR or facts.st_rdev != posix.makedev(*_NULL):
+        raise PyruncError("`/dev/null` of the host is not the null device")
+    return null
+
+
+def mask(root: int, masked: "tuple[str, ...] | list[str]", null: int, label: str = "") -> None:
+    """`linux.maskedPaths`: cover files with `null` (of `null_device`) and directories with one empty read-only tmpfs.
+
+    label: SELinux context of that tmpfs. A path that does not exist is no fault: the kernel may lack it.
+    """
+    file_cover, directory_cover = _Cover(null), None
+    for path in masked:
+        target = _open_existing(root, path, "mask")
+        if target is None:
+            continue
+        try:
+            if posix.fstat(target).st_mode & _S_IFMT == _S_IFDIR:
+                directory_cover = directory_cover or _Cover(filesystems.empty_directory(label))
+                directory_cover.put(root, path, target)
+            else:
+                file_cover.put(root, path, target)
+        except OSError as error:
+            raise PyruncError.from_os(f"mask `{path}`", error) from None
+        finally:
+            posix.close(target)
+    if directory_cover:
+        posix.close(directory_cover.tree)
+
+
+def protect(root: int, readonly: "tuple[str, ...] | list[str]") -> None:
+    """`linux.readonlyPaths`: a read-only bind of each path on itself, with what is mounted below. None need exist."""
+    for path in readonly:
+        target = _open_existing(root, path, "make read-only")
+        if target is None:
+            continue
+        try:
+            tree = syscalls.open_tree(target, "", OPEN_TREE_CLONE | AT_RECURSIVE | AT_EMPTY_PATH)
+            syscalls.mount_setattr(tree, set_=MOUNT_ATTR_RDONLY, recursive=True)
+            _put(root, path, tree, target)
+            posix.close(tree)
+        except OSError as error:
+            raise PyruncError.from_os(f"make `{path}` read-only", error) from None
+        finally:
+            posix.close(target)
+
+
+class _Cover:
+    """A mount that goes onto many places: the first time itself, then copies.
+
+    A detached mount cannot be copied before Linux 6.15, an attached one can.
+    """
+
+    __slots__ = ("attached", "tree")
+
+    def __init__(self, tree: int) -> None:
+        self.tree, self.attached = tree, False
+
+    def put(self, root: int, path: str, target: int) -> None:
+        """Cover what `target` is open on."""
+        if not self.attached:
+            _put(root, path, self.tree, target)
+            self.attached = True
+            return
+        tree = syscalls.open_tree(self.tree, "", OPEN_TREE_CLONE | AT_EMPTY_PATH)
+        try:
+            _put(root, path, tree, target)
+        finally:
+            posix.close(tree)
+
+
+def _put(root: int, path: str, tree: int, target: int) -> None:
+    """Move a mount onto the target and see that the path now leads to it."""
+    syscalls.move_mount(tree, target)
+    found = _open(root, path)
+    same = syscalls.mount_id(found) == syscalls.mount_id(tree)
+    posix.close(found)
+    if not same:
+        raise PyruncError(f"`{path}` was changed while it was being covered")
+
+
+def _open(root: int, path: str) -> int:
+    # In /proc and /sys a symlink on the way is an attack (CVE-2023-27561): the path is the kernel's. Elsewhere it is
+    # the image's layout (/var/run).
+    symlinks = path.strip("/").partition("/")[0] not in ("proc", "sys")
+    return paths.open_in(root, path, symlinks=symlinks)
+
+
+def _open_existing(root: int, path: str, verb: str) -> "int | None":
+    try:
+        return _open(root, path)
+    except OSError as error:
+        if error.errno in {2, 20}:  # ENOENT, ENOTDIR: nothing to hide
+            return None
+        raise PyruncError.from_os(f"{verb} `{path}`", error) from None
