@@ -1,7 +1,6 @@
 """Fixtures for all tests that call the runtime, and the summary with counts and the reasons of skips."""
 
 import os
-import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ import pytest
 
 from tests import leftovers, peers, privatehost
 from tests.bundle import Bundle, build_rootfs
+from tests.removal import remove_tree
 from tests.runtime import Runtime, executable, new_id, runtime_name
 
 
@@ -19,8 +19,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "differs(NAME=REASON): counted as skipped on the named runtimes")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that shows whether a differs mark is still true."""
+    parser.addoption("--ignore-differs", action="store_true", help="run tests that are marked as differing on a peer")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Turn differs marks into skips."""
+    if config.getoption("--ignore-differs"):
+        return
     for item in items:
         reason = peers.reason_to_skip(item)
         if reason is not None:
@@ -56,7 +63,7 @@ def session_directory() -> Iterator[Path]:
     directory = Path(tempfile.mkdtemp(prefix="runtime-tests-"))
     directory.chmod(0o711)
     yield directory
-    shutil.rmtree(directory)
+    remove_tree(directory)
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +80,7 @@ def area(session_directory: Path) -> Iterator[Path]:
     directory = session_directory / new_id()
     directory.mkdir(mode=0o711)
     yield directory
-    shutil.rmtree(directory)
+    remove_tree(directory)
 
 
 @pytest.fixture

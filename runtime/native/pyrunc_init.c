@@ -1,0 +1,263 @@
+/* pyrunc-init: what a container's first process is between the interpreter and the user's program.
+ *
+ * It runs a list of steps that pyrunc.stages.program composed: nearly all are plain system calls whose arguments stand
+ * in the list. Decisions are made in Python, which a person can read; this file only carries them out, so that no
+ * interpreter (its memory, its executable, its modules) is left inside the container while it waits to be started.
+ *
+ *   pyrunc-init FD      FD: a memory file with the list, laid out as the structs below
+ *
+ * The list comes from our own parent through an anonymous file, never from the container. It is checked all the same:
+ * every index and address must lie inside it. Nothing is allocated, no environment is read, no library is used.
+ *
+ * A step that fails sends a record to the report descriptor (first the channel to the parent, later the
+ * result fifo that `pyrunc start` reads) and ends the process. With nobody listening it goes to standard error.
+ */
+#include <linux/errno.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef unsigned long word;
+
+enum kind { CALL, FIND, CHECK_CWD, HOOK, REPORT_TO, EXEC };
+enum flag { EXPECT = 1, RETRY_EINTR = 2, REMEMBER = 4, IF_REMEMBERED = 8, STORE = 16 };
+
+struct step {
+    word kind, flags, number;
+    word arg[6];
+    word tolerated[3]; /* errnos that are no failure */
+    word expected;     /* with EXPECT: the only good result */
+    word store;        /* with STORE: where the result goes, as an int */
+    word label;        /* what the step is, for standard error */
+};
+
+struct header {
+    word magic, size, steps, relocations; /* in bytes, steps, words */
+};
+
+#define MAGIC 0x70797275u
+#define MAX_SIZE (64ul << 20)
+
+#if defined(BARE) && defined(__x86_64__)
+static long call6(long n, long a, long b, long c, long d, long e, long f) {
+    register long r10 __asm__("r10") = d, r8 __asm__("r8") = e, r9 __asm__("r9") = f;
+    long r;
+    __asm__ volatile("syscall" : "=a"(r) : "a"(n), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
+    return r;
+}
+__asm__(".global _start\n_start: mov %rsp, %rdi\nand $-16, %rsp\ncall entry\n");
+#elif defined(BARE) && defined(__aarch64__)
+static long call6(long n, long a, long b, long c, long d, long e, long f) {
+    register long x8 __asm__("x8") = n, x0 __asm__("x0") = a, x1 __asm__("x1") = b, x2 __asm__("x2") = c;
+    register long x3 __asm__("x3") = d, x4 __asm__("x4") = e, x5 __asm__("x5") = f;
+    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
+    return x0;
+}
+__asm__(".global _start\n_start: mov x0, sp\nbl entry\n");
+#elif defined(BARE) && defined(__riscv) && __riscv_xlen == 64
+static long call6(long n, long a, long b, long c, long d, long e, long f) {
+    register long a7 __asm__("a7") = n, a0 __asm__("a0") = a, a1 __asm__("a1") = b, a2 __asm__("a2") = c;
+    register long a3 __asm__("a3") = d, a4 __asm__("a4") = e, a5 __asm__("a5") = f;
+    __asm__ volatile("ecall" : "+r"(a0) : "r"(a7), "r"(a1), "r"(a2), "r"(a3), "r"(a4), "r"(a5) : "memory");
+    return a0;
+}
+__asm__(".global _start\n_start: mv a0, sp\ncall entry\n");
+#elif defined(BARE)
+#error "no system call convention for this architecture: built with libc instead"
+#else
+#include <errno.h>
+#include <unistd.h>
+static long call6(long n, long a, long b, long c, long d, long e, long f) {
+    long r = syscall(n, a, b, c, d, e, f);
+    return r < 0 ? -errno : r;
+}
+#endif
+
+#include <asm/unistd.h>
+#include <linux/fcntl.h>
+#include <linux/mman.h>
+#include <linux/poll.h>
+#include <linux/stat.h>
+#include <linux/time_types.h>
+
+#define SIGKILL 9
+#define SIGCHLD 17 /* but on mips and alpha, where it only costs a wake-up less */
+#define call(n, ...) call_(n, __VA_ARGS__, 0, 0, 0, 0, 0, 0)
+#define call_(n, a, b, c, d, e, f, ...) call6(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+
+static int report = -1;
+static const char *chosen; /* the program that FIND found */
+
+static size_t length(const char *s) {
+    size_t n = 0;
+    while (s[n]) n++;
+    return n;
+}
+
+static void say(const char *s) { call(__NR_write, 2, s, length(s)); }
+
+static _Noreturn void leave(int status) {
+    for (;;) call(__NR_exit_group, status);
+}
+
+/* What went wrong in which step: sent as the struct, the step's label, a NUL and what a hook printed. */
+struct record {
+    int32_t magic, step, kind, error, detail;
+    char text[1000];
+};
+
+static _Noreturn void fail(word index, const struct step *s, long error, long detail) {
+    static struct record r;
+    const char *label = s ? (const char *)s->label : "the step list";
+    size_t n = length(label) < 400 ? length(label) : 400;
+    r.magic = (int32_t)MAGIC, r.step = (int32_t)index, r.kind = s ? (int)s->kind : -1;
+    r.error = (int32_t)error, r.detail = (int32_t)detail;
+    for (size_t i = 0; i < n; i++) r.text[i] = label[i];
+    size_t size = offsetof(struct record, text) + n + 1;
+    if (s && s->kind == HOOK) {
+        long end = call(__NR_lseek, s->arg[4], 0, 2 /* SEEK_END */), want = (long)(sizeof r.text - n - 1);
+        long got = call(__NR_pread64, s->arg[4], r.text + n + 1, want, end > want ? end - want : 0);
+        if (got > 0) size += (size_t)got;
+    }
+    if (report < 0 || call(__NR_write, report, &r, size) != (long)size) {
+        char digits[8], *d = digits + sizeof digits;
+        *--d = 0;
+        for (long e = error < 0 ? 0 : error % 10000; d == digits + 7 || e; e /= 10) *--d = (char)('0' + e % 10);
+        say("pyrunc: "), say(label), say(": errno "), say(d), say("\n");
+    }
+    leave(error == ENOENT || error == ENOTDIR ? 127 : 126);
+}
+
+/* The first candidate that is a regular file which this user may execute. */
+static long find(const char **candidates) {
+    long worst = -ENOENT;
+    for (; *candidates; candidates++) {
+        struct statx facts;
+        long r = call(__NR_statx, AT_FDCWD, *candidates, 0, STATX_TYPE, &facts);
+        if (!r && (facts.stx_mode & 0170000) != 0100000) r = -EISDIR;
+        if (!r) r = call(__NR_faccessat2, AT_FDCWD, *candidates, 1 /* X_OK */, AT_EACCESS);
+        if (r == -ENOSYS) r = call(__NR_faccessat, AT_FDCWD, *candidates, 1);
+        if (!r) {
+            chosen = *candidates;
+            return 0;
+        }
+        if (r != -ENOENT && r != -ENOTDIR && worst == -ENOENT) worst = r;
+    }
+    return worst;
+}
+
+/* CVE-2024-21626: a working directory outside the root shows as "(unreachable)/...". */
+static long check_cwd(void) {
+    static char path[4096 + 16];
+    long r = call(__NR_getcwd, path, sizeof path);
+    if (r < 0) return r;
+    return path[0] == '/' ? 0 : -EXDEV;
+}
+
+/* Run a hook: arg 0 path, 1 argv, 2 envp, 3 its standard input, 4 its output, 5 milliseconds (0: no limit). */
+static long hook(const struct step *s, long *detail) {
+    long pid = call(__NR_clone, SIGCHLD, 0, 0, 0, 0);
+    if (pid < 0) return pid;
+    if (!pid) {
+        call(__NR_setsid, 0);
+        call(__NR_lseek, s->arg[3], 0, 0);
+        for (int fd = 0; fd < 3; fd++) call(__NR_dup3, s->arg[fd ? 4 : 3], fd, 0);
+        call(__NR_close_range, 3, ~0u, 0);
+        long r = call(__NR_execve, s->arg[0], s->arg[1], s->arg[2]);
+        leave(r == -ENOENT ? 127 : 126);
+    }
+    long watch = call(__NR_pidfd_open, pid, 0), ready = 1;
+    if (s->arg[5] && watch >= 0) {
+        struct pollfd wanted = { (int)watch, POLLIN, 0 };
+        struct __kernel_timespec limit = { (long)(s->arg[5] / 1000), (long)(s->arg[5] % 1000 * 1000000) };
+        do ready = call(__NR_ppoll, &wanted, 1, &limit, 0, 0);  /* Linux writes the time left back into limit */
+        while (ready == -EINTR);
+        if (ready <= 0) call(__NR_kill, -pid, SIGKILL);
+    }
+    int status = 0;
+    long r;
+    do r = call(__NR_wait4, pid, &status, 0, 0);
+    while (r == -EINTR);
+    if (watch >= 0) call(__NR_close, watch);
+    *detail = status;
+    return r < 0 ? r : ready <= 0 ? -ETIMEDOUT : status ? -ECANCELED : 0;
+}
+
+static void run(char *base, const struct header *head) {
+    const struct step *steps = (const void *)(head + 1);
+    int remembered = 0; /* whether a step with REMEMBER met an error that it tolerates */
+    for (word i = 0; i < head->steps; i++) {
+        const struct step *s = &steps[i];
+        long r = 0, detail = 0;
+        int tolerated = 0;
+        if ((s->flags & IF_REMEMBERED) && !remembered) continue;
+        switch (s->kind) {
+        case CALL:
+            do r = call6(s->number, s->arg[0], s->arg[1], s->arg[2], s->arg[3], s->arg[4], s->arg[5]);
+            while (r == -EINTR && (s->flags & RETRY_EINTR));
+            break;
+        case FIND: r = find((const char **)s->arg[0]); break;
+        case CHECK_CWD: r = check_cwd(); break;
+        case HOOK: r = hook(s, &detail); break;
+        case REPORT_TO: report = (int)s->arg[0]; break;
+        case EXEC: r = call(__NR_execve, chosen, s->arg[0], s->arg[1]); break;
+        default: r = -ENOSYS;
+        }
+        for (int t = 0; t < 3; t++)
+            if (s->tolerated[t] && r == -(long)s->tolerated[t]) tolerated = 1;
+        if (s->flags & REMEMBER) remembered = tolerated;
+        if (r < 0 && r >= -4095 && !tolerated) fail(i, s, -r, detail);
+        if ((s->flags & EXPECT) && r != (long)s->expected) fail(i, s, EPIPE, r);
+        if ((s->flags & STORE) && s->store <= head->size - sizeof(int)) *(int *)(base + s->store) = (int)r;
+    }
+}
+
+static _Noreturn void begin(int fd) {
+    struct statx facts;
+    long r = call(__NR_statx, fd, "", AT_EMPTY_PATH, STATX_SIZE, &facts);
+    if (r < 0 || facts.stx_size < sizeof(struct header) || facts.stx_size > MAX_SIZE) fail(0, 0, EINVAL, 0);
+#ifdef __NR_mmap
+    char *base = (char *)call(__NR_mmap, 0, facts.stx_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+#else
+    char *base = (char *)call(__NR_mmap2, 0, facts.stx_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+#endif
+    if ((word)base >= (word)-4095) fail(0, 0, -(long)base, 0);
+    call(__NR_close, fd);
+    const struct header *head = (const void *)base;
+    word size = facts.stx_size, steps_end = sizeof *head + head->steps * sizeof(struct step);
+    if (head->magic != MAGIC || head->size != size || head->steps > 4096 || steps_end > size ||
+        head->relocations > (size - steps_end) / sizeof(word))
+        fail(0, 0, EBADMSG, 0);
+    const word *relocation = (const word *)(base + steps_end);
+    for (word i = 0; i < head->relocations; i++) {
+        word where = relocation[i];
+        if (where % sizeof(word) || where > size - sizeof(word) || *(word *)(base + where) >= size)
+            fail(0, 0, EBADMSG, 0);
+        *(word *)(base + where) += (word)base;
+    }
+    run(base, head);
+    leave(126); /* a list without EXEC at its end */
+}
+
+static int number(const char *s) {
+    int n = 0;
+    if (!s || !*s) return -1;
+    for (; *s; s++) {
+        if (*s < '0' || *s > '9' || n > 1000000) return -1;
+        n = n * 10 + *s - '0';
+    }
+    return n;
+}
+
+#ifdef BARE
+__attribute__((used)) _Noreturn void entry(const word *stack) {
+    begin(stack[0] == 2 ? number((const char *)stack[2]) : -1);
+}
+/* gcc may call it for clearing a struct. */
+void *memset(void *to, int value, size_t n) {
+    for (volatile char *p = to; n; n--) *p++ = (char)value;
+    return to;
+}
+#else
+int main(int argc, char **argv) { begin(argc == 2 ? number(argv[1]) : -1); }
+#endif

@@ -1,0 +1,53 @@
+"""A bundle: the directory with config.json and, as a rule, the root file system (runtime-spec bundle.md)."""
+
+import posix
+
+from . import jsontext
+from .errors import PyruncError
+
+MAX_CONFIG = 64 << 20  # bytes
+
+
+def absolute(path: str) -> str:
+    """`path` made absolute, without `.` and empty components; `..` is left to the kernel, symlinks may precede it."""
+    if not path.startswith("/"):
+        try:
+            path = f"{posix.getcwd()}/{path}"
+        except OSError as error:
+            raise PyruncError.from_os("find the working directory", error) from None
+    return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
+
+
+def read_file(path: str, limit: int = MAX_CONFIG) -> bytes:
+    """The content of a regular file of at most `limit` bytes: neither a FIFO nor a device can make us wait."""
+    try:
+        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK | posix.O_NOCTTY)
+    except OSError as error:
+        raise PyruncError.from_os(f"open `{path}`", error) from None
+    try:
+        facts = posix.fstat(fd)
+        if facts.st_mode & 0o170000 != 0o100000:
+            raise PyruncError(f"`{path}` is not a regular file")
+        if facts.st_size > limit:
+            raise PyruncError(f"`{path}` is larger than {limit >> 20} MiB")
+        return posix.read(fd, facts.st_size + 1)
+    except OSError as error:
+        raise PyruncError.from_os(f"read `{path}`", error) from None
+    finally:
+        posix.close(fd)
+
+
+def read_config(bundle: str, config: str = "") -> bytes:
+    """The text of the bundle's config.json, or of the file `config` in its place."""
+    path = config or f"{bundle}/config.json"
+    try:
+        return read_file(path)
+    except PyruncError as error:
+        if error.errno == 2 and not config:
+            error.hint = "is this a bundle? `pyrunc spec` writes a config.json to start from"
+        raise
+
+
+def parse(text: bytes, source: str) -> object:
+    """The JSON value of a config."""
+    return jsontext.loads(text, source)

@@ -1,0 +1,170 @@
+"""The `pyrunc` command: global options, then one verb. The only module that reads argv and the environment."""
+
+import posix
+import sys
+
+from . import SPEC_VERSION, __version__, arguments
+from .arguments import Arguments, Option
+from .errors import PyruncError, UsageError
+from .log import Log
+
+GLOBAL_OPTIONS = (
+    Option("root", "directory for the state of containers (default: /run/pyrunc, or $XDG_RUNTIME_DIR/pyrunc)", "DIR"),
+    Option("log", "write messages to FILE (default: standard error)", "FILE"),
+    Option("log-format", "text (default) or json", "FORMAT"),
+    Option("log-level", "error, warning (default) or debug", "LEVEL"),
+    Option("debug", "log more"),
+    Option("systemd-cgroup", "let systemd make the cgroup: cgroupsPath is SLICE:PREFIX:NAME"),
+    Option("cgroup-manager", "systemd, cgroupfs (default) or disabled", "NAME"),
+    Option("rootless", "accepted for compatibility: pyrunc sees by itself what it may do", "BOOL", hidden=True),
+    Option("criu", "accepted for compatibility", "PATH", hidden=True),
+    Option("insecure-ignore", "development only: drop these parts of a config: seccomp,resources", "LIST"),
+    Option("version", "print the version", short="v"),
+    arguments.HELP,
+)
+
+VERBS = {
+    "create": "create a container from a bundle",
+    "start": "run the program of a created container",
+    "state": "print the state of a container",
+    "kill": "send a signal to a container",
+    "delete": "delete a container",
+    "run": "create and start a container, and wait for it",
+    "list": "list containers",
+    "spec": "write a config.json to start from",
+    "features": "print what this runtime supports",
+    "validate": "check the config.json of a bundle",
+}
+_BARE_MESSAGE = frozenset(("create", "run"))  # conmon hands the line to podman, which puts the runtime's name before
+
+
+class Context:
+    """What every verb may use: the log, the state root, the environment as the caller gave it, the global options."""
+
+    __slots__ = ("environment", "log", "options", "root")
+
+    def __init__(self, options: Arguments, log: Log, environment: "dict[bytes, bytes]") -> None:
+        from . import bundle, host
+
+        self.options, self.log, self.environment = options, log, environment
+        root = options.text("root")
+        self.root = bundle.absolute(root) if root else host.state_root(environment)
+
+    @property
+    def cgroup_manager(self) -> str:
+        """"systemd", "cgroupfs" or "disabled"."""
+        name = self.options.text("cgroup-manager") or ("systemd" if self.options.flag("systemd-cgroup") else "cgroupfs")
+        if name not in ("systemd", "cgroupfs", "disabled"):
+            raise UsageError(f"unknown cgroup manager `{name}`", hint="use systemd, cgroupfs or disabled")
+        return name
+
+    @property
+    def ignored(self) -> "frozenset[str]":
+        """Parts of a config that --insecure-ignore names."""
+        names = frozenset(filter(None, self.options.text("insecure-ignore").split(",")))
+        if unknown := names - {"seccomp", "resources"}:
+            raise UsageError(f"--insecure-ignore: unknown part `{min(unknown)}`", hint="use seccomp, resources or both")
+        return names
+
+
+def original_environment() -> "dict[bytes, bytes]":
+    """The environment that the caller gave; CPython adds LC_CTYPE to its own (PEP 538)."""
+    try:
+        fd = posix.open("/proc/self/environ", posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError:
+        return dict(posix.environ)
+    try:
+        content = b""
+        while chunk := posix.read(fd, 1 << 16):
+            content += chunk
+    finally:
+        posix.close(fd)
+    pairs = (entry.partition(b"=") for entry in content.split(b"\0") if entry)
+    return {name: value for name, _, value in pairs}
+
+
+def run(argv: "list[str]") -> int:
+    """Run a command line (without the program's name); the exit status."""
+    given = Arguments()
+    log = Log()
+    verb = ""
+    try:
+        used = arguments.take_options(argv, GLOBAL_OPTIONS, given, until_operand=True)
+        log = _log(given)
+        if given.flag("version"):
+            return _print(_version())
+        if given.flag("help") or used == len(argv) or argv[used] == "help":
+            return _print(_help())
+        verb = argv[used]
+        if verb not in VERBS:
+            raise UsageError(f"unknown command `{verb}`", hint="see `pyrunc --help`")
+        status = _run_verb(verb, argv[used + 1 :], given, log)
+        log.flush()
+        return status
+    except PyruncError as error:
+        log.error(str(error), "" if verb in _BARE_MESSAGE else "pyrunc: ")
+    except BrokenPipeError:
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except OSError as error:
+        log.error(str(PyruncError.from_os(f"{verb or 'pyrunc'}: {error.filename or 'system call'}", error)))
+    except Exception as error:  # noqa: BLE001  (no traceback ever reaches a user; --debug prints it)
+        if log.debugging:
+            raise
+        log.error(f"internal error: {type(error).__name__}: {error} (--debug shows where)")
+    return 1
+
+
+def _log(given: Arguments) -> Log:
+    form = given.text("log-format", "text")
+    if form not in ("text", "json"):
+        raise UsageError(f"unknown log format `{form}`", hint="use text or json")
+    level = given.text("log-level", "warning")
+    path = given.text("log").removeprefix("file:")
+    return Log(path, form, debugging=given.flag("debug") or level == "debug")
+
+
+def _run_verb(verb: str, argv: "list[str]", given: Arguments, log: Log) -> int:
+    module = __import__(f"pyrunc.commands.{verb}", fromlist=["VERB", "run"])
+    definition: arguments.Verb = module.VERB
+    into = Arguments()
+    options = (*definition.options, arguments.HELP)
+    limit = len(definition.operands) - 1 if definition.stop_at_operand else 0
+    arguments.take_options(argv, options, into, operands=limit)
+    if into.flag("help"):
+        return _print(arguments.usage(verb, definition))
+    arguments.check_operands(verb, definition, into)
+    result: int = module.run(Context(given, log, original_environment()), into)
+    return result
+
+
+def _version() -> str:
+    return f"pyrunc version {__version__}\nspec: {SPEC_VERSION}\n"
+
+
+def _help() -> str:
+    lines = ["usage: pyrunc [GLOBAL OPTION...] COMMAND [OPTION...] [ARGUMENT...]", "", "commands:"]
+    lines += [f"  {name:<12}{summary}" for name, summary in VERBS.items()]
+    return "\n".join([*lines, "", "global options:", *arguments.option_lines(GLOBAL_OPTIONS)]) + "\n"
+
+
+def _print(text: str) -> int:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+    return 0
+
+
+def main() -> None:
+    """The installed program: run, then leave without the interpreter's tidying up, which costs a millisecond."""
+    status = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        status = status or 1
+    posix._exit(status)  # noqa: SLF001  (posix has no other name for it)
+
+
+def console_script() -> int:
+    """The entry point of a pip install."""
+    return run(sys.argv[1:])

@@ -1,0 +1,83 @@
+"""pyrunc create: a container from a bundle, up to the point where its program could run (runtime.md, "Create")."""
+
+import posix
+
+from .. import bundle, host, plan
+from ..arguments import Arguments, Option, Verb
+from ..cli import Context
+from ..container import Container
+from ..errors import PyruncError
+from ..spec.config import parse_config
+from ..stages import parent
+
+OPTIONS = (
+    Option("bundle", "the bundle's directory (default: the working directory)", "DIR", "b"),
+    Option("config", "read FILE in place of the bundle's config.json", "FILE", "f"),
+    Option("console-socket", "send the terminal to the AF_UNIX socket PATH", "PATH"),
+    Option("pid-file", "write the pid of the container's first process to FILE", "FILE"),
+    Option("pidfd-socket", "send a pidfd of it to the AF_UNIX socket PATH", "PATH", hidden=True),
+    Option("preserve-fds", "pass the descriptors 3 to 2+N to the container", "N"),
+    Option("no-pivot", "do not use pivot_root (for a root that is the initramfs)"),
+    Option("no-new-keyring", "stay in the caller's session keyring"),
+    Option("no-subreaper", "accepted for compatibility", hidden=True),
+)
+VERB = Verb("create a container from a bundle", ("ID",), OPTIONS)
+
+
+def run(context: Context, arguments: Arguments) -> int:
+    """Create; the container waits for `start`."""
+    create(context, arguments, detach=True)
+    return 0
+
+
+def create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[Container, parent.Created]":
+    """Create a container, for `create` and `run`. On failure nothing is left behind."""
+    options = _options(context, arguments, detach=detach)
+    text = bundle.read_config(options.bundle, arguments.text("config"))
+    config = parse_config(bundle.parse(text, arguments.text("config") or f"{options.bundle}/config.json"))
+    for warning in config.warnings:
+        context.log.warn(warning)
+    here = host.facts()
+    todo = plan.build(config, options, here)
+    container = Container.claim(context.root, options.container_id)
+    made = None
+    try:
+        container.write("config.json", text)
+        made = parent.create(todo, container, here)
+        if options.pid_file:
+            _write_pid_file(options.pid_file, made.pid)
+    except BaseException:
+        if made is not None:
+            from .delete import destroy
+
+            destroy(context, container, container.load())
+        else:
+            container.remove()
+        raise
+    return container, made
+
+
+def _options(context: Context, arguments: Arguments, *, detach: bool) -> plan.CreateOptions:
+    options = plan.CreateOptions(arguments.operands[0], bundle.absolute(arguments.text("bundle", ".")))
+    options.detach = detach
+    options.console_socket, options.pid_file = arguments.text("console-socket"), arguments.text("pid-file")
+    options.pivot, options.new_keyring = not arguments.flag("no-pivot"), not arguments.flag("no-new-keyring")
+    options.preserve_fds = arguments.natural("preserve-fds")
+    options.cgroup_manager, options.ignored = context.cgroup_manager, context.ignored
+    options.environment = context.environment
+    return options
+
+
+def _write_pid_file(path: str, pid: int) -> None:
+    """Whole or not at all: conmon reads it as soon as we are gone. A stale temporary file is replaced."""
+    directory, slash, name = path.rpartition("/")
+    partial = f"{directory}{slash}.{name}.{posix.getpid()}"
+    try:
+        fd = posix.open(partial, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC | posix.O_NOFOLLOW, 0o644)
+        try:
+            posix.write(fd, str(pid).encode())
+        finally:
+            posix.close(fd)
+        posix.rename(partial, path)
+    except OSError as error:
+        raise PyruncError.from_os(f"write the pid file `{path}`", error) from None

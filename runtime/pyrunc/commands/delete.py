@@ -1,0 +1,65 @@
+"""pyrunc delete: remove what create made (runtime.md, "Delete")."""
+
+from .. import lifecycle
+from ..arguments import Arguments, Option, Verb
+from ..cgroup import fs as cgroup_fs
+from ..cli import Context
+from ..container import Container, State
+from ..errors import NotFound, PyruncError
+from ..kernel import procs
+
+VERB = Verb(
+    "delete a container and all that belongs to it",
+    ("ID",),
+    (
+        Option("force", "kill it first if it runs; succeed if there is none", short="f"),
+        Option("strict", "only a stopped container, as the specification has it (a created one needs no --force else)"),
+    ),
+)
+
+_SIGKILL = 9
+_PATIENCE = 10.0  # seconds that a killed process gets to go; one in an uninterruptible call may not
+
+
+def run(context: Context, arguments: Arguments) -> int:
+    """Delete."""
+    force = arguments.flag("force")
+    try:
+        container = Container.open(context.root, arguments.operands[0])
+        container.lock()
+    except NotFound:
+        if force:
+            return 0
+        raise
+    state = container.load_or_journal() if force else container.load()
+    if not force:
+        status = container.status(state)
+        if status == lifecycle.CREATING:  # we hold the lock, so nobody is creating it: create was killed
+            status = lifecycle.CREATED
+        lifecycle.require("delete --strict" if arguments.flag("strict") else "delete", status, container.id)
+    destroy(context, container, state)
+    return 0
+
+
+def destroy(context: Context, container: Container, state: State) -> None:
+    """Kill what runs, undo what create made, run the poststop hooks, remove the state last. The container is locked."""
+    if state.alive():
+        procs.signal(state.pid, state.start_time, _SIGKILL)
+        if not procs.wait_gone(state.pid, state.start_time, _PATIENCE):
+            raise PyruncError(f"process {state.pid} of container `{container.id}` does not die")
+    if state.cgroup is not None:
+        cgroup_fs.kill(state.cgroup)
+        cgroup_fs.remove(state.cgroup)
+    mounted = state.data.get("mounted")
+    if isinstance(mounted, str) and mounted:
+        from ..kernel import rootfs
+
+        rootfs.detach(mounted)
+    hooks = state.hooks("poststop")
+    if hooks:
+        from .. import hooks as oci_hooks
+
+        value = state.spec_state(lifecycle.STOPPED)
+        for warning in oci_hooks.run_all("poststop", hooks, value, environ=context.environment):
+            context.log.warn(warning)
+    container.remove()

@@ -1,0 +1,47 @@
+"""pyrunc features: what this runtime supports (runtime-spec features.md, features-linux.md).
+
+Constant for one build: it asks neither the kernel nor for privilege.
+"""
+
+import sys
+
+from .. import SPEC_VERSION, __version__
+from ..arguments import Arguments, Verb
+from ..cli import Context
+from ..kernel import capabilities, mountoptions, namespaces
+from ..spec.config import HOOKS
+from ..spec.linux import MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES
+
+VERB = Verb("print what this runtime supports, as JSON")
+
+
+def run(_: Context, __: Arguments) -> int:
+    """Print it."""
+    import json
+
+    sys.stdout.write(json.dumps(value(), indent="\t") + "\n")
+    return 0
+
+
+def value() -> "dict[str, object]":
+    """The features structure."""
+    return {
+        "ociVersionMin": "1.0.0",
+        "ociVersionMax": SPEC_VERSION,
+        "hooks": list(HOOKS),
+        "mountOptions": list(mountoptions.KNOWN),
+        "linux": {
+            "namespaces": sorted(namespaces.FLAGS),
+            "capabilities": list(capabilities.NAMES),
+            "cgroup": {"v1": False, "v2": True, "systemd": False, "systemdUser": False, "rdma": False},
+            "seccomp": {"enabled": False},
+            "apparmor": {"enabled": False},
+            "selinux": {"enabled": False},
+            "intelRdt": {"enabled": False},
+            "memoryPolicy": {"modes": sorted(MEMORY_POLICY_MODES), "flags": sorted(MEMORY_POLICY_FLAGS)},
+            "mountExtensions": {"idmap": {"enabled": False}},
+            "netDevices": {"enabled": False},
+        },
+        "annotations": {"org.opencontainers.pyrunc.version": __version__},
+        "potentiallyUnsafeConfigAnnotations": [],
+    }

@@ -1,0 +1,48 @@
+"""pyrunc kill: send a signal to a container's first process (runtime.md, "Kill")."""
+
+import posix
+
+from .. import lifecycle
+from ..arguments import Arguments, Option, Verb
+from ..cgroup import fs as cgroup_fs
+from ..cli import Context
+from ..container import Container
+from ..errors import NotPermitted
+from ..kernel import procs, signals
+
+VERB = Verb(
+    "send a signal (SIGTERM if none is named) to a container",
+    ("ID", "[SIGNAL]"),
+    (Option("all", "signal every process of the container; it is no error if none is left", short="a"),),
+)
+
+_SIGKILL = 9
+
+
+def run(context: Context, arguments: Arguments) -> int:
+    """Send it. Takes no lock: podman kills containers whose start hangs."""
+    number = signals.number(arguments.operands[1] if len(arguments.operands) > 1 else "SIGTERM")
+    container = Container.open(context.root, arguments.operands[0])
+    state = container.load()
+    if arguments.flag("all"):
+        _all(state.cgroup, number, state.pid, state.start_time)
+        return 0
+    lifecycle.require("kill", container.status(state), container.id)
+    if not procs.signal(state.pid, state.start_time, number):
+        raise NotPermitted("container not running")
+    if number == _SIGKILL and state.cgroup is not None and state.data.get("privatePids") is False:
+        cgroup_fs.kill(state.cgroup)  # without a pid namespace its other processes would live on
+    return 0
+
+
+def _all(cgroup: "str | None", number: int, pid: int, start_time: int) -> None:
+    if cgroup is None:
+        procs.signal(pid, start_time, number)
+    elif number == _SIGKILL:
+        cgroup_fs.kill(cgroup)
+    else:
+        for process in cgroup_fs.processes(cgroup):
+            try:
+                posix.kill(process, number)
+            except ProcessLookupError:
+                continue

@@ -1,0 +1,84 @@
+"""pyrunc list: the containers below the state root."""
+
+import posix
+import sys
+
+from .. import jsontext
+from ..arguments import Arguments, Option, Verb
+from ..cli import Context
+from ..container import Container
+from ..errors import PyruncError, UsageError
+
+VERB = Verb(
+    "list containers",
+    (),
+    (Option("format", "table (default) or json", "FORMAT", "f"), Option("quiet", "print ids only", short="q")),
+)
+
+
+def run(context: Context, arguments: Arguments) -> int:
+    """Print them. One that cannot be read is shown as broken, and hides no other."""
+    form = arguments.text("format", "table")
+    if form not in ("table", "json"):
+        raise UsageError(f"unknown format `{form}`", hint="use table or json")
+    rows = [row for name in _names(context) if (row := _row(context, name))]
+    if arguments.flag("quiet"):
+        text = "".join(f"{row['id']}\n" for row in rows)
+    elif form == "json":
+        text = jsontext.dumps(rows) + "\n"
+    else:
+        text = _table(rows)
+    sys.stdout.write(text)
+    return 0
+
+
+def _names(context: Context) -> "list[str]":
+    try:
+        return sorted(name for name in posix.listdir(context.root) if not name.startswith("."))
+    except FileNotFoundError:
+        if context.options.text("root"):
+            raise PyruncError(f"open the state root `{context.root}`", errno=2) from None
+        return []
+    except OSError as error:
+        raise PyruncError.from_os(f"open the state root `{context.root}`", error) from None
+
+
+def _row(context: Context, name: str) -> "dict[str, object] | None":
+    """None if the container was deleted meanwhile, or the entry is none of ours."""
+    fd = -1
+    try:
+        container = Container.open(context.root, name)
+        fd = container.fd
+        facts = posix.fstat(fd)
+        state = container.load()
+        status = container.status(state)
+    except PyruncError:
+        if fd < 0:
+            return None
+        return {"id": name, "pid": 0, "status": "broken", "bundle": "", "created": "", "owner": _owner(facts.st_uid)}
+    finally:
+        if fd >= 0:
+            posix.close(fd)
+    value = state.spec_state(status)
+    row: dict[str, object] = {key: value.get(key, "") for key in ("ociVersion", "id")}
+    row |= {"pid": state.pid if status != "stopped" else 0, "status": status, "bundle": value.get("bundle", "")}
+    row |= {"rootfs": state.data.get("rootfs", ""), "created": state.data.get("created", "")}
+    if value.get("annotations"):
+        row["annotations"] = value["annotations"]
+    return row | {"owner": _owner(facts.st_uid)}
+
+
+def _owner(uid: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"
+
+
+def _table(rows: "list[dict[str, object]]") -> str:
+    columns = ("id", "pid", "status", "bundle", "created", "owner")
+    lines = [[column.upper() for column in columns]] + [[str(row[column]) for column in columns] for row in rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    return "".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() + "\n" for line in lines)

@@ -1,0 +1,41 @@
+"""pyrunc run: create, start, and (unless detached) stay until the container's program ends."""
+
+import posix
+
+import _prctl
+
+from ..arguments import Arguments, Option, Verb
+from ..cli import Context
+from ..stages import foreground
+from . import create, delete
+from .start import start
+
+VERB = Verb(
+    "create and start a container, and wait for it to end",
+    ("ID",),
+    (
+        *create.OPTIONS,
+        Option("detach", "leave the container running and return", short="d"),
+        Option("keep", "do not delete the container when it has ended"),
+    ),
+)
+
+
+def run(context: Context, arguments: Arguments) -> int:
+    """The exit status is the program's, or 128 and the signal that ended it."""
+    detach = arguments.flag("detach")
+    if not detach:
+        _prctl.prctl(_prctl.PR_SET_CHILD_SUBREAPER, 1)  # daemons of the container become ours to reap
+    container, made = create.create(context, arguments, detach=detach)
+    try:
+        start(context, container)
+        if detach:
+            return 0
+        status = foreground.attend(made.pid, made.terminal)
+    except BaseException:
+        if container.exists():
+            delete.destroy(context, container, container.load())
+        raise
+    if not arguments.flag("keep"):
+        delete.destroy(context, container, container.load())
+    return status

@@ -1,0 +1,37 @@
+"""pyrunc spec: a config.json to start from."""
+
+import posix
+
+from ..arguments import Arguments, Option, Verb
+from ..cli import Context
+from ..errors import PyruncError
+from ..spec.default import default_config
+
+VERB = Verb(
+    "write a config.json to start from into the bundle's directory",
+    (),
+    (
+        Option("bundle", "the bundle's directory (default: the working directory)", "DIR", "b"),
+        Option("rootless", "for an ordinary user: a user namespace with one id"),
+    ),
+)
+
+
+def run(_: Context, arguments: Arguments) -> int:
+    """Write it; an existing one stays."""
+    import json
+
+    rootless = arguments.flag("rootless")
+    value = default_config(rootless, uid=posix.geteuid(), gid=posix.getegid())
+    path = f"{arguments.text('bundle', '.')}/config.json"
+    try:
+        fd = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC, 0o666)
+    except FileExistsError:
+        raise PyruncError(f"`{path}` exists", hint="remove it first") from None
+    except OSError as error:
+        raise PyruncError.from_os(f"write `{path}`", error) from None
+    try:
+        posix.write(fd, (json.dumps(value, indent="\t") + "\n").encode())
+    finally:
+        posix.close(fd)
+    return 0

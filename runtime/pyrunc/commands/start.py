@@ -1,0 +1,84 @@
+"""pyrunc start: let a created container run its program (runtime.md, "Start")."""
+
+import posix
+
+import select
+
+from .. import lifecycle
+from ..arguments import Arguments, Verb
+from ..cli import Context
+from ..container import Container, SavedHook, State
+from ..errors import PyruncError
+from ..stages import program
+from ..stages.handover import STARTED
+
+VERB = Verb("run the program of a created container", ("ID",))
+
+_ENXIO = 6
+
+
+def run(context: Context, arguments: Arguments) -> int:
+    """Start, then run the poststart hooks."""
+    container = Container.open(context.root, arguments.operands[0])
+    container.lock()
+    start(context, container)
+    return 0
+
+
+def start(context: Context, container: Container) -> None:
+    """Start a locked container. Raises what init met on its way to the program."""
+    state = container.load()
+    lifecycle.require("start", container.status(state), container.id)
+    if state.data.get("process") is False:
+        raise PyruncError(f"container `{container.id}` has no process to start", pointer="/process")
+    _release(container, state)
+    hooks = state.hooks("poststart")
+    if hooks:
+        _poststart(context, container, state, hooks)
+
+
+def _release(container: Container, state: State) -> None:
+    """Write the byte that init waits for, and read how the exec went."""
+    result = posix.open("exec.result", posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC, dir_fd=container.fd)
+    try:
+        fifo = container.open_fifo()
+    except OSError as error:
+        if error.errno != _ENXIO:
+            raise PyruncError.from_os(f"start container `{container.id}`", error) from None
+        raise PyruncError(f"container `{container.id}` has stopped before it was started") from None
+    posix.write(fifo, b".")
+    posix.close(fifo)
+    report = _read_to_end(result)
+    posix.close(result)
+    if program.is_record(report.removeprefix(STARTED)):
+        raise program.error_of(report.removeprefix(STARTED))
+    if report != STARTED:
+        raise PyruncError(f"the first process of container `{container.id}` was killed before it ran its program")
+    posix.unlink("exec.fifo", dir_fd=container.fd)
+    posix.unlink("exec.result", dir_fd=container.fd)
+
+
+def _read_to_end(fd: int) -> bytes:
+    """All that init writes until it is another program (which closes its end) or is gone."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    content = b""
+    while True:
+        poll.poll()
+        chunk = posix.read(fd, 4096)
+        if not chunk:
+            return content
+        content += chunk
+
+
+def _poststart(context: Context, container: Container, state: State, hooks: "list[SavedHook]") -> None:
+    """runtime.md: if a poststart hook fails, the container is stopped and deleted, and the error is ours."""
+    from .. import hooks as oci_hooks
+
+    try:
+        oci_hooks.run("poststart", hooks, state.spec_state(lifecycle.RUNNING), environ=context.environment)
+    except PyruncError:
+        from .delete import destroy
+
+        destroy(context, container, state)
+        raise

@@ -1,0 +1,24 @@
+"""pyrunc state: print the state of a container (runtime.md, "Query State")."""
+
+import sys
+
+from .. import jsontext, lifecycle
+from ..arguments import Arguments, Verb
+from ..cli import Context
+from ..container import Container
+
+VERB = Verb("print the state of a container as JSON", ("ID",))
+
+
+def run(context: Context, arguments: Arguments) -> int:
+    """Print it. Takes no lock: a hook may ask while `create` or `start` holds it."""
+    container = Container.open(context.root, arguments.operands[0])
+    state = container.load()
+    status = container.status(state)
+    value = state.spec_state(status)
+    value["pid"] = 0 if status == lifecycle.STOPPED else state.pid
+    for key in ("rootfs", "created"):
+        if key in state.data:
+            value[key] = state.data[key]
+    sys.stdout.write(jsontext.dumps(value) + "\n")
+    return 0

@@ -1,0 +1,282 @@
+"""The state directory of a container, `ROOT/ID/`: what the runtime knows of it between two commands.
+
+    journal       a line for each resource, written before it is made; so `delete --force` finds what a killed create left
+    config.json   the configuration as it was at create
+    exec.fifo     the init process reads one byte from it before it becomes the user's program
+    exec.result   how that went, read by `start`
+    state.json    written last (temporary file, then rename): create has come to its end
+
+Making the directory claims the id; commands that change a container hold flock(2) on it. Removing renames it first, so
+that a removal cut short leaves nothing under the id.
+"""
+
+import fcntl
+import posix
+
+from . import SPEC_VERSION, jsontext, lifecycle
+from .cgroup import fs as cgroup_fs
+from .errors import NotFound, PyruncError
+from .kernel import procs
+
+STATE_VERSION = 1
+_ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
+_MAX_ID, _MAX_STATE = 255 - len(".deleted-") - 17, 64 << 20
+_DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC | posix.O_NOFOLLOW
+
+
+def check_id(container_id: str) -> None:
+    """Refuse an id that could mean another path than `ROOT/ID` (letters, digits, `_+-.`; not `.` or `-` first)."""
+    if not container_id or len(container_id) > _MAX_ID or container_id[0] in ".-" or set(container_id) - _ID_CHARACTERS:
+        raise PyruncError(
+            f"invalid container id `{container_id[:80]}`",
+            hint=f"an id is 1 to {_MAX_ID} letters, digits and `_+-.`, and starts with none of `.-`",
+        )
+
+
+class State:
+    """What `state.json` (or, before it is there, the journal) says."""
+
+    __slots__ = ("cgroup", "data", "pid", "saved", "start_time")
+
+    def __init__(self, data: "dict[str, object]", *, saved: bool) -> None:
+        self.data, self.saved = data, saved
+        self.pid, self.start_time = _integer(data, "pid"), _integer(data, "startTime")
+        cgroup = data.get("cgroup")
+        self.cgroup = cgroup if isinstance(cgroup, str) else None
+
+    def alive(self) -> bool:
+        """Whether the init process runs: that one, in this boot."""
+        return self.pid > 1 and procs.alive(self.pid, self.start_time)
+
+
+    def hooks(self, name: str) -> "list[SavedHook]":
+        """The hooks that were saved under this name."""
+        saved = self.data.get("hooks")
+        entries = saved.get(name) if isinstance(saved, dict) else None
+        return [SavedHook(entry) for entry in entries or () if isinstance(entry, dict)]
+
+    def spec_state(self, status: str) -> "dict[str, object]":
+        """The state as the spec has it (runtime.md, "State"); the pid is given unless it has stopped."""
+        state: dict[str, object] = {"ociVersion": SPEC_VERSION, "id": self.data.get("id", ""), "status": status}
+        if status != lifecycle.STOPPED:
+            state["pid"] = self.pid
+        state["bundle"] = self.data.get("bundle", "")
+        if self.data.get("annotations"):
+            state["annotations"] = self.data["annotations"]
+        return state
+
+
+class SavedHook:
+    """A hook out of state.json, with the attributes of the spec's."""
+
+    __slots__ = ("args", "env", "path", "timeout")
+
+    def __init__(self, entry: "dict[str, object]") -> None:
+        self.path, args, env, timeout = str(entry.get("path")), entry.get("args"), entry.get("env"), entry.get("timeout")
+        self.args = [str(word) for word in args] if isinstance(args, list) else []
+        self.env = [str(word) for word in env] if isinstance(env, list) else None
+        self.timeout = timeout if isinstance(timeout, int) else None
+
+
+def _integer(data: "dict[str, object]", key: str) -> int:
+    value = data.get(key)
+    return value if isinstance(value, int) else 0
+
+
+class Container:
+    """One state directory, held open."""
+
+    __slots__ = ("fd", "id", "path", "root")
+
+    def __init__(self, root: str, container_id: str, fd: int) -> None:
+        self.root, self.id, self.path, self.fd = root, container_id, f"{root}/{container_id}", fd
+
+    @classmethod
+    def claim(cls, root: str, container_id: str) -> "Container":
+        """Take an unused id, locked. Raises PyruncError if it is taken."""
+        check_id(container_id)
+        path = f"{root}/{container_id}"
+        try:
+            try:
+                posix.mkdir(path, 0o700)
+            except FileNotFoundError:
+                _make_root(root)
+                posix.mkdir(path, 0o700)
+            fd = posix.open(path, _DIRECTORY)
+        except FileExistsError:
+            raise PyruncError(f"container with id `{container_id}` already exists") from None
+        except OSError as error:
+            raise PyruncError.from_os(f"create the state directory `{path}`", error) from None
+        container = cls(root, container_id, fd)
+        container.lock()
+        container.note("id", container_id)
+        return container
+
+    @classmethod
+    def open(cls, root: str, container_id: str) -> "Container":
+        """An existing container, not locked. Raises NotFound."""
+        check_id(container_id)
+        try:
+            return cls(root, container_id, posix.open(f"{root}/{container_id}", _DIRECTORY))
+        except (FileNotFoundError, NotADirectoryError):
+            raise NotFound(f"container `{container_id}` does not exist") from None
+        except OSError as error:
+            raise PyruncError.from_os(f"open the state directory `{root}/{container_id}`", error) from None
+
+    def exists(self) -> bool:
+        """Whether the directory is still there under the id; asked by who holds the lock."""
+        try:
+            return posix.stat(self.path, follow_symlinks=False).st_ino == posix.fstat(self.fd).st_ino
+        except FileNotFoundError:
+            return False
+
+    def lock(self) -> None:
+        """Wait for the lock. Raises NotFound if the container was deleted meanwhile."""
+        fcntl.flock(self.fd, fcntl.LOCK_EX)
+        try:
+            there = posix.stat(self.path, follow_symlinks=False)
+            mine = posix.fstat(self.fd)
+            if (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino):
+                return
+        except FileNotFoundError:
+            pass
+        raise NotFound(f"container `{self.id}` does not exist")
+
+    # -- the journal ----------------------------------------------------------------------------------------------
+
+    def note(self, key: str, value: "str | int") -> None:
+        """Write down a resource before (or, for a pid, as soon as) it exists."""
+        self._write("journal", f"{key} {value}\n".encode(), posix.O_APPEND)
+
+    def _journal(self) -> "dict[str, object]":
+        data: dict[str, object] = {}
+        for line in (self._read("journal") or b"").decode("utf-8", "replace").splitlines():
+            key, _, value = line.partition(" ")
+            data[key] = int(value) if value.isdecimal() else value
+        return data
+
+    # -- the state ------------------------------------------------------------------------------------------------
+
+    def save(self, data: "dict[str, object]") -> None:
+        """Write `state.json`; from now on the container is created."""
+        self._write("state.json.tmp", jsontext.dump_bytes({"version": STATE_VERSION, **data}), posix.O_TRUNC)
+        posix.rename("state.json.tmp", "state.json", src_dir_fd=self.fd, dst_dir_fd=self.fd)
+
+    def load(self) -> State:
+        """The state as it was saved; from the journal while (or because) create did not come to its end."""
+        content = self._read("state.json")
+        if content is None:
+            return State(self._journal(), saved=False)
+        try:
+            data = jsontext.loads(content, "state.json")
+        except PyruncError as error:
+            raise PyruncError(f"the state of container `{self.id}` is damaged: {error}", hint=_DAMAGED_HINT) from None
+        if not isinstance(data, dict) or not isinstance(data.get("pid"), int) or not isinstance(data.get("bundle"), str):
+            raise PyruncError(f"the state of container `{self.id}` is damaged", hint=_DAMAGED_HINT)
+        if _integer(data, "version") > STATE_VERSION:
+            raise PyruncError(f"the state of container `{self.id}` was written by a newer pyrunc")
+        return State(data, saved=True)
+
+    def load_or_journal(self) -> State:
+        """Like `load`, but a damaged state gives way to the journal: for `delete --force`."""
+        try:
+            return self.load()
+        except PyruncError:
+            return State(self._journal(), saved=True)
+
+    def status(self, state: State) -> str:
+        """The status, derived from facts."""
+        alive = state.alive()
+        waiting = alive and self._init_waits()
+        frozen = alive and state.cgroup is not None and cgroup_fs.frozen(state.cgroup)
+        if not state.saved and not alive and not self._locked():
+            return lifecycle.STOPPED  # create was killed: nobody is creating this any more
+        return lifecycle.derive(saved=state.saved, alive=alive, waiting=waiting, frozen=frozen)
+
+    def _init_waits(self) -> bool:
+        """Whether somebody can still read from the fifo: only an init process that was not started yet does."""
+        try:
+            posix.close(self.open_fifo())
+        except OSError:
+            return False
+        return True
+
+    def open_fifo(self) -> int:
+        """The fifo's writing end; ENXIO if init does not wait."""
+        return posix.open("exec.fifo", posix.O_WRONLY | posix.O_NONBLOCK | posix.O_CLOEXEC, dir_fd=self.fd)
+
+    def _locked(self) -> bool:
+        try:
+            fcntl.flock(self.fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        fcntl.flock(self.fd, fcntl.LOCK_UN)
+        return False
+
+    # -- files ----------------------------------------------------------------------------------------------------
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a whole file of the state directory."""
+        self._write(name, content, posix.O_TRUNC)
+
+    def _write(self, name: str, content: bytes, flags: int) -> None:
+        try:
+            how = posix.O_WRONLY | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NOFOLLOW | flags
+            fd = posix.open(name, how, 0o600, dir_fd=self.fd)
+            try:
+                while content:
+                    content = content[posix.write(fd, content) :]
+            finally:
+                posix.close(fd)
+        except OSError as error:
+            raise PyruncError.from_os(f"write `{self.path}/{name}`", error) from None
+
+    def _read(self, name: str) -> "bytes | None":
+        """The content of a file, None if it is missing."""
+        try:
+            fd = posix.open(name, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW | posix.O_NONBLOCK, dir_fd=self.fd)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise PyruncError.from_os(f"read `{self.path}/{name}`", error) from None
+        try:
+            size = posix.fstat(fd).st_size
+            return posix.read(fd, min(size, _MAX_STATE) + 1)
+        except OSError as error:
+            raise PyruncError.from_os(f"read `{self.path}/{name}`", error) from None
+        finally:
+            posix.close(fd)
+
+    def read(self, name: str) -> bytes:
+        """The content of a file of the state directory. Raises PyruncError if it is missing."""
+        content = self._read(name)
+        if content is None:
+            raise PyruncError(f"the state of container `{self.id}` lacks `{name}`", hint=_DAMAGED_HINT)
+        return content
+
+    def remove(self) -> None:
+        """Remove the directory, under another name first, so that the id is free or taken but never half there."""
+        from .kernel import trees
+
+        grave = f"{self.root}/.deleted-{self.id}-{posix.urandom(8).hex()}"
+        try:
+            posix.rename(self.path, grave)
+            trees.remove(grave)
+        except OSError as error:
+            raise PyruncError.from_os(f"remove the state directory `{self.path}`", error) from None
+
+
+_DAMAGED_HINT = "`pyrunc delete --force` removes what is left of it"
+
+
+def _make_root(root: str) -> None:
+    parent = root.rpartition("/")[0]
+    try:
+        posix.mkdir(root, 0o700)
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        if not parent:
+            raise
+        _make_root(parent)
+        posix.mkdir(root, 0o700)

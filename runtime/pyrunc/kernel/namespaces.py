@@ -1,0 +1,98 @@
+"""The eight namespaces: flags, and joining one that is named by a path (namespaces(7), ioctl_ns(2))."""
+
+import fcntl
+import posix
+
+from ..errors import ConfigError, PyruncError
+from . import syscalls
+
+FLAGS = {
+    "mount": syscalls.CLONE_NEWNS,
+    "cgroup": syscalls.CLONE_NEWCGROUP,
+    "uts": syscalls.CLONE_NEWUTS,
+    "ipc": syscalls.CLONE_NEWIPC,
+    "user": syscalls.CLONE_NEWUSER,
+    "pid": syscalls.CLONE_NEWPID,
+    "network": syscalls.CLONE_NEWNET,
+    "time": syscalls.CLONE_NEWTIME,
+}
+_NS_GET_NSTYPE = 0xB703
+_EPERM = 1
+
+
+class Join:
+    """A namespace to join: its type, path, and the JSON pointer of the entry that asks for it."""
+
+    __slots__ = ("fd", "kind", "path", "pointer")
+
+    def __init__(self, kind: str, path: str, pointer: str) -> None:
+        self.kind, self.path, self.pointer, self.fd = kind, path, pointer, -1
+
+    def open(self) -> None:
+        """Open the namespace's file and check that it is of the wanted type (config-linux.md: MUST be an error)."""
+        try:
+            self.fd = posix.open(self.path, posix.O_RDONLY | posix.O_CLOEXEC)
+        except OSError as error:
+            raise ConfigError(f"open namespace `{self.path}`", errno=error.errno or 0, pointer=self.pointer) from None
+        try:
+            is_namespace = syscalls.statfs_type(self.fd) == syscalls.NSFS_MAGIC
+            kind = fcntl.ioctl(self.fd, _NS_GET_NSTYPE) if is_namespace else 0
+        except OSError:
+            kind = 0
+        if kind != FLAGS[self.kind]:
+            found = next((name for name, flag in FLAGS.items() if flag == kind), "")
+            what = f"is a {found} namespace" if found else "is no namespace"
+            raise ConfigError(f"`{self.path}` {what}, where a {self.kind} namespace is needed", pointer=self.pointer)
+
+    def enter(self) -> None:
+        """setns(2)."""
+        try:
+            syscalls.setns(self.fd, FLAGS[self.kind])
+        except OSError as error:
+            raise PyruncError.from_os(f"join {self.kind} namespace `{self.path}`", error, pointer=self.pointer) from None
+        posix.close(self.fd)
+
+
+def enter_all(joins: "tuple[Join, ...]") -> None:
+    """Join all of them. One that belongs to the user namespace among them can need its privilege, and one of the
+    host's takes ours, so those that are forbidden at first are tried again after the user namespace."""
+    later = []
+    for join in joins:
+        if join.kind == "user":
+            continue
+        try:
+            join.enter()
+        except PyruncError as error:
+            if error.errno != _EPERM:
+                raise
+            later.append((join, error))
+    user = [join for join in joins if join.kind == "user"]
+    for join in user:
+        join.enter()
+    for join, error in later:
+        if not user:
+            raise error
+        join.enter()
+
+
+def set_time_offsets(offsets: "dict[str, tuple[int, int]]") -> None:
+    """Make a time namespace with these offsets (clock name -> seconds, nanoseconds) and enter it.
+
+    unshare(2) moves only later children into it, and offsets can be written only while it is empty (time_namespaces(7)).
+    """
+    syscalls.unshare(syscalls.CLONE_NEWTIME)
+    if offsets:
+        text = "".join(f"{clock} {seconds} {nanoseconds}\n" for clock, (seconds, nanoseconds) in offsets.items())
+        try:
+            fd = posix.open("/proc/self/timens_offsets", posix.O_WRONLY | posix.O_CLOEXEC)
+            try:
+                posix.write(fd, text.encode())
+            finally:
+                posix.close(fd)
+        except OSError as error:
+            raise PyruncError.from_os("set the time offsets", error, pointer="/linux/timeOffsets") from None
+    fd = posix.open("/proc/self/ns/time_for_children", posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        syscalls.setns(fd, syscalls.CLONE_NEWTIME)
+    finally:
+        posix.close(fd)

@@ -1,0 +1,62 @@
+"""Processes by identity: a pid together with its start time, so that a reused pid is never mistaken (proc(5))."""
+
+import posix
+
+from . import syscalls
+
+
+def stat(pid: int) -> "tuple[str, int] | None":
+    """(state letter, start time in clock ticks since boot) of a process, None if there is none."""
+    try:
+        fd = posix.open(f"/proc/{pid}/stat", posix.O_RDONLY | posix.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        text = posix.read(fd, 4096)
+    except ProcessLookupError:
+        return None
+    finally:
+        posix.close(fd)
+    fields = text[text.rindex(b")") + 2 :].split()  # the name before may hold spaces and parentheses
+    return fields[0].decode(), int(fields[19])
+
+
+def alive(pid: int, start_time: int) -> bool:
+    """Whether that very process still runs; a zombie does not."""
+    facts = stat(pid) if pid > 0 else None
+    return facts is not None and facts[1] == start_time and facts[0] not in "ZX"
+
+
+def signal(pid: int, start_time: int, number: int) -> bool:
+    """Send a signal to that very process; False if it is gone. The pidfd pins the pid before the start time is read."""
+    if pid <= 1:
+        return False
+    try:
+        pidfd = syscalls.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        if not alive(pid, start_time):
+            return False
+        syscalls.pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        return False
+    finally:
+        posix.close(pidfd)
+    return True
+
+
+def wait_gone(pid: int, start_time: int, seconds: float) -> bool:
+    """Wait until that very process has ended (a zombie has); False if it has not by then."""
+    try:
+        pidfd = syscalls.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    import select
+
+    try:
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        return not alive(pid, start_time) or bool(poll.poll(seconds * 1000)) or not alive(pid, start_time)
+    finally:
+        posix.close(pidfd)

@@ -1,0 +1,67 @@
+"""pyrunc-init as a file that nobody can write to, whatever a container does with /proc/PID/exe (CVE-2019-5736)."""
+
+import fcntl
+import posix
+
+from ..errors import PyruncError
+from . import syscalls
+
+_MFD_EXEC = 0x10  # Linux 6.3; older kernels say EINVAL and make every memory file executable
+_F_ADD_SEALS, _ALL_SEALS = 1033, 0xF  # SEAL, SHRINK, GROW, WRITE
+_EINVAL, _EACCES = 22, 13
+
+
+def helper() -> int:
+    """An executable descriptor of pyrunc-init, close-on-exec: a sealed copy in memory (it is 9 KB).
+
+    Where the kernel forbids executable memory files (vm.memfd_noexec=2), the file itself through a private read-only
+    copy of its mount, which takes CAP_SYS_ADMIN.
+    """
+    path = f"{__file__.rpartition('/')[0].rpartition('/')[0]}/pyrunc-init"
+    try:
+        return _in_memory(path)
+    except PermissionError:
+        return _read_only(path)
+    except FileNotFoundError:
+        raise PyruncError(f"pyrunc-init is missing from the installation (`{path}`)", hint="install pyrunc anew") from None
+
+
+def data(name: str, content: bytes) -> int:
+    """A sealed memory file with this content, close-on-exec."""
+    fd = posix.memfd_create(name, posix.MFD_CLOEXEC | posix.MFD_ALLOW_SEALING)
+    posix.write(fd, content)
+    fcntl.fcntl(fd, _F_ADD_SEALS, _ALL_SEALS)
+    return fd
+
+
+def _in_memory(path: str) -> int:
+    source = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        content = posix.read(source, 8 << 20)
+    finally:
+        posix.close(source)
+    flags = posix.MFD_CLOEXEC | posix.MFD_ALLOW_SEALING
+    try:
+        fd = posix.memfd_create("pyrunc-init", flags | _MFD_EXEC)
+    except OSError as error:
+        if error.errno != _EINVAL:
+            raise
+        fd = posix.memfd_create("pyrunc-init", flags)
+    posix.write(fd, content)
+    fcntl.fcntl(fd, _F_ADD_SEALS, _ALL_SEALS)
+    return fd
+
+
+def _read_only(path: str) -> int:
+    directory, _, name = path.rpartition("/")
+    try:
+        clone = syscalls.open_tree(syscalls.AT_FDCWD, directory, syscalls.OPEN_TREE_CLONE)
+        try:
+            syscalls.mount_setattr(clone, set_=syscalls.MOUNT_ATTR_RDONLY)
+            return posix.open(name, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW, dir_fd=clone)
+        finally:
+            posix.close(clone)
+    except OSError as error:
+        raise PyruncError.from_os(
+            "protect pyrunc-init from being overwritten", error, hint="set vm.memfd_noexec to 0 or 1"
+        ) from None

@@ -1,0 +1,72 @@
+"""--log and --log-format: one line for each message, in the file that the caller named.
+
+podman reads the whole file as one JSON object when a command failed, so an error drops the warnings before it.
+"""
+
+import posix
+import sys
+import time
+
+from . import jsontext
+from .errors import printable
+
+
+class Log:
+    """Where messages go. Warnings are kept until the command ends; errors are written at once, also to stderr."""
+
+    __slots__ = ("_format", "_path", "_warnings", "debugging")
+
+    def __init__(self, path: str = "", format_: str = "text", *, debugging: bool = False) -> None:
+        self._path, self._format, self.debugging = path, format_, debugging
+        self._warnings: list[tuple[str, str]] = []
+
+    def warn(self, message: str) -> None:
+        """Something was not as it should be, and the command goes on."""
+        self._warnings.append(("warning", message))
+
+    def debug(self, message: str) -> None:
+        """Of interest only with --debug."""
+        if self.debugging:
+            self._warnings.append(("debug", message))
+
+    def error(self, message: str, prefix: str = "") -> None:
+        """The command failed. stderr gets the line too: conmon sends it to podman when there is no log."""
+        if self._format == "json":
+            self._warnings.clear()
+        self._warnings.append(("error", message))
+        self.flush()
+        if self._path:
+            _to_stderr(prefix + printable(message))
+
+    def flush(self) -> None:
+        """Write what was kept back."""
+        entries, self._warnings = self._warnings, []
+        if not entries:
+            return
+        if not self._path:
+            for level, message in entries:
+                _to_stderr(f"pyrunc: {'' if level == 'error' else level + ': '}{printable(message)}")
+            return
+        text = "".join(self._line(level, message) for level, message in entries)
+        try:
+            fd = posix.open(self._path, posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_CLOEXEC, 0o644)
+            try:
+                posix.write(fd, text.encode("utf-8", "replace"))
+            finally:
+                posix.close(fd)
+        except OSError as error:
+            _to_stderr(f"pyrunc: write the log `{printable(self._path)}`: {error.strerror}")
+
+    def _line(self, level: str, message: str) -> str:
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        if self._format == "json":
+            return jsontext.dumps({"level": level, "msg": message, "time": now}) + "\n"
+        return f"{now} {level}: {printable(message)}\n"
+
+
+def _to_stderr(line: str) -> None:
+    try:
+        sys.stderr.write(line[:8000] + "\n")
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):  # nobody listens: nothing is left to tell it to
+        return

@@ -1,0 +1,267 @@
+"""From a config, the command's options and the host's facts to what will be done: a ContainerPlan. No system calls.
+
+The only module that knows both the spec's model and the kernel's; nobody after it looks at config.json again.
+A part of the config that cannot be honoured is refused here, before anything is touched.
+"""
+
+import time
+
+from . import SPEC_VERSION
+from .errors import ConfigError, UsageError
+from .host import HostFacts
+from .kernel import mountoptions, namespaces
+from .kernel.devices import Device
+from .kernel.mounts import Mount
+from .spec import config as spec
+from .spec.linux import Device as DeviceEntry
+from .spec.linux import Linux
+from .spec.process import Process
+from .spec.resources import Resources
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .kernel.idmap import Range
+
+class CreateOptions:
+    """What the command line of `create` and `run` says."""
+
+    __slots__ = (
+        "bundle", "cgroup_manager", "console_socket", "container_id", "detach", "environment", "ignored", "new_keyring",
+        "pid_file", "pidfd_socket", "pivot", "preserve_fds",
+    )  # fmt: skip
+
+    def __init__(self, container_id: str, bundle: str) -> None:
+        self.container_id, self.bundle = container_id, bundle
+        self.console_socket = self.pid_file = self.pidfd_socket = ""
+        self.cgroup_manager = "cgroupfs"
+        self.environment: dict[bytes, bytes] = {}
+        self.ignored: frozenset[str] = frozenset()
+        self.preserve_fds = 0
+        self.detach = self.pivot = self.new_keyring = True
+
+
+class ContainerPlan:
+    """What create will do. `new` is a mask of CLONE_NEW*; `joins` are namespaces to enter; paths are absolute."""
+
+    __slots__ = (
+        "annotations", "bundle", "can_mknod", "cgroup", "container_id", "denies_setgroups", "devices", "domainname",
+        "env", "gid_ranges", "hooks", "hostname", "joins", "kept_fds", "masked_paths", "memory_policy", "mount_label",
+        "mounts", "new", "new_keyring", "options", "personality", "process", "propagation", "readonly_paths",
+        "rootfs", "rootfs_readonly", "sysctl", "time_offsets", "uid_ranges",
+    )  # fmt: skip
+
+    joins: "tuple[namespaces.Join, ...]"
+    uid_ranges: "tuple[Range, ...]"
+    gid_ranges: "tuple[Range, ...]"
+
+    def __init__(self, config: spec.Config, options: CreateOptions, host: HostFacts) -> None:
+        linux = config.linux
+        self.options, self.container_id, self.bundle = options, options.container_id, options.bundle
+        self.process, self.hooks, self.annotations = config.process, config.hooks, config.annotations
+        self.hostname, self.domainname, self.sysctl = config.hostname, config.domainname, linux.sysctl
+        self.personality, self.memory_policy = linux.personality, linux.memory_policy
+        self.new_keyring = options.new_keyring
+        self._namespaces(linux, host)
+        self.can_mknod = not (host.in_userns or self.new & namespaces.FLAGS["user"] or self.joins_kind("user"))
+        self.rootfs = config.root.path if config.root.path.startswith("/") else f"{options.bundle}/{config.root.path}"
+        self.rootfs_readonly = config.root.readonly
+        self.propagation = linux.rootfs_propagation or ""
+        self.mount_label = linux.mount_label or ""
+        self.mounts = tuple(self._mount(i, mount) for i, mount in enumerate(config.mounts))
+        self.devices = tuple(_device(i, device) for i, device in enumerate(linux.devices))
+        self.masked_paths, self.readonly_paths = tuple(linux.masked_paths), tuple(linux.readonly_paths)
+        self.cgroup = cgroup_path(linux.cgroups_path or "", options)
+        self.kept_fds = options.preserve_fds
+        self.env = _environment(config.process)
+
+    def _namespaces(self, linux: Linux, host: HostFacts) -> None:
+        new, joins = 0, []
+        for i, entry in enumerate(linux.namespaces):
+            if entry.path:
+                joins.append(namespaces.Join(entry.type, entry.path, f"/linux/namespaces/{i}/path"))
+            else:
+                new |= namespaces.FLAGS[entry.type]
+        self.uid_ranges = tuple((m.container_id, m.host_id, m.size) for m in linux.uid_mappings)
+        self.gid_ranges = tuple((m.container_id, m.host_id, m.size) for m in linux.gid_mappings)
+        has_user = new & namespaces.FLAGS["user"] or any(join.kind == "user" for join in joins)
+        if host.euid != 0 and not has_user:  # an ordinary user can do nothing without; crun adds it as well
+            import posix
+
+            new |= namespaces.FLAGS["user"]
+            self.uid_ranges = ((0, host.euid, 1),)
+            self.gid_ranges = ((0, posix.getegid(), 1),)
+        self.new, self.joins = new, tuple(joins)
+        # One id that an ordinary user mapped: the kernel wants setgroups given up (user_namespaces(7)).
+        self.denies_setgroups = host.euid != 0 and len(self.gid_ranges) == 1 and self.gid_ranges[0][2] == 1
+        self.time_offsets = {clock: (offset.secs, offset.nanosecs) for clock, offset in linux.time_offsets.items()}
+
+    def joins_kind(self, kind: str) -> bool:
+        """Whether a namespace of this type is joined."""
+        return any(join.kind == kind for join in self.joins)
+
+    def creates(self, kind: str) -> bool:
+        """Whether a namespace of this type is new."""
+        return bool(self.new & namespaces.FLAGS[kind])
+
+    @property
+    def has_mount_namespace(self) -> bool:
+        """Whether the container's mounts are kept from the runtime's."""
+        return self.creates("mount") or self.joins_kind("mount")
+
+    @property
+    def enters_user_namespace(self) -> bool:
+        """Whether init has to become root of a user namespace."""
+        return self.creates("user") or self.joins_kind("user")
+
+    @property
+    def asks_parent_for_hooks(self) -> bool:
+        """Whether init waits while the parent runs hooks in the runtime's namespaces."""
+        return bool(self.hooks.prestart or self.hooks.create_runtime)
+
+    def state(self, status: str, pid: int) -> "dict[str, object]":
+        """The state as the spec has it (runtime.md, "State")."""
+        state: dict[str, object] = {"ociVersion": SPEC_VERSION, "id": self.container_id, "status": status}
+        if pid:
+            state["pid"] = pid
+        state["bundle"] = self.bundle
+        if self.annotations:
+            state["annotations"] = self.annotations
+        return state
+
+    def saved_state(self, pid: int, start_time: int) -> "dict[str, object]":
+        """What state.json keeps for later commands."""
+        return {
+            "id": self.container_id,
+            "bundle": self.bundle,
+            "rootfs": self.rootfs,
+            "pid": pid,
+            "startTime": start_time,
+            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "annotations": self.annotations,
+            "cgroup": self.cgroup,
+            "hooks": {
+                name: [hook_value(hook) for hook in hooks]
+                for name, hooks in (("poststart", self.hooks.poststart), ("poststop", self.hooks.poststop))
+            },
+            "process": self.process is not None,
+            "privatePids": self.creates("pid"),
+            "mounted": None if self.has_mount_namespace else self.rootfs,
+        }
+
+    @property
+    def needs_middle(self) -> bool:
+        """Whether init must be made by a process that has joined namespaces before.
+
+        A pid namespace takes only children; a joined user namespace has to own the new ones; and a new user namespace
+        takes the privilege to join those of the host.
+        """
+        return self.joins_kind("user") or self.joins_kind("pid") or (self.creates("user") and bool(self.joins))
+
+    def _mount(self, index: int, mount: spec.Mount) -> Mount:
+        pointer = f"/mounts/{index}"
+        options = mountoptions.parse(tuple(mount.options))
+        if mount.uid_mappings or mount.gid_mappings or options.idmap:
+            raise ConfigError("id-mapped mounts are not supported yet", pointer=pointer)
+        source = mount.source or ""
+        if options.bind and not source.startswith("/"):
+            if not source:
+                raise ConfigError("a bind mount needs a source", pointer=f"{pointer}/source")
+            source = f"{self.bundle}/{source}"
+        if not options.bind and not options.remount and not options.propagation and not mount.type:
+            raise ConfigError(f"the mount on `{mount.destination}` has no type", pointer=f"{pointer}/type")
+        return Mount(source, mount.destination, mount.type or "", options, self.mount_label, pointer)
+
+
+def hook_value(hook: spec.Hook) -> "dict[str, object]":
+    """A hook as JSON, for the commands that run it later."""
+    return {"path": hook.path, "args": list(hook.args), "env": hook.env, "timeout": hook.timeout}
+
+
+def _environment(process: "Process | None") -> "list[str]":
+    """The program's environment: of a name that is given twice the last value counts, as runc has it."""
+    if process is None:
+        return []
+    return list({entry.partition("=")[0]: entry for entry in process.env}.values())
+
+
+def _device(index: int, device: DeviceEntry) -> Device:
+    mode = 0o666 if device.file_mode is None else device.file_mode & 0o7777
+    return Device(
+        device.path, device.type, device.major or 0, device.minor or 0, mode, device.uid or 0, device.gid or 0,
+        f"/linux/devices/{index}",
+    )  # fmt: skip
+
+
+def cgroup_path(configured: str, options: CreateOptions) -> "str | None":
+    """The container's cgroup below the unified hierarchy's mount; None with the manager `disabled`."""
+    if options.cgroup_manager == "disabled":
+        return None
+    if options.cgroup_manager == "systemd":
+        slice_, _, rest = configured.partition(":")
+        prefix, _, name = rest.partition(":")
+        slice_ = slice_ or "system.slice"
+        unit = f"{prefix}-{name}.scope" if prefix else f"{name or options.container_id}.scope"
+        return f"/{slice_path(slice_)}/{unit}"
+    if ":" in configured and not configured.startswith("/"):
+        raise ConfigError(f"`{configured}` is a name for systemd", pointer="/linux/cgroupsPath", hint="use --systemd-cgroup")
+    return "/" + (configured.strip("/") or options.container_id)
+
+
+def slice_path(name: str) -> str:
+    """The path of a slice: `a-b.slice` lies in `a.slice` (systemd.slice(5))."""
+    parts = name.removesuffix(".slice").split("-")
+    return "/".join("-".join(parts[: i + 1]) + ".slice" for i in range(len(parts)))
+
+
+def build(config: spec.Config, options: CreateOptions, host: HostFacts) -> ContainerPlan:
+    """The plan for creating a container. Raises ConfigError for what cannot be honoured, with its place."""
+    _refuse_unsupported(config, options)
+    _check_terminal(config.process, options)
+    return ContainerPlan(config, options, host)
+
+
+def _check_terminal(process: "Process | None", options: CreateOptions) -> None:
+    terminal = process is not None and process.terminal
+    if terminal and options.detach and not options.console_socket:
+        raise UsageError("cannot allocate a terminal for a detached container without --console-socket")
+    if options.console_socket and not terminal:
+        raise UsageError("--console-socket is given, but process.terminal is false in config.json")
+
+
+def _refuse_unsupported(config: spec.Config, options: CreateOptions) -> None:
+    """Parts of the spec that later versions bring: refused, never dropped in silence."""
+    linux, process = config.linux, config.process
+    if linux.seccomp is not None and "seccomp" not in options.ignored:
+        raise ConfigError(
+            "seccomp filters are not supported yet", pointer="/linux/seccomp",
+            hint="remove it, or use --insecure-ignore=seccomp to run without the filter",
+        )  # fmt: skip
+    if linux.resources is not None and "resources" not in options.ignored:
+        asked = _asked_resource(linux.resources)
+        if asked:
+            raise ConfigError(
+                "resource limits are not supported yet", pointer=f"/linux/resources/{asked}",
+                hint="remove it, or use --insecure-ignore=resources to run without limits",
+            )  # fmt: skip
+    for present, pointer in (
+        (linux.intel_rdt is not None, "/linux/intelRdt"),
+        (bool(linux.net_devices), "/linux/netDevices"),
+        (process is not None and process.apparmor_profile, "/process/apparmorProfile"),
+        (process is not None and process.selinux_label, "/process/selinuxLabel"),
+    ):
+        if present:
+            raise ConfigError(f"`{pointer.rpartition('/')[2]}` is not supported yet", pointer=pointer)
+
+
+def _asked_resource(resources: "Resources") -> str:
+    """The first section of `linux.resources` that asks for something; "" if none does."""
+    for key, section in (
+        ("devices", resources.devices), ("memory", resources.memory), ("cpu", resources.cpu),
+        ("blockIO", resources.block_io), ("hugepageLimits", resources.hugepage_limits),
+        ("network", resources.network), ("pids", resources.pids), ("rdma", resources.rdma),
+        ("unified", resources.unified),
+    ):  # fmt: skip
+        values = [getattr(section, name, None) for name in getattr(section, "__slots__", ())]
+        if section and (isinstance(section, (list, dict)) or any(value is not None for value in values)):
+            return key
+    return ""

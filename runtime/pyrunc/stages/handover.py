@@ -1,0 +1,216 @@
+"""The way out of init: the list of last steps for pyrunc-init, the descriptors that it keeps, and the exec of it.
+
+The order of the steps is the order in which privilege is given up; each comment says what would break elsewhere.
+"""
+
+import fcntl
+import posix
+import sys
+
+from _struct import pack
+
+from ..errors import PyruncError
+from ..kernel import capabilities, sealed, syscalls
+from .program import CALL, CHECK_CWD, EXEC, EXPECT, FIND, HOOK, IF_REMEMBERED, REMEMBER, REPORT_TO, RETRY_EINTR, Program
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..plan import ContainerPlan
+    from ..spec.process import Process
+    from .protocol import Channel
+
+CREATED = b"created"
+STARTED = b"started"
+
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_NAME, _PR_CAPBSET_DROP = 1, 4, 8, 15, 24
+_PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _AMBIENT_RAISE, _AMBIENT_CLEAR_ALL = 38, 47, 2, 4
+_CAPABILITY_VERSION_3 = 0x20080522
+_EPERM, _EACCES, _EINVAL, _ENOSYS = 1, 13, 22, 38
+_PERSONALITIES = {"LINUX": 0, "LINUX32": 8}
+_POLICIES = {"SCHED_OTHER": 0, "SCHED_FIFO": 1, "SCHED_RR": 2, "SCHED_BATCH": 3, "SCHED_ISO": 4, "SCHED_IDLE": 5,
+             "SCHED_DEADLINE": 6}  # fmt: skip
+_SCHED_FLAGS = {"SCHED_FLAG_RESET_ON_FORK": 1, "SCHED_FLAG_RECLAIM": 2, "SCHED_FLAG_DL_OVERRUN": 4,
+                "SCHED_FLAG_KEEP_POLICY": 8, "SCHED_FLAG_KEEP_PARAMS": 16, "SCHED_FLAG_UTIL_CLAMP_MIN": 32,
+                "SCHED_FLAG_UTIL_CLAMP_MAX": 64}  # fmt: skip
+_IO_CLASSES = {"IOPRIO_CLASS_RT": 1, "IOPRIO_CLASS_BE": 2, "IOPRIO_CLASS_IDLE": 3}
+_MODES = {"MPOL_DEFAULT": 0, "MPOL_PREFERRED": 1, "MPOL_BIND": 2, "MPOL_INTERLEAVE": 3, "MPOL_LOCAL": 4,
+          "MPOL_PREFERRED_MANY": 5, "MPOL_WEIGHTED_INTERLEAVE": 6}  # fmt: skip
+_MODE_FLAGS = {"MPOL_F_STATIC_NODES": 1 << 15, "MPOL_F_RELATIVE_NODES": 1 << 14, "MPOL_F_NUMA_BALANCING": 1 << 13}
+
+
+class Gates:
+    """The descriptors that init hands over: the helper, the fifos it waits on and answers to."""
+
+    __slots__ = ("fifo", "helper", "result")
+
+    def __init__(self, helper: int, fifo: int, result: int) -> None:
+        self.helper, self.fifo, self.result = helper, fifo, result
+
+    def move_above(self, lowest: int) -> None:
+        """Move all of them out of the range of numbers that the container's program keeps."""
+        self.helper, self.fifo, self.result = (_above(fd, lowest) for fd in (self.helper, self.fifo, self.result))
+
+
+def _above(fd: int, lowest: int) -> int:
+    return fd if fd >= lowest else fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, lowest)
+
+
+def program(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: int) -> "tuple[Program, list[int]]":
+    """The last steps, and the descriptors beyond the gates that they use."""
+    steps, extra = Program(), []
+    kept = 3 + plan.kept_fds
+    steps.call("prctl", _PR_SET_DUMPABLE, 0, label="hide from other processes")  # exec has reset it
+    steps.call("prctl", _PR_SET_NAME, steps.string("pyrunc-init"), label="set the process name")
+    steps.step(REPORT_TO, 0, (channel,), "report to create")
+    steps.call("close_range", kept, 0xFFFFFFFF, syscalls.CLOSE_RANGE_CLOEXEC, label="close inherited descriptors")
+    process = plan.process
+    if plan.personality is not None:
+        steps.call("personality", _PERSONALITIES[plan.personality.domain], label="set the personality")
+    if plan.memory_policy is not None:
+        _memory_policy(steps, plan)
+    if process is not None:
+        _scheduling(steps, process)
+        _identity(steps, process, denied_groups=plan.denies_setgroups)
+        steps.step(CHECK_CWD, 0, (), process.cwd)
+        steps.step(FIND, 0, (steps.strings(candidates(process.args[0], env)),), process.args[0])
+
+    steps.call("write", channel, steps.bytes(CREATED), len(CREATED), label="tell create", expect=len(CREATED))
+    byte = steps.bytes(b"\0")
+    steps.call("read", channel, byte, 1, label="create ended before the container was made", expect=1, flags=RETRY_EINTR)
+    # From here on the container outlives the command that made it.
+    steps.call("prctl", _PR_SET_PDEATHSIG, 0, label="outlive create")
+    steps.call("close", channel, label="leave create")
+    steps.step(REPORT_TO, 0, (gates.result,), "report to start")
+    steps.call("read", gates.fifo, byte, 1, label="wait for start", expect=1, flags=RETRY_EINTR)
+    if process is None:
+        steps.step(CALL, 0, (), "start a container whose config has no process", flags=EXPECT, expect=-1)
+        return steps, extra
+    extra += _start_container_hooks(steps, plan, env)
+    steps.call("write", gates.result, steps.bytes(STARTED), len(STARTED), label="tell start", expect=len(STARTED))
+    steps.step(EXEC, 0, (steps.strings(process.args), steps.strings(env)), f"exec `{process.args[0]}`")
+    return steps, extra
+
+
+def candidates(name: str, env: "list[str]") -> "list[str]":
+    """The paths at which execvp(3) would look for the program, with the container's PATH."""
+    if "/" in name:
+        return [name]
+    path = next((entry[5:] for entry in env if entry.startswith("PATH=")), "")
+    return [f"{directory or '.'}/{name}" for directory in path.split(":")] if name and path else []
+
+
+def _identity(steps: Program, process: "Process", *, denied_groups: bool) -> None:
+    """Bounding set, ids, working directory, capabilities, no_new_privs: from root of the container to the user."""
+    user, sets = process.user, process.capabilities
+    bounding = capabilities.mask(sets.bounding) if sets else 0
+    # The bounding set first: it takes CAP_SETPCAP, which the user may not have.
+    for number in range(capabilities.last() + 1):
+        if not bounding >> number & 1:
+            steps.call("prctl", _PR_CAPBSET_DROP, number, label="drop from the bounding set", tolerated=(_EINVAL,))
+    # A directory that only root may enter, or only the user (FUSE): whoever of the two succeeds.
+    cwd = steps.string(process.cwd)
+    steps.call("chdir", cwd, label=f"chdir to `{process.cwd}`", tolerated=(_EACCES, _EPERM),
+               flags=REMEMBER)  # fmt: skip
+    if user.umask is not None:
+        steps.call("umask", user.umask, label="set the umask")
+    steps.call("prctl", _PR_SET_KEEPCAPS, 1, label="keep capabilities")
+    groups = steps.bytes(pack(f"@{len(user.additional_gids)}I", *user.additional_gids))
+    if user.additional_gids or not denied_groups:
+        steps.call("setgroups", len(user.additional_gids), groups, label=f"set groups {user.additional_gids}")
+    steps.call("setresgid", user.gid, user.gid, user.gid, label=f"become gid {user.gid}")
+    steps.call("setresuid", user.uid, user.uid, user.uid, label=f"become uid {user.uid}")
+    _capability_sets(steps, process)
+    steps.call("chdir", cwd, label=f"chdir to `{process.cwd}`", flags=IF_REMEMBERED)
+    if process.no_new_privileges:
+        steps.call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, label="set no_new_privs")
+
+
+def _capability_sets(steps: Program, process: "Process") -> None:
+    sets = process.capabilities
+    # What we do not have ourselves cannot be given: the spec wants a warning, which create has written, no failure.
+    ours = capabilities.bounding()
+    wanted = (sets.effective, sets.permitted, sets.inheritable) if sets else ((), (), ())
+    words = [capabilities.mask(names) & ours for names in wanted]
+    header = steps.bytes(pack("@Ii", _CAPABILITY_VERSION_3, 0))
+    halves = [word >> shift & 0xFFFFFFFF for shift in (0, 32) for word in words]
+    steps.call("capset", header, steps.bytes(pack("@6I", *halves)), label="set the capabilities")
+    steps.call("prctl", _PR_CAP_AMBIENT, _AMBIENT_CLEAR_ALL, 0, 0, 0, label="clear ambient capabilities",
+               tolerated=(_EINVAL,))  # fmt: skip
+    ambient = capabilities.mask(sets.ambient) if sets else 0
+    for number in range(ambient.bit_length()):
+        if ambient >> number & 1:
+            steps.call("prctl", _PR_CAP_AMBIENT, _AMBIENT_RAISE, number, 0, 0, label="raise an ambient capability",
+                       tolerated=(_EPERM,))  # fmt: skip
+
+
+def _scheduling(steps: Program, process: "Process") -> None:
+    wanted = process.scheduler
+    if wanted is not None:
+        flags = sum(_SCHED_FLAGS[flag] for flag in wanted.flags)
+        times = (wanted.runtime or 0, wanted.deadline or 0, wanted.period or 0)
+        attributes = pack("=IIQiIQQQ", 48, _POLICIES[wanted.policy], flags, wanted.nice or 0, wanted.priority or 0, *times)
+        steps.call("sched_setattr", 0, steps.bytes(attributes), 0, label=f"set the scheduler {wanted.policy}")
+    if process.io_priority is not None:
+        value = _IO_CLASSES[process.io_priority.class_] << 13 | process.io_priority.priority
+        steps.call("ioprio_set", 1, 0, value, label=f"set the I/O priority {process.io_priority.class_}")
+
+
+def _memory_policy(steps: Program, plan: "ContainerPlan") -> None:
+    policy = plan.memory_policy
+    mode = _MODES[policy.mode] | sum(_MODE_FLAGS[flag] for flag in policy.flags)
+    mask = 0
+    for part in filter(None, (policy.nodes or "").split(",")):
+        first, _, last = part.partition("-")
+        for node in range(int(first), int(last or first) + 1):
+            mask |= 1 << node
+    bits = (mask.bit_length() + 63) // 64 * 64
+    where = steps.bytes(mask.to_bytes(bits // 8, sys.byteorder)) if mask else 0
+    steps.call("set_mempolicy", mode, where, bits + 1 if mask else 0, label=f"set the memory policy {policy.mode}")
+
+
+def _start_container_hooks(steps: Program, plan: "ContainerPlan", env: "list[str]") -> "list[int]":
+    if not plan.hooks.start_container:
+        return []
+    from .. import jsontext
+
+    # The pid is the one that the container sees (runtime.md, "State").
+    state = jsontext.dump_bytes(plan.state(status="created", pid=posix.getpid()))
+    lowest = 3 + plan.kept_fds
+    state_fd = _above(sealed.data("state", state), lowest)
+    output = _above(posix.memfd_create("hook-output", posix.MFD_CLOEXEC), lowest)
+    for i, hook in enumerate(plan.hooks.start_container):
+        args = steps.strings(list(hook.args) or [hook.path])
+        env = steps.strings(env if hook.env is None else hook.env)
+        arguments = (steps.string(hook.path), args, env, state_fd, output, (hook.timeout or 0) * 1000)
+        steps.step(HOOK, 0, arguments, f"startContainer hook #{i}")
+    return [state_fd, output]
+
+
+def leave(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: "Channel", console: int) -> None:
+    """Compose the steps, give the standard streams and descriptors their numbers, close all others, and become pyrunc-init."""
+    lowest = 3 + plan.kept_fds
+    if console >= 0:
+        console = _above(console, 3)
+        fcntl.ioctl(console, _TIOCSCTTY, 0)
+        for stream in range(3):
+            posix.dup2(console, stream)
+    talk = _above(channel.fileno(), lowest)
+    gates.move_above(lowest)
+    steps, extra = program(plan, env, gates, talk)
+    listing = _above(sealed.data("steps", steps.data()), lowest)
+    kept = sorted((talk, gates.helper, gates.fifo, gates.result, listing, *extra))
+    first = lowest
+    for fd in kept:
+        if fd > first:
+            syscalls.close_range(first, fd - 1)
+        first = fd + 1
+        if fd != gates.helper:
+            posix.set_inheritable(fd, True)  # noqa: FBT003  (the function's own form)
+    syscalls.close_range(first)
+    try:
+        syscalls.execveat(gates.helper, "", ["pyrunc-init", str(listing)], [])
+    except OSError as error:
+        raise PyruncError.from_os("become pyrunc-init", error) from None
+
+
+_TIOCSCTTY = 0x540E

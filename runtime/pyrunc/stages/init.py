@@ -1,0 +1,116 @@
+"""The container's first process, from the clone to the handover: read it top to bottom.
+
+Three paragraphs, by where we stand: in the host's root, in the container's root, and on the way out. What is to be done
+was decided in the plan. Everything that fails raises; the parent gets the error as a value.
+"""
+
+import posix
+
+import _prctl
+import _signal
+
+from .. import hooks
+from ..errors import PyruncError
+from ..kernel import credentials, devices, mounts, namespaces, procfs, rootfs, sysctl, syscalls, terminal
+from . import handover, protocol
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..plan import ContainerPlan
+    from .handover import Gates
+    from .protocol import Channel
+
+_SIGKILL = 9
+
+
+def run(plan: "ContainerPlan", channel: "Channel", gates: "Gates") -> None:
+    """Become the container: never returns. `gates` are the descriptors that pyrunc-init will need."""
+    try:
+        _become_container(plan, channel, gates)
+    except PyruncError as error:
+        channel.send_error(error)
+    except OSError as error:
+        where = f" `{error.filename}`" if error.filename else ""
+        channel.send_error(PyruncError.from_os(f"set up the container{where}", error))
+    except BaseException as error:  # noqa: BLE001  (nothing may pass from here into the parent's code)
+        channel.send_error(PyruncError(f"internal error in init: {type(error).__name__}: {error}"))
+    posix._exit(1)  # noqa: SLF001
+
+
+def _become_container(plan: "ContainerPlan", channel: "Channel", gates: "Gates") -> None:
+    # -- in the host's root, in new namespaces --------------------------------------------------------------------
+    _prctl.prctl(_prctl.PR_SET_PDEATHSIG, _SIGKILL)
+    if plan.creates("user"):
+        channel.send(protocol.READY_FOR_MAPS)
+    channel.expect(protocol.GO, "waiting for the parent")
+    if not plan.needs_middle:
+        namespaces.enter_all(plan.joins)
+    if plan.enters_user_namespace:
+        credentials.become_root()
+    if plan.creates("cgroup"):  # not in clone3: the namespace's root would be our parent's cgroup
+        syscalls.unshare(syscalls.CLONE_NEWCGROUP)
+    if plan.creates("time"):
+        namespaces.set_time_offsets(plan.time_offsets)
+    _prctl.prctl(_prctl.PR_SET_DUMPABLE, 0)  # CVE-2016-9962: a joined pid namespace may hold hostile processes
+    posix.setsid()
+    if plan.new_keyring:
+        credentials.new_session_keyring(f"_ses.{plan.container_id}")
+    _set_names(plan)
+
+    posix.umask(0o022)
+    root = rootfs.prepare(plan.rootfs, plan.propagation, private=plan.has_mount_namespace)
+    for mount in plan.mounts:
+        mounts.attach(root, mount, cgroup_namespace=plan.creates("cgroup"))
+    devices.create(root, plan.devices, bind=not plan.can_mknod)
+    devices.link(root)
+    if plan.asks_parent_for_hooks:
+        channel.send(protocol.MOUNTED)
+        channel.expect(protocol.CONTINUE, "running the createRuntime hooks")
+    state = plan.state("creating", posix.getpid())
+    hooks.run("createContainer", plan.hooks.create_container, state, environ=plan.options.environment)
+
+    # -- in the container's root ----------------------------------------------------------------------------------
+    null = rootfs.null_device()
+    enter = rootfs.change_root if not plan.has_mount_namespace else rootfs.pivot if plan.options.pivot else rootfs.move_root
+    enter(root)
+    if plan.sysctl:
+        sysctl.apply(procfs.private(subset=False), plan.sysctl)
+    console = _open_console(plan, root, channel)
+    rootfs.protect(root, plan.readonly_paths)
+    rootfs.mask(root, plan.masked_paths, null)
+    if plan.rootfs_readonly:
+        rootfs.make_readonly(root)
+    if plan.propagation:
+        rootfs.set_propagation(root, plan.propagation)
+    env = credentials.with_home(plan.env, plan.process.user.uid) if plan.process else []
+    if plan.process is not None:
+        credentials.make_working_directory(plan.process.cwd)
+
+    # -- on the way out -------------------------------------------------------------------------------------------
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+    credentials.default_signals()
+    handover.leave(plan, env, gates, channel, console)
+
+
+def _set_names(plan: "ContainerPlan") -> None:
+    for value, setter, key in (
+        (plan.hostname, syscalls.sethostname, "hostname"),
+        (plan.domainname, syscalls.setdomainname, "domainname"),
+    ):
+        if value is not None:
+            try:
+                setter(value)
+            except OSError as error:
+                raise PyruncError.from_os(f"set the {key} `{value}`", error, pointer=f"/{key}") from None
+
+
+def _open_console(plan: "ContainerPlan", root: int, channel: "Channel") -> int:
+    """The terminal's other end goes to the parent; ours becomes the container's standard streams. -1 without."""
+    if plan.process is None or not plan.process.terminal:
+        return -1
+    size = plan.process.console_size
+    main, peer, name = terminal.open_console(root, size and (size.height, size.width))
+    devices.bind_console(root, peer)
+    channel.send(protocol.CONSOLE, name, (main,))
+    posix.close(main)
+    return peer

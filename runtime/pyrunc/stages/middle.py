@@ -1,0 +1,37 @@
+"""The process between parent and init, where one is needed: it joins namespaces, clones init and is gone.
+
+A process that has joined a pid namespace is not in it, only its children are; and one that is in a new user namespace
+may no longer join those of the host. So this one joins, and init is its child, with our parent as its parent
+(CLONE_PARENT): the parent can wait for it, and conmon inherits it.
+"""
+
+import posix
+
+from ..errors import PyruncError
+from ..kernel import namespaces, syscalls
+from . import init, protocol
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..plan import ContainerPlan
+    from .handover import Gates
+    from .protocol import Channel
+
+
+def run(plan: "ContainerPlan", channel: "Channel", gates: "Gates") -> None:
+    """Join, clone, tell the parent init's pid as it sees it, leave. Never returns."""
+    try:
+        namespaces.enter_all(plan.joins)
+        flags = plan.new & ~(namespaces.FLAGS["cgroup"] | namespaces.FLAGS["time"])
+        pid = syscalls.fork_into(flags | syscalls.CLONE_PARENT)
+        if pid == 0:
+            init.run(plan, channel, gates)
+        channel.send(protocol.INIT_PID, pid)
+        posix._exit(0)  # noqa: SLF001
+    except PyruncError as error:
+        channel.send_error(error)
+    except OSError as error:
+        channel.send_error(PyruncError.from_os("clone the container's first process", error))
+    except BaseException as error:  # noqa: BLE001  (nothing may pass from here into the parent's code)
+        channel.send_error(PyruncError(f"internal error in the middle process: {type(error).__name__}: {error}"))
+    posix._exit(1)  # noqa: SLF001

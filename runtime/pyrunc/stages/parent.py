@@ -1,0 +1,210 @@
+"""The parent's side of create: make the container's first process, serve it, and undo everything if something fails."""
+
+import posix
+
+import resource
+
+from .. import hooks
+from ..cgroup import fs as cgroup_fs
+from ..container import Container
+from ..errors import PyruncError
+from ..kernel import idmap, namespaces, procs, sealed, syscalls, terminal
+from . import handover, init, middle, protocol
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..host import HostFacts
+    from ..plan import ContainerPlan
+    from .protocol import Channel
+
+_SIGKILL = 9
+_INFINITY = (1 << 64) - 1
+
+
+class Created:
+    """The init process that waits for `start`, and the terminal's end that was not sent to a console socket (or -1)."""
+
+    __slots__ = ("pid", "start_time", "terminal")
+
+    def __init__(self, pid: int) -> None:
+        self.pid, self.start_time, self.terminal = pid, 0, -1
+
+
+def create(plan: "ContainerPlan", container: Container, host: "HostFacts") -> Created:
+    """Make the container up to the point where its init waits. On failure everything made here is undone."""
+    made = Created(0)
+    try:
+        _create(plan, container, host, made)
+    except BaseException as error:
+        _undo(plan, made, error)
+        raise
+    return made
+
+
+def _create(plan: "ContainerPlan", container: Container, host: "HostFacts", made: Created) -> None:
+    for join in plan.joins:
+        join.open()
+    gates = _make_gates(container)
+    cgroup = -1
+    if plan.cgroup is not None:
+        container.note("cgroup", plan.cgroup)
+        cgroup = cgroup_fs.make(plan.cgroup)
+    if not plan.has_mount_namespace:
+        container.note("mounted", plan.rootfs)
+    ours, theirs = protocol.pair()
+    made.pid = _spawn(plan, ours, theirs, gates, cgroup)
+    theirs.close()
+    for fd in (cgroup, gates.helper, gates.fifo, gates.result):
+        if fd >= 0:
+            posix.close(fd)
+    facts = procs.stat(made.pid)
+    made.start_time = facts[1] if facts else 0
+    container.note("pid", made.pid)
+    container.note("startTime", made.start_time)
+    _serve(plan, ours, host, made)
+    _set_rlimits(plan, made.pid)
+    container.save(plan.saved_state(made.pid, made.start_time))
+    ours.commit()
+    ours.close()
+
+
+def _make_gates(container: Container) -> handover.Gates:
+    """The fifos, open for reading and writing so that neither end ever blocks or sees an end of file."""
+    posix.mkfifo("exec.fifo", 0o600, dir_fd=container.fd)
+    posix.mkfifo("exec.result", 0o600, dir_fd=container.fd)
+    flags = posix.O_RDWR | posix.O_CLOEXEC | posix.O_NOFOLLOW
+    return handover.Gates(
+        sealed.helper(),
+        posix.open("exec.fifo", flags, dir_fd=container.fd),
+        posix.open("exec.result", flags, dir_fd=container.fd),
+    )
+
+
+def _spawn(plan: "ContainerPlan", ours: "Channel", theirs: "Channel", gates: handover.Gates, cgroup: int) -> int:
+    """Clone init (or the middle process, which clones it); its pid."""
+    direct = not plan.needs_middle
+    flags = plan.new & ~(namespaces.FLAGS["cgroup"] | namespaces.FLAGS["time"]) if direct else 0
+    try:
+        pid = syscalls.fork_into(flags, cgroup)
+    except OSError as error:
+        raise PyruncError.from_os("clone the container's first process", error, hint=_clone_hint(plan, error)) from None
+    if pid == 0:
+        ours.close()
+        if direct:
+            init.run(plan, theirs, gates)
+        middle.run(plan, theirs, gates)
+    if direct:
+        return pid
+    try:
+        answer = ours.expect(protocol.INIT_PID, "joining namespaces")
+    finally:
+        posix.waitpid(pid, 0)
+    assert isinstance(answer, int)
+    return answer
+
+
+def _clone_hint(plan: "ContainerPlan", error: OSError) -> str:
+    if error.errno in {1, 28, 87} and plan.creates("user"):  # EPERM, ENOSPC, EUSERS
+        return "user namespaces may be switched off or used up here: see /proc/sys/user/max_user_namespaces"
+    return ""
+
+
+def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: Created) -> None:
+    """The conversation of `protocol`, from our side."""
+    try:
+        if plan.creates("user"):
+            channel.expect(protocol.READY_FOR_MAPS, "entering its namespaces")
+            idmap.write(made.pid, plan.uid_ranges, plan.gid_ranges, privileged=host.euid == 0)
+        _set_oom_score(plan, made.pid)
+        channel.send(protocol.GO)
+        if plan.asks_parent_for_hooks:
+            channel.expect(protocol.MOUNTED, "mounting")
+            state = plan.state("creating", made.pid)
+            environ = plan.options.environment
+            hooks.run("prestart", plan.hooks.prestart, state, environ=environ)
+            hooks.run("createRuntime", plan.hooks.create_runtime, state, environ=environ)
+            channel.send(protocol.CONTINUE)
+        if plan.process is not None and plan.process.terminal:
+            name = channel.expect(protocol.CONSOLE, "setting up the container")
+            _deliver_terminal(plan, channel, str(name), made)
+        channel.expect(protocol.CREATED, "setting up the container")
+    except protocol.PeerGone as error:
+        raise _why_gone(error, made) from None
+
+
+def _deliver_terminal(plan: "ContainerPlan", channel: "Channel", name: str, made: Created) -> None:
+    (made.terminal,) = channel.fds
+    if plan.options.console_socket:
+        terminal.send_console(plan.options.console_socket, made.terminal, name)
+        posix.close(made.terminal)
+        made.terminal = -1
+
+
+def _why_gone(error: PyruncError, made: Created) -> PyruncError:
+    """What the exit status of an init that went without a word tells."""
+    try:
+        _, status = posix.waitpid(made.pid, 0)
+    except ChildProcessError:
+        return error
+    made.pid = 0
+    how = f"signal {status & 0x7F}" if status & 0x7F else f"status {status >> 8}"
+    return PyruncError(error.message.replace("exited", f"exited ({how})", 1))
+
+
+def _set_oom_score(plan: "ContainerPlan", pid: int) -> None:
+    """From outside: with a user namespace the container itself may not lower it."""
+    if plan.process is None or plan.process.oom_score_adj is None:
+        return
+    value = plan.process.oom_score_adj
+    try:
+        fd = posix.open(f"/proc/{pid}/oom_score_adj", posix.O_WRONLY | posix.O_CLOEXEC)
+        try:
+            posix.write(fd, str(value).encode())
+        finally:
+            posix.close(fd)
+    except OSError as error:
+        raise PyruncError.from_os(f"set oom_score_adj to {value}", error, pointer="/process/oomScoreAdj") from None
+
+
+def _set_rlimits(plan: "ContainerPlan", pid: int) -> None:
+    """Last, when no interpreter runs in the container any more: it would not fit into a small RLIMIT_AS."""
+    if plan.process is None:
+        return
+    for i, limit in enumerate(plan.process.rlimits):
+        pair = tuple(resource.RLIM_INFINITY if value == _INFINITY else value for value in (limit.soft, limit.hard))
+        try:
+            resource.prlimit(pid, rlimit_number(limit.type), (pair[0], pair[1]))
+        except (OSError, ValueError, OverflowError) as error:
+            raise PyruncError(
+                f"set {limit.type} to {limit.soft}:{limit.hard}",
+                errno=getattr(error, "errno", None) or 1,  # CPython turns EPERM into a ValueError
+                pointer=f"/process/rlimits/{i}",
+            ) from None
+
+
+def rlimit_number(name: str) -> int:
+    """The number of a resource; LOCKS is the one that CPython does not name."""
+    return 10 if name == "RLIMIT_LOCKS" else int(getattr(resource, name))
+
+
+def _undo(plan: "ContainerPlan", made: Created, error: BaseException) -> None:
+    """In reverse: the process, the cgroup, the hooks that follow a container's end. The caller removes the state."""
+    if made.terminal >= 0:
+        posix.close(made.terminal)
+    if made.pid > 1:
+        try:
+            posix.kill(made.pid, _SIGKILL)  # our child, not reaped: the pid is its own
+            posix.waitpid(made.pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            pass
+    try:
+        if plan.cgroup is not None and (made.pid or not isinstance(error, PyruncError)):
+            cgroup_fs.kill(plan.cgroup)
+            cgroup_fs.remove(plan.cgroup)
+        if not plan.has_mount_namespace:
+            from ..kernel import rootfs
+
+            rootfs.detach(plan.rootfs)
+    except PyruncError:
+        if isinstance(error, PyruncError):
+            error.hint = error.hint or f"cgroup `{plan.cgroup}` is left behind"

@@ -1,0 +1,153 @@
+"""The list of steps that a container's first process carries out last, as `pyrunc-init` reads it.
+
+Nearly every step is one system call with its arguments; what it does is decided here, in Python, and only carried out
+there (runtime/native/pyrunc_init.c, whose structs are this layout):
+
+    header        magic, size in bytes, number of steps, number of relocations
+    steps         15 words each: kind, flags, number, 6 arguments, 3 tolerated errnos, expected result, store, label
+    relocations   where a word holds an offset that is to become an address
+    data          strings, arrays of pointers, structs
+
+A word is the machine's. Nothing in the list comes from the image.
+"""
+
+from _struct import calcsize, pack, unpack_from
+
+from ..errors import PyruncError
+from ..kernel.syscalls import number
+
+MAGIC = 0x70797275
+CALL, FIND, CHECK_CWD, HOOK, REPORT_TO, EXEC = range(6)
+EXPECT, RETRY_EINTR, REMEMBER, IF_REMEMBERED, STORE = 1, 2, 4, 8, 16
+_WORD = calcsize("N")
+_MASK = (1 << 8 * _WORD) - 1
+_STEP_WORDS, _HEADER_WORDS = 15, 4
+_LABEL = 14
+
+EPERM, ENOENT, ESRCH, EINTR, EACCES, ENOTDIR, EISDIR, EINVAL, ETIMEDOUT, ECANCELED = 1, 2, 3, 4, 13, 20, 21, 22, 110, 125
+
+
+class At(int):
+    """An argument that points into the list's data."""
+
+
+class Program:
+    """Collects steps; `data` turns them into what pyrunc-init reads."""
+
+    __slots__ = ("_data", "_pointers", "_steps")
+
+    def __init__(self) -> None:
+        self._steps: list[list[int]] = []
+        self._data = bytearray()
+        self._pointers: list[int] = []  # offsets in _data of words that point into _data
+
+    def bytes(self, content: bytes) -> At:
+        """Room in the data, filled with `content`, aligned to a word."""
+        where = len(self._data)
+        self._data += content + b"\0" * (-len(content) % _WORD)
+        return At(where)
+
+    def string(self, text: str) -> At:
+        """A C string; NULs were refused when the config was read."""
+        return self.bytes(text.encode("utf-8", "surrogateescape") + b"\0")
+
+    def strings(self, texts: "list[str] | tuple[str, ...]") -> At:
+        """A NULL-terminated array of C strings: argv, envp, candidates."""
+        words = [*(self.string(text) for text in texts), 0]
+        where = self.bytes(pack(f"@{len(words)}N", *words))
+        self._pointers += range(where, where + _WORD * (len(words) - 1), _WORD)
+        return where
+
+    def pointer(self, before: bytes, to: At) -> At:
+        """A struct that ends in a pointer, after `before` (whose size is a multiple of a word)."""
+        where = self.bytes(before + pack("@N", to))
+        self._pointers.append(where + len(before))
+        return where
+
+    def step(
+        self,
+        kind: int,
+        number_: int,
+        arguments: "tuple[int, ...]",
+        label: str,
+        *,
+        tolerated: "tuple[int, ...]" = (),
+        expect: "int | None" = None,
+        flags: int = 0,
+    ) -> None:
+        """Add a step. `tolerated` errnos are no failure; after a step with REMEMBER that met one of them, and only
+        then, steps with IF_REMEMBERED run."""
+        words = [kind, flags if expect is None else flags | EXPECT, number_, *arguments, *[0] * (6 - len(arguments))]
+        words += [*tolerated, *[0] * (3 - len(tolerated)), expect or 0, 0, self.string(label)]
+        self._steps.append(words)
+
+    def call(
+        self,
+        name: str,
+        *arguments: int,
+        label: str,
+        tolerated: "tuple[int, ...]" = (),
+        expect: "int | None" = None,
+        flags: int = 0,
+    ) -> None:
+        """Add a system call by its name."""
+        self.step(CALL, number(name), arguments, label, tolerated=tolerated, expect=expect, flags=flags)
+
+    def data(self) -> bytes:
+        """The whole list."""
+        words: list[int] = []
+        relocations: list[int] = []
+        at_steps = _HEADER_WORDS * _WORD
+        inner = sum(isinstance(word, At) for step in self._steps for word in step)
+        count = inner + len(self._pointers)
+        base = at_steps + (len(self._steps) * _STEP_WORDS + count) * _WORD
+        for step in self._steps:
+            for word in step:
+                if isinstance(word, At):
+                    relocations.append(at_steps + len(words) * _WORD)
+                    words.append(word + base)
+                else:
+                    words.append(word & _MASK)
+        content = bytearray(self._data)
+        for where in self._pointers:
+            (target,) = unpack_from("@N", content, where)
+            content[where : where + _WORD] = pack("@N", target + base)
+            relocations.append(base + where)
+        header = (MAGIC, base + len(content), len(self._steps), count)
+        return pack(f"@{len(words) + count + _HEADER_WORDS}N", *header, *words, *relocations) + bytes(content)
+
+
+def is_record(message: bytes) -> bool:
+    """Whether a message is pyrunc-init's report of a failed step."""
+    return len(message) >= 20 and unpack_from("@i", message)[0] == MAGIC
+
+
+def error_of(record: bytes) -> PyruncError:
+    """The error that a failed step's record tells of."""
+    _, _, kind, errno, detail = unpack_from("@5i", record)
+    label, _, output = record[20:].partition(b"\0")
+    text = label.decode("utf-8", "replace")
+    if kind == FIND:
+        return _not_executable(text, errno)
+    if kind == HOOK:
+        return _hook_failed(text, errno, detail, output.decode("utf-8", "replace").strip())
+    if kind == CHECK_CWD:
+        return PyruncError(f"the working directory `{text}` is outside the container's root", errno=errno)
+    return PyruncError(text, errno=errno)
+
+
+def _not_executable(name: str, errno: int) -> PyruncError:
+    if errno == ENOENT and "/" not in name:
+        return PyruncError(f"executable file `{name}` not found in $PATH", errno=ENOENT)
+    if errno == EISDIR:
+        return PyruncError(f"the path `{name}` is not a regular file", errno=EPERM)
+    return PyruncError(f"open executable `{name}`", errno=errno)
+
+
+def _hook_failed(name: str, errno: int, status: int, output: str) -> PyruncError:
+    if errno == ETIMEDOUT:
+        return PyruncError(f"error running {name}: it ran past its timeout")
+    if errno != ECANCELED:
+        return PyruncError(f"error running {name}", errno=errno)
+    how = f"signal {status & 0x7F}" if status & 0x7F else f"exit status {status >> 8}"
+    return PyruncError(f"error running {name}: {how}" + (f", stderr: {output}" if output else ""))

@@ -1,0 +1,109 @@
+"""The conversation between `pyrunc create` and the processes it makes, over one socket pair of type SEQPACKET.
+
+    parent                                 init                                    later: pyrunc-init
+      | clone3 ------------------------------>|
+      |<----------------- "ready-for-maps" ---|   only with a new user namespace
+      | writes uid_map, gid_map               |
+      |------------------------------ "go" -->|   oom_score_adj and the like are set by now
+      |                                       | joins namespaces, mounts
+      |<------------------------ "mounted" ---|
+      | prestart, createRuntime hooks         |
+      |---------------------- "continue" ---->|
+      |                                       | createContainer hooks, pivot_root, the rest
+      |<------------------------ "console" ---|   only with a terminal; carries the pty
+      |                                       | execveat ------------------------------>|
+      |                                       |                                         | becomes the user
+      |<------------------------------------------------------------------- "created" ---|
+      | sets rlimits, saves the state         |                                         |
+      |------------------------------------------------------------------------- "." -->|
+      |                                                                waits on exec.fifo|
+
+A message is one packet: a word from the list below, followed for some by a space and JSON. "error" may come in place of
+any message of init's and ends the conversation; pyrunc-init sends a record of its failed step instead
+(`program.error_of`). The end of the stream is always a failure. The parent asks for what the plan predicts and takes
+nothing else.
+"""
+
+import sys
+
+import _socket
+
+from .. import jsontext
+from ..errors import PyruncError
+from . import program
+
+READY_FOR_MAPS, GO, MOUNTED, CONTINUE, CONSOLE, CREATED = "ready-for-maps", "go", "mounted", "continue", "console", "created"
+ERROR, INIT_PID = "error", "init-pid"
+COMMIT = b"."
+_LARGEST = 64 << 10
+
+
+class Channel:
+    """One end of the conversation."""
+
+    __slots__ = ("_socket", "fds")
+
+    def __init__(self, sock: "_socket.socket") -> None:
+        self._socket = sock
+        self.fds: list[int] = []  # received with the last message
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Close this end."""
+        self._socket.close()
+
+    def send(self, word: str, value: object = None, fds: "tuple[int, ...]" = ()) -> None:
+        """Send a message, with file descriptors."""
+        data = word.encode() if value is None else f"{word} {jsontext.dumps(value)}".encode()
+        rights = b"".join(fd.to_bytes(4, _BYTE_ORDER) for fd in fds)
+        control = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)] if fds else []
+        try:
+            self._socket.sendmsg([data], control, _socket.MSG_NOSIGNAL)
+        except OSError as error:
+            raise PyruncError.from_os(f"tell the other process `{word}`", error) from None
+
+    def send_error(self, error: PyruncError) -> None:
+        """Send an error as a value; the last message of this side."""
+        self.send(ERROR, error.to_wire())
+
+    def commit(self) -> None:
+        """Tell pyrunc-init that the state is saved."""
+        self._socket.send(COMMIT)
+
+    def expect(self, word: str, doing: str) -> object:
+        """Wait for this message and no other; its value. `doing` says what the other side is at, for the error."""
+        message, control, _, _ = self._socket.recvmsg(_LARGEST, 1024, _socket.MSG_CMSG_CLOEXEC)
+        self.fds = [
+            int.from_bytes(data[i : i + 4], _BYTE_ORDER)
+            for level, kind, data in control
+            if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS)
+            for i in range(0, len(data), 4)
+        ]
+        if not message:
+            raise PeerGone(f"container init exited while {doing}")
+        if program.is_record(message):
+            raise program.error_of(message)
+        got, _, value = message.decode("utf-8", "replace").partition(" ")
+        parsed = jsontext.loads(value, f"message `{got}`") if value else None
+        if got == ERROR and isinstance(parsed, dict):
+            raise PyruncError.from_wire(parsed)
+        if got != word:
+            raise PyruncError(f"container init said `{got}` while {doing}, where `{word}` is due")
+        return parsed
+
+
+class PeerGone(PyruncError):
+    """The other side closed the conversation; why is for the parent to find out from its exit status."""
+
+
+_BYTE_ORDER = sys.byteorder
+
+
+def pair() -> "tuple[Channel, Channel]":
+    """Both ends of a new conversation, close-on-exec."""
+    kind = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
+    one, other = _socket.socketpair(_socket.AF_UNIX, kind)
+    return Channel(one), Channel(other)

@@ -1,0 +1,241 @@
+"""pyrunc-init carries out the lists that stages.program composes, and refuses lists that are not whole."""
+
+import os
+import random
+import socket
+import struct
+import sys
+
+import pytest
+
+from pyrunc.errors import PyruncError
+from pyrunc.kernel import sealed
+from pyrunc.stages import program
+from pyrunc.stages.program import CHECK_CWD, EXEC, FIND, HOOK, IF_REMEMBERED, REMEMBER, REPORT_TO, Program
+
+ENOENT, EACCES, EPIPE = 2, 13, 32
+
+
+class Run:
+    """What became of a pyrunc-init: its wait status, what it reported, what it printed."""
+
+    def __init__(self, content: bytes, report: socket.socket, theirs: int, keep: tuple[int, ...] = ()) -> None:
+        helper, listing = sealed.helper(), sealed.data("steps", content)
+        output = os.memfd_create("output")
+        pid = os.fork()
+        if pid == 0:
+            os.dup2(output, 1)
+            os.dup2(output, 2)
+            for fd in (listing, theirs, *keep):
+                os.set_inheritable(fd, True)
+            os.execve(helper, ["pyrunc-init", str(listing)], {})
+        self.status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        report.setblocking(False)
+        try:
+            self.report = report.recv(4096)
+        except BlockingIOError:
+            self.report = b""
+        self.output = os.pread(output, 4096, 0).decode()
+        for fd in (helper, listing, output):
+            os.close(fd)
+
+    def error(self) -> PyruncError:
+        assert program.is_record(self.report), (self.report, self.output, self.status)
+        return program.error_of(self.report)
+
+
+@pytest.fixture
+def carry_out():
+    """Run a list that `compose(steps)` fills, with a report channel set up before it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    def carry(compose, keep=()):
+        steps = Program()
+        steps.step(REPORT_TO, 0, (theirs.fileno(),), "report")
+        compose(steps)
+        return Run(steps.data(), ours, theirs.fileno(), keep)
+
+    yield carry
+    ours.close()
+    theirs.close()
+
+
+def execute(steps: Program, *argv: str, env: tuple[str, ...] = ()) -> None:
+    steps.step(FIND, 0, (steps.strings([argv[0]]),), argv[0])
+    steps.step(EXEC, 0, (steps.strings(argv), steps.strings(env)), f"exec `{argv[0]}`")
+
+
+def test_execs_with_arguments_and_environment(carry_out):
+    run = carry_out(lambda steps: execute(steps, "/bin/sh", "-c", 'echo "$0 $1 $A"; exit 7', "x y", "", env=("A=b c",)))
+    assert (run.status, run.output, run.report) == (7, "x y  b c\n", b"")
+
+
+def test_failed_call_is_reported_with_label_and_errno(carry_out):
+    run = carry_out(lambda steps: steps.call("chdir", steps.string("/no/such"), label="chdir to `/no/such`"))
+    assert str(run.error()) == "chdir to `/no/such`: No such file or directory"
+    assert run.status == 127
+
+
+def test_tolerated_error_goes_on(carry_out):
+    def compose(steps):
+        steps.call("chdir", steps.string("/no/such"), label="chdir", tolerated=(EACCES, ENOENT))
+        execute(steps, "/bin/true")
+
+    assert carry_out(compose).status == 0
+
+
+@pytest.mark.parametrize(("first", "second_runs"), [("/no/such", True), ("/", False)])
+def test_remembered_step_runs_only_after_a_tolerated_error(carry_out, first, second_runs):
+    def compose(steps):
+        steps.call("chdir", steps.string(first), label="first", tolerated=(ENOENT,), flags=REMEMBER)
+        steps.call("umask", 0, label="between")
+        steps.call("chdir", steps.string("/no/other"), label="second", flags=IF_REMEMBERED)
+        execute(steps, "/bin/true")
+
+    run = carry_out(compose)
+    assert (run.status == 127) is second_runs
+    assert (run.report != b"") is second_runs
+
+
+def test_unexpected_result_is_an_error(carry_out):
+    read, write = os.pipe()
+    os.close(write)
+
+    def compose(steps):
+        steps.call("read", read, steps.bytes(b"\0"), 1, label="the parent is gone", expect=1)
+
+    error = carry_out(compose, (read,)).error()
+    os.close(read)
+    assert (error.errno, error.message) == (EPIPE, "the parent is gone")
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "text"),
+    [
+        ("nothing", ["/usr/bin/nothing", "/bin/nothing"],
+         "executable file `nothing` not found in $PATH: No such file or directory"),
+        ("/etc", ["/etc"], "the path `/etc` is not a regular file: Operation not permitted"),
+        ("/etc/passwd", ["/etc/passwd"], "open executable `/etc/passwd`: Permission denied"),
+        ("/etc/passwd/x", ["/etc/passwd/x"], "open executable `/etc/passwd/x`: No such file or directory"),
+        ("nothing", [], "executable file `nothing` not found in $PATH: No such file or directory"),
+    ],
+)  # fmt: skip
+def test_program_that_cannot_run(carry_out, name, path, text):
+    error = carry_out(lambda steps: steps.step(FIND, 0, (steps.strings(path),), name)).error()
+    assert str(error) == text
+
+
+def test_search_goes_past_directories_and_files_without_permission(carry_out, tmp_path):
+    (tmp_path / "a" / "tool").mkdir(parents=True)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "tool").write_text("")
+    (tmp_path / "c").mkdir()
+    good = tmp_path / "c" / "tool"
+    good.write_text("#!/bin/sh\necho found\n")
+    good.chmod(0o755)
+
+    def compose(steps):
+        steps.step(FIND, 0, (steps.strings([f"{tmp_path}/{d}/tool" for d in "abc"]),), "tool")
+        steps.step(EXEC, 0, (steps.strings(["tool"]), steps.strings([])), "exec")
+
+    assert carry_out(compose).output == "found\n"
+
+
+def test_working_directory_outside_the_root(carry_out, tmp_path):
+    """A directory that was detached from the tree has no path: getcwd says "(unreachable)" or fails."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    here = os.open(gone, os.O_PATH)
+    gone.rmdir()
+
+    def compose(steps):
+        steps.call("fchdir", here, label="enter")
+        steps.step(CHECK_CWD, 0, (), "/proc/self/fd/8")
+
+    error = carry_out(compose, (here,)).error()
+    os.close(here)
+    assert "`/proc/self/fd/8` is outside the container's root" in str(error)
+
+
+def hook(steps: Program, command: str, state: int, output: int, milliseconds: int = 0) -> None:
+    args = steps.strings(["sh", "-c", command])
+    words = (steps.string("/bin/sh"), args, steps.strings(["A=b"]), state, output, milliseconds)
+    steps.step(HOOK, 0, words, "startContainer hook #0")
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        ("cat >&2; echo $A >&2; exit 3", "error running startContainer hook #0: exit status 3, stderr: state\\nb"),
+        ("kill -9 $$", "error running startContainer hook #0: signal 9"),
+        ("exit 1", "error running startContainer hook #0: exit status 1"),
+    ],
+)
+def test_failed_hook(carry_out, command, text):
+    state, output = sealed.data("state", b"state\n"), os.memfd_create("output")
+    error = carry_out(lambda steps: hook(steps, command, state, output), (state, output)).error()
+    os.close(state), os.close(output)
+    assert str(error) == text
+
+
+def test_hook_past_its_deadline_is_killed_with_its_children(carry_out):
+    state, output = sealed.data("state", b""), os.memfd_create("output")
+    error = carry_out(lambda steps: hook(steps, "sleep 100 & sleep 100", state, output, 100), (state, output)).error()
+    os.close(state), os.close(output)
+    assert str(error) == "error running startContainer hook #0: it ran past its timeout"
+
+
+def test_good_hook_reads_the_state_each_time(carry_out):
+    state, output = sealed.data("state", b"state\n"), os.memfd_create("output")
+
+    def compose(steps):
+        for _ in range(2):
+            hook(steps, "cat", state, output)
+        execute(steps, "/bin/true")
+
+    assert carry_out(compose, (state, output)).status == 0
+    assert os.pread(output, 100, 0) == b"state\nstate\n"
+    os.close(state), os.close(output)
+
+
+def test_without_a_listener_the_error_goes_to_stderr(carry_out):
+    def compose(steps):
+        steps.step(REPORT_TO, 0, (-1 & 0xFFFFFFFF,), "nobody")
+        steps.call("chdir", steps.string("/no/such"), label="chdir to `/no/such`")
+
+    assert carry_out(compose).output == "pyrunc: chdir to `/no/such`: errno 2\n"
+
+
+def test_damaged_lists_are_refused(carry_out):
+    """Truncated or altered in the header, in counts and in relocations: never executed, never a crash."""
+    steps = Program()
+    execute(steps, "/bin/echo", "executed")
+    good = steps.data()
+    word = struct.calcsize("N")
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    damaged = [good[:size] for size in (0, 1, word * 4 - 1, word * 4, len(good) - 1)]
+    chance = random.Random(1)
+    relocations = 4 * word + 2 * 15 * word
+    for _ in range(40):
+        where = chance.choice([0, word, 2 * word, 3 * word, relocations, relocations + word])
+        damaged.append(good[:where] + chance.randbytes(word) + good[where + word :])
+    for content in damaged:
+        run = Run(content, ours, theirs.fileno())
+        assert (run.status, run.output) == (126, "pyrunc: the step list: errno 74\n") or run.output.startswith(
+            "pyrunc: the step list: errno "
+        ), (content[: 4 * word], run.status, run.output)
+    ours.close(), theirs.close()
+
+
+def test_helper_cannot_be_written(tmp_path):
+    """CVE-2019-5736: the file that a container sees as /proc/PID/exe."""
+    helper = sealed.helper()
+    with pytest.raises(OSError, match="not permitted|busy"):
+        os.write(os.open(f"/proc/self/fd/{helper}", os.O_RDWR), b"x")
+    with pytest.raises(OSError, match="not permitted"):
+        os.ftruncate(helper, 0)
+    os.close(helper)
+
+
+def test_layout_is_the_machines():
+    assert struct.calcsize("N") == (8 if sys.maxsize > 2**32 else 4)
