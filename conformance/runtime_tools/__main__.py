@@ -34,6 +34,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--runtime", action="append", metavar="COMMAND", help="a runtime with its global options; the first is judged")
     add("--only", action="append", metavar="PROGRAM", help="run this program only (may be repeated)")
     add("--exclude", action="append", default=[], metavar="PATTERN", help="programs that do not decide the exit status")
+    add("--lenient", action="store_true", help="only what every peer passes decides the exit status")
     add("--timeout", type=float, default=120.0, metavar="SECONDS", help="limit for one program (%(default)s)")
     add("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="programs at a time (%(default)s)")
     add("--json", type=Path, metavar="FILE", help="write the whole report to FILE")
@@ -92,7 +93,7 @@ def main() -> int:
         runtimes = runtime_programs(arguments.runtime, Path(scripts))
         chosen = sorted({PROBE, *arguments.only}) if arguments.only else names
         table = run_all(arguments, chosen, runtimes)
-    failures = regressions(table, arguments.exclude)
+    failures = regressions(table, arguments.exclude, lenient=arguments.lenient)
     print_report(table, failures)
     if arguments.json:
         write_json(arguments.json, runtimes, table, failures)

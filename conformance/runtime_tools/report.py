@@ -32,9 +32,10 @@ def witnesses(table: Table) -> list[str]:
     return [peer for peer in peers if table[PROBE][peer].passed]
 
 
-def regressions(table: Table, excluded: list[str]) -> dict[str, list[str]]:
+def regressions(table: Table, excluded: list[str], *, lenient: bool = False) -> dict[str, list[str]]:
     """Program -> tests that the first runtime fails and some peer does not, or fails more often than that peer.
 
+    Lenient: that no peer fails as often.
     A peer with which nothing in the program passes fails it as well, whatever it says: its failures cannot be compared.
     """
     found = {}
@@ -43,11 +44,11 @@ def regressions(table: Table, excluded: list[str]) -> dict[str, list[str]]:
         if any(fnmatch(program, pattern) for pattern in [*NOT_DECIDING, *excluded]):
             continue
         first = next(iter(results.values()))
-        worse = [
-            failure
-            for failure, count in Counter(first.failures).items()
-            if any(results[peer].passed and results[peer].failures.count(failure) < count for peer in peers)
-        ]
+        worse = []
+        for failure, count in Counter(first.failures).items():
+            better = [results[peer].passed and results[peer].failures.count(failure) < count for peer in peers]
+            if any(better) and (not lenient or all(better)):
+                worse.append(failure)
         if worse:
             found[program] = worse
     return found

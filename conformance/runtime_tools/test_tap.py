@@ -42,3 +42,10 @@ def test_only_what_a_peer_passes_is_a_regression() -> None:
     assert regressions(table(first, Result(failures=["exit status 1"]), able), []) == {}
     assert regressions(table(first, Result(passed=2), Result(failures=["exit status 1"])), []) == {}
     assert regressions(table(first, Result(passed=2), able), ["prog*"]) == {}
+
+
+def test_lenient_excuses_what_any_peer_fails() -> None:
+    both = table(Result(passed=1, failures=["a", "b"]), Result(passed=2, failures=["a"]), Result(passed=1))
+    both["default"]["other"], both["program"]["other"] = Result(passed=1), Result(passed=3)
+    assert regressions(both, []) == {"program": ["a", "b"]}
+    assert regressions(both, [], lenient=True) == {"program": ["b"]}
