@@ -26,14 +26,20 @@ from .syscalls import (
 _NULL = (1, 3)  # /dev/null (Documentation/admin-guide/devices.txt)
 _S_IFMT, _S_IFCHR, _S_IFDIR = 0o170000, 0o020000, 0o040000
 
+# Only "shared" may let mounts out, and recursion is for safety; what is unbindable could not become the root.
+_HOST_PROPAGATION = {
+    "": "rslave", "slave": "rslave", "private": "rprivate", "unbindable": "rprivate", "runbindable": "rprivate",
+}  # fmt: skip
+
 
 def prepare(path: str, propagation: str = "", *, private: bool = True) -> int:
     """Bind the root filesystem on itself, in a new mount namespace; an O_PATH descriptor of that mount.
 
-    propagation: the word of `linux.rootfsPropagation`, "" for rslave: mounts of the host come in, none go out.
+    propagation: the word of `linux.rootfsPropagation`, "" for rslave: mounts of the host come in, none go out. Here it
+    says what our copies of the host's mounts are to those of the host; `set_propagation` gives the root its type later.
     private: False without a mount namespace of our own: then nothing is mounted, the directory is only opened.
     """
-    word = propagation or "rslave"
+    word = _HOST_PROPAGATION.get(propagation, propagation)
     try:
         directory = posix.open(path, O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
         if not private:
@@ -41,7 +47,7 @@ def prepare(path: str, propagation: str = "", *, private: bool = True) -> int:
         top = posix.open("/", O_PATH | posix.O_CLOEXEC)
         set_propagation(top, word)
         posix.close(top)
-        if mountoptions.propagation(word) not in (MS_PRIVATE | MS_REC, MS_SLAVE | MS_REC):
+        if word in ("shared", "rshared"):
             _make_parent_private(directory)
         # With all that is mounted below: a bundle may have its root filesystem made of mounts.
         root = syscalls.open_tree(directory, "", OPEN_TREE_CLONE | AT_RECURSIVE | AT_EMPTY_PATH)
@@ -155,6 +161,18 @@ def change_root(root: int) -> None:
         posix.chdir("/")
     except OSError as error:
         raise PyruncError.from_os("chroot into the root filesystem", error) from None
+
+
+def detach(path: str) -> None:
+    """Detach all that is mounted at and below `path`, for a container that had no mount namespace of its own."""
+    top = path.encode("utf-8", "surrogateescape")
+    for _, _, point in reversed(_mount_table()):
+        if point == top or point.startswith(top + b"/"):
+            try:
+                syscalls.umount2(point.decode("utf-8", "surrogateescape"), MNT_DETACH | 8)  # UMOUNT_NOFOLLOW
+            except OSError as error:
+                if error.errno not in {2, 22}:  # ENOENT, EINVAL: gone with the one it lay on
+                    raise PyruncError.from_os(f"detach `{point.decode(errors='replace')}`", error) from None
 
 
 def null_device() -> int:
