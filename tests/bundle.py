@@ -156,9 +156,9 @@ class Bundle:
         """Give these capabilities in the bounding, effective and permitted set."""
         return self.capabilities(bounding=list(names), effective=list(names), permitted=list(names))
 
-    def hook(self, place: str, script: str, **members: Any) -> "Bundle":
-        """Add a hook that runs a shell script on the host (startContainer: in the container, same /bin/sh path)."""
+    def hook(self, place: str, script: str, *, drain: bool = True, **members: Any) -> "Bundle":
+        """Add a hook that runs a shell script; it reads its stdin first, unless the script does so itself."""
         hooks = self.config.setdefault("hooks", {})
-        entry = {"path": "/bin/sh", "args": ["sh", "-c", script], **members}
-        hooks.setdefault(place, []).append(entry)
+        script = "cat > /dev/null; " * drain + script
+        hooks.setdefault(place, []).append({"path": "/bin/sh", "args": ["sh", "-c", script], **members})
         return self

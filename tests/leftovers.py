@@ -5,11 +5,13 @@ mounts, cgroups, entries of the state directory, files under /run and /dev/shm, 
 id or the runtime's name, abstract sockets with such names, and our own open file descriptors.
 """
 
+import contextlib
 import os
 import signal
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from tests.kernelcalls import umount
 from tests.privatehost import CGROUP_PARENT, CGROUP_ROOT, ID_PREFIX
 from tests.runtime import runtime_name
 from tests.waiting import comes_true
@@ -41,7 +43,7 @@ def observe(state_root: Path) -> Facts:
     reap()
     return Facts(
         processes={f"{pid} {_command(pid)}" for pid in _our_processes()},
-        mounts=set(Path("/proc/self/mountinfo").read_text().splitlines()),
+        mounts=_mounts(),
         cgroups=set(_our_cgroups()),
         state={str(path) for path in state_root.rglob("*")} if state_root.is_dir() else set(),
         files=_files(),
@@ -128,6 +130,10 @@ def _files() -> set[str]:
     return names | {str(path) for path in Path("/tmp").glob(f"*{ID_PREFIX}*")}
 
 
+def _mounts() -> set[str]:
+    return set(Path("/proc/self/mountinfo").read_text().splitlines())
+
+
 def _abstract_sockets() -> set[str]:
     """Abstract sockets whose name holds the runtime's name or one of our ids."""
     lines = Path("/proc/net/unix").read_text(errors="replace").splitlines()
@@ -154,6 +160,9 @@ def _clean_up(before: Facts) -> None:
         except ProcessLookupError:
             continue
     comes_true(lambda: not _our_processes() - _pids(before), deadline=5)
+    for line in sorted(_mounts() - before.mounts, key=lambda line: int(line.split()[0]), reverse=True):
+        with contextlib.suppress(OSError):  # went with the one that it was on
+            umount(line.split()[4].encode().decode("unicode_escape"))
     for cgroup in sorted(_our_cgroups(), key=len, reverse=True):
         try:
             Path(cgroup).rmdir()

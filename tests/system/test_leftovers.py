@@ -8,7 +8,7 @@ import pytest
 
 from tests import leftovers
 from tests.bundle import Bundle
-from tests.kernelcalls import mount, umount
+from tests.kernelcalls import mount
 from tests.privatehost import CGROUP_ROOT
 from tests.runtime import Runtime, new_id
 
@@ -28,12 +28,12 @@ def test_sees_an_orphan_of_a_child(runtime: Runtime) -> None:
     assert any("sleep 1000" in line for line in leftovers.check(before, runtime.root, patience=0.1))
 
 
-def test_sees_a_mount(runtime: Runtime, bundle: Bundle) -> None:
+def test_sees_a_mount_and_detaches_it(runtime: Runtime, bundle: Bundle) -> None:
     before = leftovers.observe(runtime.root)
     mount("tmpfs", str(bundle.rootfs / "mnt"), "tmpfs")
     left = leftovers.check(before, runtime.root)
-    umount(str(bundle.rootfs / "mnt"))
     assert [line.split(":")[0] for line in left] == ["mounts"]
+    assert leftovers.check(before, runtime.root) == []
 
 
 def test_sees_a_cgroup_and_removes_it(runtime: Runtime) -> None:

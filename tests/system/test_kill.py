@@ -1,0 +1,121 @@
+"""kill: signal by number, name, SIGNAME and real-time name; who is reached and who is not."""
+
+import os
+import signal
+
+import pytest
+
+from tests.bundle import Bundle
+from tests.peers import differs, only_pyrunc
+from tests.runtime import Runtime, error_text
+from tests.waiting import comes_true, eventually, exit_code
+
+TRAP = "trap 'echo got; exit 42' {}; echo ready; while :; do sleep 0.01; done"
+
+
+@pytest.mark.parametrize("spelling", ["12", "USR2", "SIGUSR2"])
+def test_signal_spelling(runtime: Runtime, bundle: Bundle, spelling: str) -> None:
+    with runtime.running(bundle.shell(TRAP.format("USR2"))) as container:
+        eventually(lambda: "ready" in container.output(), "the trap to be set")
+        pid = container.pid
+        container.kill(spelling)
+        assert exit_code(pid) == 42
+
+
+@pytest.mark.parametrize("spelling", ["usr2", "sigusr2", "Usr2"])
+@differs(crun="wants upper case")
+def test_signal_spelling_in_lower_case(runtime: Runtime, bundle: Bundle, spelling: str) -> None:
+    test_signal_spelling(runtime, bundle, spelling)
+
+
+@pytest.mark.parametrize(
+    "spelling, number",
+    [("RTMIN", 34), ("SIGRTMIN", 34), ("RTMIN+3", 37), ("SIGRTMIN+3", 37), ("RTMAX", 64), ("RTMAX-1", 63)],
+)
+@differs(runc="1.1.5 knows real-time signals only by number")
+def test_real_time_signal(runtime: Runtime, bundle: Bundle, spelling: str, number: int) -> None:
+    with runtime.running(bundle.shell(TRAP.format(number))) as container:
+        eventually(lambda: "ready" in container.output(), "the trap to be set")
+        pid = container.pid
+        container.kill(spelling)
+        assert exit_code(pid) == 42
+
+
+def test_default_is_sigterm(runtime: Runtime, bundle: Bundle) -> None:
+    with runtime.running(bundle.shell(TRAP.format("TERM"))) as container:
+        eventually(lambda: "ready" in container.output(), "the trap to be set")
+        pid = container.pid
+        result = runtime.kill(container.id)
+        assert result.returncode == 0, result.stderr
+        assert exit_code(pid) == 42
+
+
+@pytest.mark.parametrize("spelling", ["NONSENSE", "SIG", "-1", "65", "1000", "1x", "RTMIN+31"])
+def test_bad_signal_reaches_nobody(runtime: Runtime, bundle: Bundle, spelling: str) -> None:
+    with runtime.running(bundle.shell("exec sleep 1000")) as container:
+        error_text(runtime.call("kill", container.id, "--", spelling))
+        assert container.status == "running"
+
+
+@only_pyrunc("takes an empty signal as the default one")
+def test_empty_signal_reaches_nobody(runtime: Runtime, bundle: Bundle) -> None:
+    test_bad_signal_reaches_nobody(runtime, bundle, "")
+
+
+def test_created_container_can_be_killed(runtime: Runtime, bundle: Bundle) -> None:
+    with runtime.created(bundle) as container:
+        pid = container.pid
+        container.kill("KILL")
+        assert exit_code(pid) == -signal.SIGKILL
+        assert container.status == "stopped"
+
+
+def test_kill_all_reaches_every_process(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.shell("sleep 1000 & echo $!; exec sleep 1000").share("pid")
+    with runtime.running(bundle) as container:
+        other = int(eventually(container.output, "the pid of the second process"))
+        pid = container.pid
+        result = runtime.call("kill", "--all", container.id, "KILL")
+        assert result.returncode == 0, result.stderr
+        assert exit_code(pid) == -signal.SIGKILL
+        assert exit_code(other) == -signal.SIGKILL
+
+
+@differs(runc="1.1.5 may leave the cgroup when its processes are still ending")
+def test_without_pid_namespace_delete_ends_the_children_too(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.shell("sleep 1000 & echo $!; exec sleep 1000").share("pid")
+    with runtime.running(bundle) as container:
+        other = int(eventually(container.output, "the pid of the second process"))
+        pid = container.pid
+        assert runtime.delete(container.id, "--force").returncode == 0
+        assert exit_code(pid) == -signal.SIGKILL
+        assert exit_code(other) == -signal.SIGKILL
+
+
+@differs(runc="1.1.5 may leave the cgroup when its processes are still ending")
+def test_without_pid_namespace_children_of_a_dead_container_end_at_delete(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.shell("sleep 1000 & echo $!").share("pid")
+    with runtime.running(bundle) as container:
+        other = int(eventually(container.output, "the pid of the second process"))
+        comes_true(lambda: container.status == "stopped")
+        assert runtime.delete(container.id, "--force").returncode == 0
+        assert exit_code(other) == -signal.SIGKILL
+
+
+def test_pid_namespace_ends_with_its_first_process(runtime: Runtime, bundle: Bundle) -> None:
+    with runtime.running(bundle.shell("sleep 1000 & echo started; exec sleep 1000")) as container:
+        eventually(container.output, "the second process")
+        cgroup = container.bundle.linux["cgroupsPath"]
+        pid = container.pid
+        container.kill("KILL")
+        assert exit_code(pid) == -signal.SIGKILL
+        left = [entry for entry in os.listdir("/proc") if entry.isdecimal() and cgroup in _cgroup_of(entry)]
+        assert left == []
+
+
+def _cgroup_of(pid: str) -> str:
+    try:
+        with open(f"/proc/{pid}/cgroup") as file:
+            return file.read()
+    except OSError:
+        return ""

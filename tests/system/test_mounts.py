@@ -1,0 +1,191 @@
+"""Mounts of config.md apart from their options: destinations, sources, order, tmpcopyup, errors."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.bundle import Bundle
+from tests.kernelcalls import mount, umount
+from tests.peers import differs, only_pyrunc
+from tests.runtime import Runtime
+
+
+def test_default_mounts(runtime: Runtime, bundle: Bundle) -> None:
+    mountinfo = runtime.output(bundle, "cat /proc/self/mountinfo")
+    found = {line.split()[4]: line.split(" - ")[1].split()[0] for line in mountinfo.splitlines()}
+    expected = {"/proc": "proc", "/dev": "tmpfs", "/dev/pts": "devpts", "/dev/shm": "tmpfs", "/dev/mqueue": "mqueue"}
+    assert expected.items() <= found.items()
+    assert found["/sys"] == "sysfs"
+    assert found["/sys/fs/cgroup"] == "cgroup2"
+
+
+def test_no_host_mount_is_left_visible(runtime: Runtime, bundle: Bundle) -> None:
+    mountinfo = runtime.output(bundle, "cat /proc/self/mountinfo")
+    for line in mountinfo.splitlines():
+        destination = line.split()[4]
+        assert destination == "/" or destination.startswith(("/proc", "/dev", "/sys")), line
+
+
+def test_missing_destination_is_made(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+    (area / "source").mkdir()
+    (area / "source/file").touch()
+    assert runtime.output(bundle.mount("/a/b/c", area / "source", "bind"), "ls /a/b/c") == "file\n"
+    assert (bundle.rootfs / "a/b/c").is_dir()
+
+
+@pytest.mark.parametrize("destination", ["/a/b/file", "/etc/existing"])
+def test_file_on_file(runtime: Runtime, bundle: Bundle, area: Path, destination: str) -> None:
+    (bundle.rootfs / "etc/existing").write_text("image")
+    (area / "source").write_text("host")
+    assert runtime.output(bundle.mount(destination, area / "source", "bind"), f"cat {destination}") == "host"
+    assert (bundle.rootfs / "etc/existing").read_text() == "image"
+
+
+def test_order(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+    (area / "source").mkdir()
+    (area / "source/file").touch()
+    bundle.mount("/mnt", "tmpfs", fstype="tmpfs").mount("/mnt/inner", area / "source", "bind")
+    assert runtime.output(bundle, "ls /mnt/inner") == "file\n"
+
+
+def test_later_mount_covers_an_earlier_one(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+    (area / "source").mkdir()
+    (area / "source/file").touch()
+    bundle.mount("/mnt", area / "source", "bind").mount("/mnt", "tmpfs", fstype="tmpfs")
+    assert runtime.output(bundle, "ls /mnt") == ""
+
+
+def test_relative_destination_is_below_the_root(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.mount("mnt/relative", "tmpfs", "size=64k", fstype="tmpfs")
+    assert " /mnt/relative " in runtime.output(bundle, "cat /proc/self/mountinfo")
+
+
+def test_relative_source_is_below_the_bundle(runtime: Runtime, bundle: Bundle) -> None:
+    (bundle.path / "source").mkdir()
+    (bundle.path / "source/file").touch()
+    assert runtime.output(bundle.mount("/mnt", "source", "bind"), "ls /mnt") == "file\n"
+
+
+def test_type_is_ignored_for_a_bind_mount(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+    (area / "source").mkdir()
+    (area / "source/file").touch()
+    assert runtime.output(bundle.mount("/mnt", area / "source", "bind", fstype="none"), "ls /mnt") == "file\n"
+
+
+@pytest.mark.parametrize(
+    "link, target",
+    [("link", "/mnt"), ("link", "mnt"), ("link", "../../../mnt"), ("link", "/../../mnt"), ("a/link", "../mnt")],
+)
+def test_destination_through_a_symlink_stays_inside(
+    runtime: Runtime, bundle: Bundle, area: Path, link: str, target: str
+) -> None:
+    (area / "source").mkdir()
+    (area / "source/file").touch()
+    (bundle.rootfs / "a").mkdir()
+    (bundle.rootfs / link).symlink_to(target)
+    assert runtime.output(bundle.mount("/" + link, area / "source", "bind"), "ls /mnt") == "file\n"
+
+
+@pytest.mark.parametrize("source", ["/no/such/source", "no-such-source"])
+def test_missing_source(runtime: Runtime, bundle: Bundle, source: str) -> None:
+    runtime.create_fails(bundle.mount("/mnt", source, "bind"), "no such file or directory")
+
+
+@differs(crun="1.8.1 names the destination alone")
+def test_missing_source_is_named(runtime: Runtime, bundle: Bundle) -> None:
+    runtime.create_fails(bundle.mount("/mnt", "/no/such/source", "bind"), "/no/such/source", "/mnt")
+
+
+def test_unknown_file_system(runtime: Runtime, bundle: Bundle) -> None:
+    runtime.create_fails(bundle.mount("/mnt", "none", fstype="nonsensefs"), "no such device")
+
+
+def test_unknown_option_goes_to_the_file_system(runtime: Runtime, bundle: Bundle) -> None:
+    runtime.create_fails(bundle.mount("/mnt", "none", "nonsense=1", fstype="tmpfs"), "invalid argument")
+
+
+@differs(crun="1.8.1 ignores it", runc="1.1.5 ignores it")
+def test_unknown_option_on_a_bind_mount(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+    (area / "source").mkdir()
+    runtime.create_fails(bundle.mount("/mnt", area / "source", "bind", "nonsense"), "nonsense")
+
+
+def test_directory_on_file(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+    (area / "source").mkdir()
+    runtime.create_fails(bundle.mount("/etc/passwd", area / "source", "bind"))
+
+
+def test_file_on_directory(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+    (area / "source").touch()
+    runtime.create_fails(bundle.mount("/mnt", area / "source", "bind"))
+
+
+@only_pyrunc("ends the path at the NUL byte, or stumbles over it later")
+@pytest.mark.parametrize("key", ["source", "destination"])
+def test_nul_byte(runtime: Runtime, bundle: Bundle, key: str) -> None:
+    bundle.mount("/mnt", "/etc", "bind").config["mounts"][-1][key] += "\0x"
+    runtime.create_fails(bundle, key)
+
+
+def test_tmpcopyup(runtime: Runtime, bundle: Bundle) -> None:
+    directory = bundle.rootfs / "data"
+    (directory / "sub").mkdir(parents=True)
+    (directory / "sub/file").write_text("content")
+    (directory / "link").symlink_to("sub/file")
+    (directory / "sub/file").chmod(0o640)
+    bundle.mount("/data", "tmpfs", "tmpcopyup", fstype="tmpfs")
+    script = "cat /data/link; stat -c ' %a' /data/sub/file; readlink /data/link; echo changed > /data/sub/file"
+    assert runtime.output(bundle, script).split() == ["content", "640", "sub/file"]
+    assert (directory / "sub/file").read_text() == "content"
+
+
+@differs(crun="1.8.1 uses 755")
+@pytest.mark.parametrize("mode", [0o1777, 0o700, 0o751])
+def test_tmpfs_takes_the_mode_of_what_it_covers(runtime: Runtime, bundle: Bundle, mode: int) -> None:
+    (bundle.rootfs / "mnt").chmod(mode)
+    bundle.mount("/mnt", "tmpfs", fstype="tmpfs")
+    assert runtime.output(bundle, "stat -c %a /mnt").strip() == f"{mode:o}"
+
+
+@differs(runc="1.1.5 lets the covered directory win")
+def test_tmpfs_with_a_mode_of_its_own(runtime: Runtime, bundle: Bundle) -> None:
+    (bundle.rootfs / "mnt").chmod(0o700)
+    bundle.mount("/mnt", "tmpfs", "mode=711", fstype="tmpfs")
+    assert runtime.output(bundle, "stat -c %a /mnt").strip() == "711"
+
+
+@pytest.mark.parametrize("destination", ["/sys/fs/cgroup", "/cgroup"])
+def test_cgroup_mount_shows_the_containers_own_cgroup(runtime: Runtime, bundle: Bundle, destination: str) -> None:
+    bundle.drop_mounts("/sys/fs/cgroup").mount(destination, "cgroup", "ro", fstype="cgroup")
+    output = runtime.output(bundle, f"cat {destination}/cgroup.procs; cat /proc/self/cgroup | tail -n 1")
+    assert output.split()[0] == "1"
+    assert output.split()[-1] == "0::/"
+
+
+@differs(runc="1.1.5 does not try again with the flags of the source")
+def test_bind_of_a_mount_with_locked_flags(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+    # In a user namespace the kernel refuses a remount that would drop nosuid or nodev of a mount made outside.
+    source = area / "source"
+    source.mkdir()
+    mount("tmpfs", str(source), "tmpfs", 0x2 | 0x4 | 0x8, "mode=755")
+    try:
+        bundle.user_namespace().mount("/mnt", source, "bind", "ro")
+        mountinfo = runtime.output(bundle, "grep ' /mnt ' /proc/self/mountinfo")
+    finally:
+        umount(str(source))
+    assert "ro" in mountinfo.split()[5].split(",")
+
+
+@differs(crun="1.8.1 wants the key", runc="1.1.5 needs a /proc in the container")
+def test_without_a_mounts_key(runtime: Runtime, bundle: Bundle) -> None:
+    del bundle.config["mounts"]
+    for key in ("maskedPaths", "readonlyPaths"):
+        bundle.linux.pop(key)
+    assert runtime.output(bundle, "echo ran; ls /proc") == "ran\n"
+
+
+def test_five_hundred_mounts(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+    (area / "source").touch()
+    for number in range(500):
+        bundle.mount(f"/mnt/{number}", area / "source", "bind", "ro")
+    assert runtime.output(bundle, "grep -c ' /mnt/' /proc/self/mountinfo").strip() == "500"

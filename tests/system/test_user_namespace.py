@@ -1,0 +1,138 @@
+"""User namespaces: mappings, ownership, devices and capabilities in them."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.bundle import Bundle
+from tests.peers import differs
+from tests.runtime import Runtime, error_text, new_id
+
+
+def test_mappings(runtime: Runtime, bundle: Bundle) -> None:
+    output = runtime.output(bundle.user_namespace(100000, 65536), "cat /proc/self/uid_map /proc/self/gid_map; id -u")
+    assert [line.split() for line in output.splitlines()] == [["0", "100000", "65536"]] * 2 + [["0"]]
+
+
+def test_several_ranges(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.user_namespace(100000, 1)
+    more = [{"containerID": 1, "hostID": 300000, "size": 999}, {"containerID": 1000, "hostID": 500000, "size": 10}]
+    bundle.linux["uidMappings"] += more
+    bundle.linux["gidMappings"] += more
+    output = runtime.output(bundle, "cat /proc/self/uid_map /proc/self/gid_map")
+    ranges = [["0", "100000", "1"], ["1", "300000", "999"], ["1000", "500000", "10"]]
+    assert [line.split() for line in output.splitlines()] == ranges * 2
+
+
+def test_files_belong_to_the_mapped_user(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.user_namespace(100000).process["user"] = {"uid": 0, "gid": 0}
+    runtime.output(bundle, "touch /made")
+    status = (bundle.rootfs / "made").stat()
+    assert (status.st_uid, status.st_gid) == (100000, 100000)
+
+
+def test_process_runs_as_the_mapped_user(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.user_namespace(100000).process["user"] = {"uid": 1000, "gid": 1001, "additionalGids": [5, 6]}
+    with runtime.created(bundle.shell("id -u; id -g; id -G")) as container:
+        status = Path(f"/proc/{container.pid}/status").read_text()
+        if "Uid:\t101000" in status:  # not yet, in a runtime that drops its privileges at start
+            assert "Gid:\t101001" in status
+        assert container.finish().split() == ["1000", "1001", "1001", "5", "6"]
+
+
+def test_setgroups_stays_allowed_for_a_privileged_caller(runtime: Runtime, bundle: Bundle) -> None:
+    assert runtime.output(bundle.user_namespace(), "cat /proc/self/setgroups").strip() == "allow"
+
+
+def test_default_devices_work(runtime: Runtime, bundle: Bundle) -> None:
+    devices = ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "fd", "stdin", "stdout", "stderr")
+    script = "echo x > /dev/null && head -c 4 /dev/zero | wc -c && head -c 4 /dev/urandom | wc -c && ls /dev"
+    output = runtime.output(bundle.user_namespace(), script).split()
+    assert output[:2] == ["4", "4"]
+    assert set(devices) <= set(output)
+
+
+def test_default_mounts_belong_to_the_mapped_root(runtime: Runtime, bundle: Bundle) -> None:
+    output = runtime.output(bundle.user_namespace(), "stat -c '%u:%g' /dev /dev/shm /dev/pts /tmp")
+    assert output.split() == ["0:0"] * 4
+
+
+@differs(crun="1.8.1 says `out of memory`")
+def test_user_namespace_without_mappings_is_refused(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.user_namespace()
+    del bundle.linux["uidMappings"], bundle.linux["gidMappings"]
+    runtime.create_fails(bundle, "mappings")
+
+
+@differs(crun="1.8.1 ignores them", runc="1.1.5 ignores them")
+def test_mappings_without_user_namespace_are_refused(runtime: Runtime, bundle: Bundle) -> None:
+    mapping = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+    bundle.linux.update({"uidMappings": mapping, "gidMappings": mapping})
+    runtime.create_fails(bundle, "namespace")
+
+
+def test_user_that_is_not_mapped_is_refused(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.user_namespace(100000, 10).process["user"] = {"uid": 10, "gid": 0}
+    container_id = new_id()
+    error_text(runtime.run(bundle.shell("echo ran"), container_id=container_id))
+
+
+def test_overlapping_ranges_are_refused(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.user_namespace(100000, 10)
+    bundle.linux["uidMappings"].append({"containerID": 5, "hostID": 200000, "size": 10})
+    runtime.create_fails(bundle)
+
+
+def test_container_root_has_no_power_over_the_host(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+    secret = area / "secret"
+    secret.write_text("host only")
+    secret.chmod(0o600)
+    (bundle.rootfs / "mnt/secret").touch()
+    bundle.user_namespace().mount("/mnt/secret", secret, "bind")
+    result = runtime.run(bundle.shell("cat /mnt/secret"))
+    assert result.returncode != 0
+    assert "host only" not in result.stdout
+
+
+def test_source_directory_that_only_the_host_root_may_enter(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+    closed = area / "closed"
+    (closed / "volume").mkdir(parents=True)
+    (closed / "volume/file").write_text("content")
+    closed.chmod(0o700)
+    bundle.user_namespace().mount("/mnt", closed / "volume", "rbind")
+    assert runtime.output(bundle, "cat /mnt/file") == "content"
+
+
+@differs(runc="1.1.5 asks for mappings although the namespace has them")
+def test_joined_by_path_with_the_mappings_there(
+    runtime: Runtime, bundle: Bundle, area: Path, rootfs_template: Path
+) -> None:
+    with runtime.running(bundle.user_namespace().shell("exec sleep 1000")) as first:
+        second = Bundle(area / "second", rootfs_template).user_namespace()
+        del second.linux["uidMappings"], second.linux["gidMappings"]
+        second.namespace("user", f"/proc/{first.pid}/ns/user").drop_mounts("/sys", "/sys/fs/cgroup")
+        for kind, name in (("network", "net"), ("ipc", "ipc"), ("uts", "uts")):
+            second.namespace(kind, f"/proc/{first.pid}/ns/{name}")
+        second.config.pop("hostname")
+        with runtime.created(second.shell("cat /proc/self/uid_map")) as joined:
+            assert os.readlink(f"/proc/{joined.pid}/ns/user") == os.readlink(f"/proc/{first.pid}/ns/user")
+            assert joined.finish().split() == ["0", "100000", "65536"]
+
+
+@pytest.mark.parametrize("kind", ["network", "ipc", "uts", "pid", "cgroup"])
+def test_other_namespaces_belong_to_the_user_namespace(runtime: Runtime, bundle: Bundle, kind: str) -> None:
+    # A namespace made before the user namespace would belong to the host: its sysctls and mounts would be refused.
+    assert kind in [entry["type"] for entry in bundle.linux["namespaces"]]
+    bundle.user_namespace().all_sets("CAP_SYS_ADMIN", "CAP_NET_ADMIN").process["noNewPrivileges"] = False
+    bundle.drop_mounts("/dev/mqueue")
+    script = {
+        "network": "ip link set lo down && ip link set lo up",
+        "uts": "hostname changed && hostname",
+        "ipc": "mkdir /mnt/m && mount -t mqueue none /mnt/m",
+        "pid": "mkdir /mnt/p && mount -t proc none /mnt/p",
+        "cgroup": "mkdir /mnt/c && mount -t cgroup2 none /mnt/c",
+    }[kind]
+    if kind == "pid":
+        bundle.linux.update({"maskedPaths": [], "readonlyPaths": []})  # the kernel wants one fully visible procfs
+    runtime.output(bundle, script)
