@@ -15,13 +15,11 @@ from pyrunc.spec.default import default_config
 from pyrunc.spec.reader import Reader
 from pyrunc.spec.schema import load_schema, report, schema_problems
 
-from tests.unit.spec_specimen import full, minimal, places
+from tests.unit.spec_specimen import NEAR_BORDERS, full, minimal, places
 
 SCHEMA = load_schema("config")
-BORDERS = [0, 5, 7, 19, 100, 1000, 2**16 - 1, 2**31 - 1, 2**32 - 1, 2**63 - 1, 2**64 - 1]
-NEAR_BORDERS = sorted({sign * border + step for border in BORDERS for sign in (1, -1) for step in (-1, 0, 1)})
 WORDS = ["", "/", "/a", "a", "..", "\0", "a\0", "1.0.0", "1.0.0\n", "c", "rwm", "SCMP_ACT_KILL", "MB:0=1", "2MB", "pid"]
-PROFILE = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+PROFILE = settings(max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 scalars = st.one_of(
     st.none(),

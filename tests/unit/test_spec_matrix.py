@@ -7,7 +7,7 @@ from pyrunc.spec.config import Config, parse_config
 from pyrunc.spec.reader import Reader
 from pyrunc.spec.schema import schema_problems
 
-from tests.unit.spec_specimen import full, places
+from tests.unit.spec_specimen import NEAR_BORDERS, full, places
 
 NEEDED = frozenset(
     [
@@ -112,6 +112,18 @@ def test_each_key_left_out(section):
         assert (error is None) == (not schema_problems(value)), f"without {pointer}: {error}"
         if isinstance(container, dict) and error is not None:
             assert error.pointer == pointer
+
+
+def test_integers_at_the_ends_of_their_ranges():
+    integers = 0
+    for pointer, value, container, key in (case for section in SECTIONS for case in cases(section)):
+        if type(container[key]) is not int:
+            continue
+        integers += 1
+        for number in NEAR_BORDERS:
+            container[key] = number
+            assert (refusal(value) is None) == (not schema_problems(value)), f"{pointer} = {number}"
+    assert integers > 60
 
 
 def test_the_sections_are_all_places():

@@ -214,6 +214,7 @@ def test_what_needs_a_namespace(kind, pointer):
         {"/process/scheduler": {"policy": "SCHED_OTHER", "nice": -20}},
         {"/process/rlimits/0/hard": 1024},
         {"/mounts/0/destination": "/proc/uptime"},
+        {"/mounts/0/destination": "proc/./x/..//uptime"},
         {"/mounts/0/destination": "/proc/sys/kernel/ns_last_pid"},
         {"/mounts/0/destination": "/procession/x"},
         {"/mounts/0/destination": "/proc"},  # a bind mount; what it brings is seen when it is made

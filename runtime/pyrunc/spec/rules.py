@@ -122,7 +122,7 @@ def _names_need_a_uts_namespace(config: "Config") -> "Iterator[ConfigError]":
             continue
         if config.linux.namespace("uts") is None:
             yield ConfigError(f"{key} {shown(name)} needs a namespace of type `uts`", pointer=f"/{key}")
-        if len(name.encode("utf-8", "surrogateescape")) > NAME_MAX:
+        if len(name.encode("utf-8", "replace")) > NAME_MAX:
             yield ConfigError(f"{key} {shown(name)} is longer than {NAME_MAX} bytes", pointer=f"/{key}")
 
 

@@ -150,7 +150,7 @@ def _net_devices_have_interface_names(linux: Linux) -> "Iterator[ConfigError]":
 
 def is_interface_name(name: str) -> bool:
     """Whether the kernel takes `name` for a network interface (net/core/dev.c, dev_valid_name)."""
-    size = len(name.encode("utf-8", "surrogateescape"))
+    size = len(name.encode("utf-8", "replace"))
     if not 1 <= size <= INTERFACE_NAME_MAX or name in (".", ".."):
         return False
     return not any(c in "/:" or c.isspace() for c in name)

@@ -18,6 +18,7 @@ from .rules_process import process_problems
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from jsonschema.exceptions import ValidationError
     from jsonschema.protocols import Validator
@@ -65,10 +66,10 @@ def validator(name: str) -> "Validator":
     """A validator for the schema `name`. As in the reader, 1.0 is not an integer (JSON Schema would accept it)."""
     if name in _validators:
         return _validators[name]
-    import jsonschema
+    from jsonschema.validators import Draft202012Validator, extend
 
-    checker = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
-    strict = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_checker=checker)
+    checker = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
+    strict = extend(Draft202012Validator, type_checker=checker)  # type: ignore[no-untyped-call]  # the stub's omission
     _validators[name] = strict(load_schema(name))
     return _validators[name]
 
@@ -76,7 +77,7 @@ def validator(name: str) -> "Validator":
 _validators: "dict[str, Validator]" = {}  # made once: reading and compiling a schema takes longer than using it
 
 
-def schema_problems(value: object, name: str = "config") -> list[ConfigError]:
+def schema_problems(value: "Any", name: str = "config") -> list[ConfigError]:
     """Where `value` differs from the schema `name`, without the rules; one error per place."""
     found: dict[str, ConfigError] = {}
     for error in validator(name).iter_errors(value):
@@ -88,7 +89,8 @@ def schema_problems(value: object, name: str = "config") -> list[ConfigError]:
 def _explained(error: "ValidationError") -> "Iterator[ConfigError]":
     """A finding of jsonschema in the reader's words."""
     pointer = "".join(f"/{token(str(part))}" for part in error.absolute_path)
-    wanted, value = error.validator_value, error.instance
+    wanted: "Any" = error.validator_value
+    value: "Any" = error.instance
     if error.validator == "required":
         for key in wanted:
             if key not in value:
