@@ -1,0 +1,178 @@
+"""Run OCI hooks (config.md, "POSIX-platform Hooks"): one after the other, with the container's state on stdin.
+
+A hook gets a session of its own, default signals, no descriptor but 0, 1 and 2, and its environment or that of the
+runtime's caller. What it says goes into a memory file rather than a pipe: nobody has to read it meanwhile, and a daemon
+that the hook leaves behind neither blocks us nor is killed by SIGPIPE.
+"""
+
+import _signal
+import fcntl
+import posix
+import select
+import time
+
+import _prctl
+
+from . import jsontext
+from .errors import PyruncError, printable
+from .kernel import credentials, sealed, signals, syscalls
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Protocol
+
+    class Hook(Protocol):
+        """What a hook has: of the config, or of a saved state."""
+
+        @property
+        def path(self) -> str: ...
+        @property
+        def args(self) -> "Sequence[str]": ...  # argv; empty: the path alone
+        @property
+        def env(self) -> "Sequence[str] | None": ...  # None: the environment of the runtime's caller
+        @property
+        def timeout(self) -> "int | None": ...  # seconds
+
+
+_SIGKILL = _signal.SIGKILL
+_OUTPUT_LIMIT = 3584  # characters; with the words before them they fit into errors.MESSAGE_LIMIT
+_LONGEST_POLL = 1 << 30  # milliseconds; poll(2) takes an int
+
+
+def run(name: str, hooks: "Iterable[Hook]", state: "dict[str, object]", *, environ: "Mapping[bytes, bytes]") -> None:
+    """Run the hooks of the list `name` ("createRuntime"); the first that fails raises and ends it.
+
+    `state` is the state of runtime.md; `environ` is the environment that the runtime was called with.
+    """
+    for number, hook in enumerate(hooks):
+        _run(f"error running {name} hook #{number}", hook, state, environ)
+
+
+def run_all(
+    name: str, hooks: "Iterable[Hook]", state: "dict[str, object]", *, environ: "Mapping[bytes, bytes]"
+) -> "list[str]":
+    """Run all hooks whatever becomes of them; a warning for each that failed (poststop: runtime.md, "Lifecycle")."""
+    warnings = []
+    for number, hook in enumerate(hooks):
+        try:
+            _run(f"error running {name} hook #{number}", hook, state, environ)
+        except PyruncError as error:
+            warnings.append(str(error))
+    return warnings
+
+
+def _run(what: str, hook: "Hook", state: "dict[str, object]", environ: "Mapping[bytes, bytes]") -> None:
+    # A memory file cannot give EPIPE when the hook does not read it. One for each hook: they share no read position.
+    stdin = output = -1
+    try:
+        stdin = sealed.data("state", jsontext.dump_bytes(state))
+        posix.lseek(stdin, 0, 0)  # SEEK_SET
+        output = posix.memfd_create("hook-output", posix.MFD_CLOEXEC)
+        # A hook that opens /dev/stderr truncates the file: what comes later goes to its end and leaves no hole.
+        fcntl.fcntl(output, fcntl.F_SETFL, posix.O_APPEND)
+        problem = _wait(what, hook, _start(what, hook, stdin, output, environ))
+        if problem:
+            said = _tail(output)
+            raise PyruncError(f"{what}: {problem}" + (f", stderr: {said}" if said else ""))
+    except OSError as error:
+        raise PyruncError.from_os(what, error) from None
+    finally:
+        for fd in (stdin, output):
+            if fd >= 0:
+                posix.close(fd)
+
+
+def _start(what: str, hook: "Hook", stdin: int, output: int, environ: "Mapping[bytes, bytes]") -> int:
+    """Fork and execute; the child's pid. Raises what execve(2) said, which comes through a close-on-exec pipe."""
+    report, told = posix.pipe2(posix.O_CLOEXEC)
+    pid = posix.fork()
+    if pid == 0:
+        _become(hook, stdin, output, told, environ)
+    posix.close(told)
+    try:
+        answer = posix.read(report, 16)
+    finally:
+        posix.close(report)
+    if answer:
+        posix.waitpid(pid, 0)
+        raise PyruncError(f"{what}: execute `{hook.path}`", errno=int(answer))
+    return pid
+
+
+def _become(hook: "Hook", stdin: int, output: int, told: int, environ: "Mapping[bytes, bytes]") -> None:
+    """In the child: become the hook, or tell why not; never returns."""
+    number = 0
+    try:
+        posix.setsid()  # a process group to kill, and no controlling terminal
+        _prctl.prctl(_prctl.PR_SET_PDEATHSIG, _SIGKILL)  # a runtime that is killed leaves no hook running
+        entries = hook.env
+        if entries is None:
+            entries = [(key + b"=" + value).decode("utf-8", "surrogateescape") for key, value in environ.items()]
+        stdin, output, told = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in (stdin, output, told))
+        for target, fd in enumerate((stdin, output, output)):
+            posix.dup2(fd, target)
+        syscalls.close_range(3, flags=syscalls.CLOSE_RANGE_CLOEXEC)
+        credentials.default_signals()
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+        syscalls.execveat(syscalls.AT_FDCWD, hook.path, list(hook.args or [hook.path]), list(entries))
+    except OSError as error:
+        number = error.errno or 0
+    finally:  # also for an exception that nobody thought of: this process must not go on as the runtime
+        posix.write(told, str(number or 5).encode())  # EIO
+        posix._exit(127)  # noqa: SLF001
+
+
+def _wait(what: str, hook: "Hook", pid: int) -> str:
+    """Wait for the hook, not longer than its timeout; what went wrong, "" if nothing did."""
+    try:
+        if not _ends_in_time(pid, hook.timeout):
+            _kill(pid)
+            return f"still running after its timeout of {hook.timeout} s, killed"
+        _, status = posix.waitpid(pid, 0)
+    except ChildProcessError:  # the caller ignores SIGCHLD, so the kernel keeps no status
+        raise PyruncError(f"{what}: its exit status is lost, as SIGCHLD is ignored") from None
+    except BaseException:  # an interrupt from the keyboard does not reach the hook's own session
+        _kill(pid)
+        raise
+    if posix.WIFSIGNALED(status):
+        return f"killed by {signals.name(posix.WTERMSIG(status))}"
+    code = posix.WEXITSTATUS(status)
+    return f"exit status {code}" if code else ""
+
+
+def _ends_in_time(pid: int, timeout: "int | None") -> bool:
+    """Whether the process ends within so many seconds of CLOCK_MONOTONIC; its descendants do not count."""
+    if timeout is None:
+        return True  # waitpid will wait
+    deadline = time.monotonic() + timeout
+    pidfd = syscalls.pidfd_open(pid)
+    try:
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        while (left := deadline - time.monotonic()) > 0:
+            if poll.poll(min(left * 1000, _LONGEST_POLL)):
+                return True
+        return bool(poll.poll(0))
+    finally:
+        posix.close(pidfd)
+
+
+def _kill(pid: int) -> None:
+    """Kill the hook's process group and reap the hook. Not reaped yet, so both ids are its own."""
+    for send in (posix.killpg, posix.kill):  # the group may not be there yet: setsid is the child's first act
+        try:
+            send(pid, _SIGKILL)
+        except ProcessLookupError:
+            continue
+    try:
+        posix.waitpid(pid, 0)
+    except ChildProcessError:
+        return
+
+
+def _tail(output: int) -> str:
+    """The last words of the output, on one line."""
+    size = posix.fstat(output).st_size
+    text = posix.pread(output, _OUTPUT_LIMIT, max(0, size - _OUTPUT_LIMIT)).decode("utf-8", "replace")
+    return printable(text.strip())[-_OUTPUT_LIMIT:]
