@@ -1,0 +1,134 @@
+"""The option words of mounts (config.md, "Linux mount options") as flags."""
+
+import pytest
+from pyrunc.kernel import mountoptions
+from pyrunc.kernel import syscalls as k
+from pyrunc.kernel.mountoptions import parse
+
+SPEC_WORDS = """
+async atime bind defaults dev diratime dirsync exec iversion lazytime loud noatime nodev nodiratime noexec
+noiversion nolazytime norelatime nostrictatime nosuid nosymfollow private ratime rbind rdev rdiratime relatime
+remount rexec rnoatime rnodev rnodiratime rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro rprivate
+rrelatime rro rrw rshared rslave rstrictatime rsuid rsymfollow runbindable rw shared silent slave strictatime suid
+symfollow sync tmpcopyup unbindable mand nomand idmap ridmap
+""".split()  # noqa: SIM905  as the specification lists them
+OUR_WORDS = ["copy-symlink", "dest-nofollow", "src-nofollow"]
+
+
+def test_known_words_are_those_of_the_spec_and_ours() -> None:
+    assert list(mountoptions.KNOWN) == sorted(SPEC_WORDS + OUR_WORDS)
+
+
+@pytest.mark.parametrize("word", mountoptions.KNOWN)
+def test_no_known_word_is_data(word: str) -> None:
+    assert parse([word]).data == []
+
+
+@pytest.mark.parametrize(
+    ("word", "opposite", "flag"),
+    [
+        ("ro", "rw", k.MS_RDONLY),
+        ("nosuid", "suid", k.MS_NOSUID),
+        ("nodev", "dev", k.MS_NODEV),
+        ("noexec", "exec", k.MS_NOEXEC),
+        ("sync", "async", k.MS_SYNCHRONOUS),
+        ("mand", "nomand", k.MS_MANDLOCK),
+        ("noatime", "atime", k.MS_NOATIME),
+        ("nodiratime", "diratime", k.MS_NODIRATIME),
+        ("relatime", "norelatime", k.MS_RELATIME),
+        ("strictatime", "nostrictatime", k.MS_STRICTATIME),
+        ("iversion", "noiversion", k.MS_I_VERSION),
+        ("lazytime", "nolazytime", k.MS_LAZYTIME),
+        ("silent", "loud", k.MS_SILENT),
+        ("nosymfollow", "symfollow", k.MS_NOSYMFOLLOW),
+    ],
+)
+def test_later_word_wins(word: str, opposite: str, flag: int) -> None:
+    on, off = parse([opposite, word]), parse([word, opposite])
+    assert (on.flags & flag, on.cleared & flag) == (flag, 0)
+    assert (off.flags & flag, off.cleared & flag) == (0, flag)
+
+
+@pytest.mark.parametrize(
+    ("words", "attributes"),
+    [
+        ([], (0, 0)),
+        (["defaults"], (0, 0)),
+        (["ro", "nodev"], (k.MOUNT_ATTR_RDONLY | k.MOUNT_ATTR_NODEV, 0)),
+        (["rw", "exec"], (0, k.MOUNT_ATTR_RDONLY | k.MOUNT_ATTR_NOEXEC)),
+        (["noatime"], (k.MOUNT_ATTR_NOATIME, k.MOUNT_ATTR__ATIME)),
+        (["noatime", "strictatime"], (k.MOUNT_ATTR_STRICTATIME, k.MOUNT_ATTR__ATIME)),
+        (["strictatime", "relatime"], (0, k.MOUNT_ATTR__ATIME)),
+        (["atime"], (0, k.MOUNT_ATTR__ATIME)),
+        (["nodiratime"], (k.MOUNT_ATTR_NODIRATIME, 0)),
+        (["nosymfollow"], (k.MOUNT_ATTR_NOSYMFOLLOW, 0)),
+        (["sync", "lazytime", "mand", "silent", "iversion", "dirsync"], (0, 0)),
+    ],
+)
+def test_attributes_are_those_named(words: list[str], attributes: tuple[int, int]) -> None:
+    assert parse(words).attributes == attributes
+
+
+def test_superblock_flags_have_names() -> None:
+    assert parse(["ro", "sync", "dirsync", "mand", "lazytime", "nodev"]).superblock == (
+        ["ro", "sync", "dirsync", "mand", "lazytime"],
+        [],
+    )
+    assert parse(["rw", "async", "nomand", "nolazytime", "dev"]).superblock == (
+        [],
+        ["rw", "async", "nomand", "nolazytime"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "recursive"),
+    [
+        (["rro"], (k.MOUNT_ATTR_RDONLY, 0)),
+        (["rro", "rrw"], (0, k.MOUNT_ATTR_RDONLY)),
+        (["rrw", "rro"], (k.MOUNT_ATTR_RDONLY, 0)),
+        (["rnosuid", "rnodev", "rnoexec"], (k.MOUNT_ATTR_NOSUID | k.MOUNT_ATTR_NODEV | k.MOUNT_ATTR_NOEXEC, 0)),
+        (["rnosymfollow"], (k.MOUNT_ATTR_NOSYMFOLLOW, 0)),
+        (["rsymfollow"], (0, k.MOUNT_ATTR_NOSYMFOLLOW)),
+        (["rnoatime", "rstrictatime"], (k.MOUNT_ATTR_STRICTATIME, k.MOUNT_ATTR__ATIME)),
+        (["rnoatime", "rrelatime"], (0, k.MOUNT_ATTR__ATIME)),
+        (["rdiratime"], (0, k.MOUNT_ATTR_NODIRATIME)),
+    ],
+)
+def test_recursive_attributes(words: list[str], recursive: tuple[int, int]) -> None:
+    options = parse(words)
+    assert (options.recursive_set, options.recursive_clear) == recursive
+    assert (options.flags, options.cleared) == (0, 0)
+
+
+def test_bind_and_switches() -> None:
+    options = parse(["rbind", "copy-symlink", "src-nofollow", "dest-nofollow", "tmpcopyup", "remount"])
+    assert options.bind
+    assert options.recursive
+    assert options.copy_symlink
+    assert options.src_nofollow
+    assert options.dest_nofollow
+    assert options.tmpcopyup
+    assert options.remount
+    plain = parse(["bind"])
+    assert (plain.bind, plain.recursive) == (True, False)
+    none = parse([])
+    assert not (none.bind or none.remount or none.tmpcopyup or none.copy_symlink or none.src_nofollow)
+
+
+def test_propagation_keeps_its_order() -> None:
+    assert parse(["rslave", "shared"]).propagation == [k.MS_SLAVE | k.MS_REC, k.MS_SHARED]
+    assert mountoptions.propagation("runbindable") == k.MS_UNBINDABLE | k.MS_REC
+    with pytest.raises(KeyError):
+        mountoptions.propagation("ro")
+
+
+@pytest.mark.parametrize("word", ["idmap", "ridmap", "idmap=uids=0-1-10;gids=0-1-10"])
+def test_idmap_is_carried_as_written(word: str) -> None:
+    options = parse(["bind", word])
+    assert (options.idmap, options.data) == (word, [])
+
+
+def test_rest_is_data_in_order() -> None:
+    options = parse(["mode=755", "ro", "size=64k", "newinstance", "", "lowerdir=/a:/b,c"])
+    assert options.data == ["mode=755", "size=64k", "newinstance", "lowerdir=/a:/b,c"]
+    assert options.flags == k.MS_RDONLY
