@@ -101,7 +101,7 @@ def test_each_wrong_value_at_each_place(section):
                 assert error.pointer == pointer or error.pointer.startswith(pointer + "/")
                 assert error.pointer in found
                 assert "\n" not in str(error)
-                assert len(str(error)) <= 600
+                assert len(str(error)) <= 300
 
 
 @pytest.mark.parametrize("section", SECTIONS)

@@ -2,7 +2,7 @@
 
 import pytest
 from pyrunc.errors import ConfigError
-from pyrunc.spec.reader import UINT32_MAX, UINT64_MAX, Reader
+from pyrunc.spec.reader import UINT32_MAX, UINT64_MAX, Reader, one_of
 
 ALLOWED = frozenset(("red", "green"))
 NOT_A_STRING = (True, 1, 1.5, [], {})
@@ -114,6 +114,14 @@ def test_an_integer_of_many_digits_has_a_short_error():
 def test_booleans(value):
     for method in ("boolean", "flag", "required_boolean"):
         assert refusal(method, value).startswith("expected true or false, found ")
+
+
+def test_one_of_tells_a_prefix_of_many_once():
+    assert one_of(["A_B_X", "A_B_Y", ""]) == "one of `A_B_X`, `A_B_Y`"
+    many = [f"A_B_{letter}" for letter in "CDEFGHIJKL"]
+    assert one_of(many) == "`A_B_` followed by one of " + "C, D, E, F, G, H, I, J, K, L"
+    assert one_of([*many, "A_X"]).startswith("`A_` followed by one of B_C, ")
+    assert one_of([*many, "X"]).startswith("one of `A_B_C`, ")
 
 
 def test_enums_name_what_is_allowed():

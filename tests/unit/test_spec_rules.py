@@ -22,7 +22,11 @@ VIOLATIONS = [
         "RLIMIT_CORE is set twice",
     ),
     ({"/process/rlimits/0/hard": 1023}, "/process/rlimits/0/soft", "soft limit 1024 is above the hard limit 1023"),
-    ({"/process/rlimits/0/type": "RLIMIT_FOO"}, "/process/rlimits/0/type", "`RLIMIT_NOFILE`"),
+    (
+        {"/process/rlimits/0/type": "RLIMIT_FOO"},
+        "/process/rlimits/0/type",
+        "`RLIMIT_` followed by one of AS, CORE, CPU",
+    ),
     ({"/process/scheduler/priority": 1}, "/process/scheduler/priority", "needs the policy `SCHED_FIFO` or `SCHED_RR`"),
     ({"/process/scheduler": {"policy": "SCHED_FIFO"}}, "/process/scheduler/priority", "from 1 to 99, found 0"),
     ({"/process/scheduler": {"policy": "SCHED_RR", "priority": 100}}, "/process/scheduler/priority", "from 1 to 99"),

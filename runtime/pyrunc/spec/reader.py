@@ -26,6 +26,7 @@ INT32_MIN, INT32_MAX, UINT16_MAX, UINT32_MAX = -(2**31), 2**31 - 1, 2**16 - 1, 2
 INT64_MIN, INT64_MAX, UINT64_MAX = -(2**63), 2**63 - 1, 2**64 - 1
 
 _SHOWN = 60  # characters of an offending value that an error repeats
+_MANY = 10  # allowed values whose common prefix an error does not repeat
 
 
 def token(key: str) -> str:
@@ -48,8 +49,14 @@ def shown(value: object) -> str:
 
 
 def one_of(allowed: "Collection[str]") -> str:
-    """The allowed values for an error message."""
-    return "one of " + ", ".join(f"`{name}`" for name in sorted(allowed) if name)
+    """The allowed values for an error message; a prefix that many of them share is told once."""
+    names = sorted(name for name in allowed if name)
+    prefix = names[0]
+    while prefix and not all(name.startswith(prefix) for name in names):
+        prefix = prefix[: prefix[:-1].rfind("_") + 1]
+    if len(names) < _MANY or not prefix.endswith("_"):
+        return "one of " + ", ".join(f"`{name}`" for name in names)
+    return f"`{prefix}` followed by one of " + ", ".join(name.removeprefix(prefix) for name in names)
 
 
 def _wanted(what: str, value: object, pointer: str) -> ConfigError:
