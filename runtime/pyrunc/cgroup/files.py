@@ -1,0 +1,60 @@
+"""Where the unified hierarchy is mounted, and reading and writing its small files."""
+
+import posix
+
+from pyrunc.errors import PyruncError
+from pyrunc.kernel import syscalls
+
+MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")  # the second on a hybrid host
+_ENODEV, _EOPNOTSUPP = 19, 95
+
+
+def mount_point() -> "str | None":
+    """Where the unified hierarchy is mounted, None if it is not."""
+    for path in MOUNTS:
+        try:
+            fd = posix.open(path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            if syscalls.statfs_type(fd) == syscalls.CGROUP2_SUPER_MAGIC:
+                return path
+        finally:
+            posix.close(fd)
+    return None
+
+
+def directory(path: str) -> str:
+    """The directory of a cgroup. Raises PyruncError where no cgroup v2 is mounted."""
+    top = mount_point()
+    if top is None:
+        raise PyruncError(f"cgroup `{path}`: no cgroup v2 hierarchy is mounted", hint="mount cgroup2 on /sys/fs/cgroup")
+    return f"{top}/{path.strip('/')}".rstrip("/")
+
+
+def read(where: str) -> "str | None":
+    """The text of a file; None if there is no such file, its cgroup was removed, or is of a type that lacks it."""
+    try:
+        fd = posix.open(where, posix.O_RDONLY | posix.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    text = b""
+    try:
+        while piece := posix.read(fd, 1 << 16):  # a list of processes comes a page at a time
+            text += piece
+        return text.decode()
+    except OSError as error:
+        if error.errno in {_ENODEV, _EOPNOTSUPP}:
+            return None
+        raise
+    finally:
+        posix.close(fd)
+
+
+def write(where: str, text: str) -> None:
+    """One write(2): the kernel takes or refuses it as a whole."""
+    fd = posix.open(where, posix.O_WRONLY | posix.O_CLOEXEC)  # with O_CREAT, ENOENT would become EPERM
+    try:
+        posix.write(fd, f"{text}\n".encode())
+    finally:
+        posix.close(fd)
