@@ -33,6 +33,8 @@ _COVERABLE = frozenset(
     )
 )  # fmt: skip
 
+_INSIDE_PROC = "this may not be covered, it is inside /proc"
+
 _S_IFMT, _S_IFDIR, _S_IFLNK = 0o170000, 0o040000, 0o120000
 _PROC_ROOT_INODE = 1
 
@@ -131,6 +133,8 @@ def _bind(root: int, mount: Mount, name: str, tree: int) -> None:
     set_attributes(mount, tree)
     target, _ = _target(root, mount, name, directory=kind == _S_IFDIR)
     try:
+        if (posix.fstat(target).st_mode & _S_IFMT == _S_IFDIR) != (kind == _S_IFDIR):  # move_mount(2) only says EINVAL
+            raise mount.refusal("one is a directory, the other is not")
         if name == "proc" and not _is_proc(tree):
             raise mount.refusal("only a proc file system may be there")
         _place(root, mount, name, tree, target)
@@ -161,6 +165,8 @@ def _is_proc(tree: int) -> bool:
 
 def _target(root: int, mount: Mount, name: str, *, directory: bool) -> "tuple[int, bool]":
     """(O_PATH descriptor of the destination, whether it was there); made as a directory or file if it was not."""
+    if name.startswith("proc/") and name not in _COVERABLE:
+        raise mount.refusal(_INSIDE_PROC)
     existed = True
     try:
         try:
@@ -176,12 +182,10 @@ def _target(root: int, mount: Mount, name: str, *, directory: bool) -> "tuple[in
         if error.errno == 40 and not _may_be_symlink(mount, name):  # ELOOP
             raise mount.refusal("it must be mounted on an ordinary directory, not behind a symlink") from None
         raise mount.failure(error, "the destination cannot be opened") from None
-    # By the descriptor too: a symlink in the image may lead into /proc under another name.
-    if (name.startswith("proc/") or syscalls.statfs_type(target) == PROC_SUPER_MAGIC) and not (
-        name == "proc" or name in _COVERABLE
-    ):
+    # A symlink in the image may lead into /proc under another name.
+    if name != "proc" and name not in _COVERABLE and syscalls.statfs_type(target) == PROC_SUPER_MAGIC:
         posix.close(target)
-        raise mount.refusal("this may not be covered, it is inside /proc")
+        raise mount.refusal(_INSIDE_PROC)
     return target, existed
 
 
@@ -190,10 +194,9 @@ def _may_be_symlink(mount: Mount, name: str) -> bool:
     return name.partition("/")[0] not in ("proc", "sys") and (mount.options.bind or mount.kind not in ("proc", "sysfs"))
 
 
-def _open(root: int, mount: Mount, name: str) -> int:
-    return paths.open_in(
-        root, name, O_PATH, follow=not mount.options.dest_nofollow, symlinks=_may_be_symlink(mount, name)
-    )
+def _open(root: int, mount: Mount, name: str, *, follow: bool = True) -> int:
+    follow = follow and not mount.options.dest_nofollow
+    return paths.open_in(root, name, O_PATH, follow=follow, symlinks=_may_be_symlink(mount, name))
 
 
 def _place(root: int, mount: Mount, name: str, tree: int, target: "int | None") -> None:
@@ -201,7 +204,7 @@ def _place(root: int, mount: Mount, name: str, tree: int, target: "int | None") 
     try:
         if target is not None:
             syscalls.move_mount(tree, target)
-        found = _open(root, mount, name)
+        found = _open(root, mount, name, follow=posix.fstat(tree).st_mode & _S_IFMT != _S_IFLNK)
         try:
             same = syscalls.mount_id(found) == syscalls.mount_id(tree)
         finally:

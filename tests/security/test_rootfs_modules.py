@@ -1,0 +1,354 @@
+"""The kernel modules that build the root filesystem, against hostile images; each test in a child's own namespaces."""
+
+import json
+import os
+import stat
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pyrunc.errors import PyruncError
+from pyrunc.kernel import mountoptions, mounts, rootfs, syscalls
+from pyrunc.kernel.mounts import Mount
+from pyrunc.kernel.syscalls import CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+@pytest.fixture(autouse=True)
+def _leftovers_checked() -> Iterator[None]:
+    """No runtime runs here: what could be left is a mount."""
+    before = Path("/proc/self/mountinfo").read_bytes()
+    yield
+    assert Path("/proc/self/mountinfo").read_bytes() == before
+
+
+class Place:
+    """An image in `root`, and `outside`, which nothing may touch."""
+
+    def __init__(self, directory: Path) -> None:
+        self.root, self.outside = directory / "root", directory / "outside"
+        for path in (self.root / "etc", self.root / "data", self.root / "proc", self.root / "sys", self.root / "dev"):
+            path.mkdir(parents=True)
+        (self.outside / "sub").mkdir(parents=True)
+        for name in ("ptmx", "sub/sentinel"):
+            (self.outside / name).write_text("outside marker")
+
+    def observe(self) -> list[tuple[str, int, int, int, int]]:
+        """Everything in `outside`: name, inode, mode, size, time of change."""
+        found = []
+        for path in sorted([self.outside, *self.outside.rglob("*")]):
+            facts = path.lstat()
+            found.append((str(path), facts.st_ino, facts.st_mode, facts.st_size, facts.st_ctime_ns))
+        return found
+
+    def inside(self, body: Callable[[int], object], flags: int = 0, propagation: str = "") -> object:
+        """Run `body(root)` in a child with new namespaces; its result (JSON), or its PyruncError again."""
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os._exit(self._child(body, flags, propagation, writing))
+        os.close(writing)
+        with open(reading, "rb") as stream:
+            answer = json.loads(stream.read() or "{}")
+        os.waitpid(child, 0)
+        if "error" in answer:
+            raise PyruncError.from_wire(answer["error"])
+        assert "result" in answer, answer.get("trace", "the child died")
+        return answer["result"]
+
+    def _child(self, body: Callable[[int], object], flags: int, propagation: str, writing: int) -> int:
+        answer: dict[str, object]
+        try:
+            os.umask(0o022)
+            syscalls.unshare(flags & CLONE_NEWUSER)
+            if flags & CLONE_NEWUSER:
+                Path("/proc/self/uid_map").write_text("0 0 1")
+                Path("/proc/self/setgroups").write_text("deny")
+                Path("/proc/self/gid_map").write_text("0 0 1")
+            syscalls.unshare(CLONE_NEWNS | flags & ~CLONE_NEWUSER)
+            if flags & CLONE_NEWPID and (grandchild := os.fork()):
+                return os.waitpid(grandchild, 0)[1]
+            answer = {"result": body(rootfs.prepare(str(self.root), propagation))}
+        except PyruncError as error:
+            answer = {"error": error.to_wire()}
+        except BaseException:
+            answer = {"trace": traceback.format_exc()}
+        os.write(writing, json.dumps(answer).encode())
+        return 0
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """An image and an outside that is the same afterwards."""
+    tmp_path.chmod(0o755)
+    there = Place(tmp_path)
+    before = there.observe()
+    yield there
+    assert there.observe() == before
+
+
+def mount(destination: str, kind: str, options: str = "", source: str = "") -> Mount:
+    """A mount as the plan makes it."""
+    words = tuple(word for word in options.split(",") if word)
+    return Mount(source or kind, destination, kind, mountoptions.parse(words), "", "/mounts/0")
+
+
+def attach(root: int, *args: str) -> dict[str, list[str]]:
+    """Make a mount; {its path in the container: [options, propagation, type, superblock options]} of all there are."""
+    mounts.attach(root, mount(*args))
+    return table_of(os.readlink(f"/proc/self/fd/{root}"))
+
+
+def table_of(top: str) -> dict[str, list[str]]:
+    """What is mounted below `top`."""
+    result = {}
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields, _, rest = line.partition(" - ")
+        words, kind, _, superblock = fields.split(), *rest.split()
+        if words[4].startswith(f"{top}/"):
+            result[words[4].removeprefix(top)] = [words[5], " ".join(words[6:]), kind, superblock]
+    return result
+
+
+def link(path: Path, target: object) -> None:
+    """Replace what is at `path` by a symlink."""
+    if path.is_dir():
+        path.rmdir()
+    path.symlink_to(str(target))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "flags", "kind", "superblock"),
+    [
+        (("/proc", "proc", "nosuid,noexec,nodev"), {"nosuid", "noexec", "nodev"}, "proc", set()),
+        (("/sys", "sysfs", "ro,nosuid"), {"ro", "nosuid"}, "sysfs", set()),
+        (
+            ("/dev", "tmpfs", "nosuid,strictatime,mode=755,size=65536k"),
+            {"nosuid"},
+            "tmpfs",
+            {"size=65536k", "mode=755"},
+        ),
+        (("/dev/pts", "devpts", "newinstance,ptmxmode=0666,mode=0620"), {"rw"}, "devpts", {"ptmxmode=666", "mode=620"}),
+        (("/dev/mqueue", "mqueue", "noexec"), {"noexec"}, "mqueue", {"rw"}),
+        (("/sys/fs/cgroup", "cgroup", "ro"), {"ro"}, "cgroup2", set()),
+        (("/a/b/c", "tmpfs", "ro,noatime,nodiratime"), {"ro", "noatime", "nodiratime"}, "tmpfs", {"ro"}),
+        (("/t", "tmpfs", "sync,lazytime,dirsync,mand"), {"rw"}, "tmpfs", {"sync", "dirsync", "lazytime"}),
+        (("relative", "tmpfs", "iversion,silent,nosymfollow"), {"nosymfollow"}, "tmpfs", {"rw"}),
+        (("/t", "tmpfs", "rro,rnosuid"), {"ro", "nosuid"}, "tmpfs", {"rw"}),
+    ],
+)
+def test_new_file_systems(
+    place: Place, arguments: tuple[str, str, str], flags: set[str], kind: str, superblock: set[str]
+) -> None:
+    table = place.inside(lambda root: attach(root, *arguments))
+    assert isinstance(table, dict)
+    entry = table["/" + arguments[0].strip("/")]
+    assert flags <= set(entry[0].split(","))
+    assert entry[2] == kind
+    assert superblock <= set(entry[3].split(","))
+
+
+def test_bind_keeps_flags_that_no_option_names(place: Place) -> None:
+    def body(root: int) -> object:
+        mounts.attach(root, mount("/etc", "tmpfs", "nosuid,nodev,noatime"))
+        mounts.attach(root, mount("/file", "", "bind,ro", f"{place.outside}/sub/sentinel"))
+        return attach(root, "/copy", "", "rbind,ro,dev", f"{place.root}/etc")
+
+    table = place.inside(body)
+    assert table["/copy"][0] == "ro,nosuid,noatime"
+    assert table["/file"][0].startswith("ro,")
+    assert (place.root / "file").read_text() == ""
+
+
+def test_recursive_attributes_reach_what_is_below(place: Place) -> None:
+    def body(root: int) -> object:
+        mounts.attach(root, mount("/etc", "tmpfs"))
+        mounts.attach(root, mount("/etc/below", "tmpfs"))
+        return attach(root, "/copy", "", "rbind,rro,rnosymfollow", f"{place.root}/etc")
+
+    table = place.inside(body)
+    assert {"ro", "nosymfollow"} <= set(table["/copy"][0].split(","))
+    assert {"ro", "nosymfollow"} <= set(table["/copy/below"][0].split(","))
+    assert "ro" not in table["/etc/below"][0].split(",")
+
+
+def test_remount_and_propagation(place: Place) -> None:
+    def body(root: int) -> object:
+        mounts.attach(root, mount("/etc", "tmpfs", "nosuid,size=64k"))
+        mounts.attach(root, mount("/etc", "", "remount,ro,size=128k"))
+        mounts.attach(root, mount("/data", "tmpfs", "shared"))
+        mounts.attach(root, mount("/dev", "tmpfs", "unbindable"))
+        return attach(root, "/data", "", "remount,bind,noexec")
+
+    table = place.inside(body)
+    assert table["/etc"][0] == "ro,nosuid,relatime"
+    assert {"ro", "size=128k"} <= set(table["/etc"][3].split(","))
+    assert table["/data"][1].startswith("shared:")
+    assert "noexec" in table["/data"][0]
+    assert table["/dev"][1] == "unbindable"
+
+
+@pytest.mark.parametrize("word", ["", "private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable"])
+@pytest.mark.parametrize("enter", [rootfs.pivot, rootfs.move_root])
+def test_root_propagation_and_pivot(place: Place, enter: Callable[[int], None], word: str) -> None:
+    def body(root: int) -> object:
+        mounts.attach(root, mount("/proc", "proc"))
+        enter(root)
+        rootfs.make_readonly(root)
+        if word:
+            rootfs.set_propagation(root, word)
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+        return [line.split()[3:7] for line in lines if line.split()[4] == "/"], os.getcwd(), os.listdir("/")
+
+    roots, cwd, names = place.inside(body, propagation=word)  # type: ignore[misc]  # the tuple that body gives
+    assert sorted(names) == ["data", "dev", "etc", "proc", "sys"]
+    assert cwd == "/"
+    top, _, flags, kind = roots[-1]
+    assert top.endswith("/root")
+    assert flags.startswith("ro")
+    assert kind.startswith({"shared": "shared:", "unbindable": "unbindable"}.get(word.removeprefix("r"), "-"))
+
+
+def test_no_mount_namespace(place: Place) -> None:
+    """Nothing is mounted and the root is entered by chroot."""
+
+    def body(_: int) -> object:
+        before = Path("/proc/self/mountinfo").read_bytes()
+        root = rootfs.prepare(str(place.root), private=False)
+        assert Path("/proc/self/mountinfo").read_bytes() == before
+        rootfs.change_root(root)
+        return os.getcwd(), os.listdir("/")
+
+    cwd, names = place.inside(body)  # type: ignore[misc]  # the pair that body gives
+    assert (cwd, sorted(names)) == ("/", ["data", "dev", "etc", "proc", "sys"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("/x", "nonsuch"), "mount `nonsuch` to `/x` (config.json: /mounts/0): No such device"),
+        (("/x", "bind"), "has `bind` or `rbind` among its options: No such device"),
+        (("/x", "tmpfs", "mode=zzz"), "tmpfs: Bad value for 'mode': Invalid argument"),
+        (("/x", "tmpfs", "nonsuch"), "tmpfs: Unknown parameter 'nonsuch': Invalid argument"),
+        (("/x", "", "bind", "/nonsuch/source"), "mount `/nonsuch/source` to `/x`"),
+        (("/x", "", "bind,size=3", "/etc"), "a bind mount takes no file system options (`size=3`)"),
+        (("/x", "", "", "/etc"), "it has no type"),
+        (("/data", "", "remount,ro"), "Invalid argument"),
+        (("/", "tmpfs"), "the root is given by root.path"),
+        (("/data", "", "bind", "/etc/passwd"), "one is a directory, the other is not"),
+        (("/x\0y", "tmpfs"), "Invalid argument"),
+    ],
+)
+def test_errors_name_the_mount_and_end_in_the_kernels_words(place: Place, arguments: tuple[str], text: str) -> None:
+    with pytest.raises(PyruncError) as caught:
+        place.inside(lambda root: attach(root, *arguments))
+    assert text in str(caught.value)
+    assert caught.value.pointer == "/mounts/0"
+
+
+@pytest.mark.parametrize("target", ["{}", "../../../../../../../../../../../..{}", "{}/nonsuch/deep"])
+@pytest.mark.parametrize(("options", "source"), [("", ""), ("bind", "/etc"), ("bind", "/etc/passwd")])
+def test_destination_symlinks_stay_inside(place: Place, target: str, options: str, source: str) -> None:
+    """CVE-2019-18837: an image's symlink to the host leads to that path inside."""
+    link(place.root / "data", target.format(place.outside))
+    table = place.inside(lambda root: attach(root, "/data/x/y", "" if source else "tmpfs", options, source))
+    where = target.format(place.outside).replace("../", "/").replace("..", "")
+    assert list(table) == [f"/{where.strip('/')}/x/y"]
+
+
+def test_symlink_loop_and_dangling_chain(place: Place) -> None:
+    link(place.root / "data", "/loop")
+    (place.root / "loop").symlink_to("data")
+    with pytest.raises(PyruncError, match="Too many levels of symbolic links"):
+        place.inside(lambda root: attach(root, "/data/x", "tmpfs"))
+    (place.root / "var").mkdir()
+    (place.root / "var/run").symlink_to("../run")
+    (place.root / "var/lock").symlink_to("run/lock")
+    assert "/run/lock/x" in place.inside(lambda root: attach(root, "/var/lock/x", "tmpfs"))
+
+
+@pytest.mark.parametrize("name", ["proc", "sys"])
+@pytest.mark.parametrize("target", ["/tmp/x", "/etc", "{}", "../../../../../../{}"])
+def test_proc_and_sys_must_be_directories(place: Place, name: str, target: str) -> None:
+    """CVE-2023-27561, CVE-2019-19921."""
+    link(place.root / name, target.format(place.outside))
+    with pytest.raises(PyruncError, match="ordinary directory"):
+        place.inside(lambda root: attach(root, f"/{name}", {"proc": "proc", "sys": "sysfs"}[name]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "allowed"),
+    [
+        (("/proc", "", "bind", "OUT"), False),
+        (("/proc", "", "rbind", "/proc"), True),
+        (("/proc/self/attr", "tmpfs"), False),
+        (("/proc/version", "", "bind", "/etc/hostname"), False),
+        (("/alias/version", "", "bind", "/etc/hostname"), False),
+        (("//proc/./sys/../version", "", "bind", "/etc/hostname"), False),
+        (("/proc/uptime", "", "bind", "/etc/hostname"), True),
+        (("/proc/sys/kernel/ns_last_pid", "", "bind", "/etc/hostname"), True),
+    ],
+)
+def test_what_may_cover_proc(place: Place, arguments: tuple[str, ...], allowed: bool) -> None:
+    """CVE-2015-3627 and its kin."""
+    (place.root / "alias").symlink_to("proc")
+    arguments = tuple(word.replace("OUT", str(place.outside)) for word in arguments)
+
+    def body(root: int) -> object:
+        if arguments[0] != "/proc":
+            mounts.attach(root, mount("/proc", "proc"))
+        return attach(root, *arguments)
+
+    if allowed:
+        assert arguments[0] in place.inside(body)
+    else:
+        with pytest.raises(PyruncError, match=r"may not be covered|only a proc file system"):
+            place.inside(body)
+
+
+def test_copy_symlink_and_nofollow(place: Place) -> None:
+    source = place.outside.parent / "link"
+    source.symlink_to("/nonsuch")
+
+    def body(root: int) -> object:
+        mounts.attach(root, mount("/a/copied", "", "bind,copy-symlink", str(source)))
+        mounts.attach(root, mount("/a/copied", "", "bind,copy-symlink", str(source)))
+        return attach(root, "/a/bound", "", "bind,src-nofollow", str(source)), os.readlink(place.root / "a/bound")
+
+    table, target = place.inside(body)  # type: ignore[misc]  # the pair that body gives
+    assert (place.root / "a/copied").readlink() == Path("/nonsuch")
+    assert ("/a/bound" in table, target) == (True, "/nonsuch")
+
+
+def test_tmpcopyup(place: Place) -> None:
+    etc = place.root / "etc"
+    etc.chmod(0o751)
+    (etc / "deep").mkdir(mode=0o700)
+    (etc / "deep/file").write_text("text")
+    os.chown(etc / "deep/file", 12, 34)
+    (etc / "deep/file").chmod(0o4750)
+    (etc / "deep/link").symlink_to(place.outside)
+    os.mkfifo(etc / "fifo")
+    os.mknod(etc / "node", stat.S_IFCHR | 0o640, os.makedev(1, 3))
+
+    def body(root: int) -> object:
+        table = attach(root, "/etc", "tmpfs", "tmpcopyup,ro")
+        found = {}
+        for name in (".", "deep", "deep/file", "deep/link", "fifo", "node"):
+            facts = os.lstat(etc / name)
+            found[name] = [oct(facts.st_mode), facts.st_uid, facts.st_gid, facts.st_rdev]
+        return table["/etc"][0], found, (etc / "deep/file").read_text(), os.readlink(etc / "deep/link")
+
+    flags, found, text, target = place.inside(body)  # type: ignore[misc]  # the tuple that body gives
+    assert flags.startswith("ro,")
+    assert found == {
+        ".": ["0o40751", 0, 0, 0],
+        "deep": ["0o40700", 0, 0, 0],
+        "deep/file": ["0o104750", 12, 34, 0],
+        "deep/link": ["0o120777", 0, 0, 0],
+        "fifo": ["0o10644", 0, 0, 0],
+        "node": ["0o20640", 0, 0, os.makedev(1, 3)],
+    }
+    assert (text, target) == ("text", str(place.outside))
