@@ -52,10 +52,19 @@ def enable(path: str, needed: "dict[str, str]") -> None:
 
 
 def _turn_on(where: str, missing: "list[str]", needed: "dict[str, str]") -> None:
+    if not missing:
+        return
+    lacking = next((controller for controller in missing if controller in needed), "")
+    if pids := _internal_processes(where):
+        # Left to the kernel, those of the controllers that count threads would be turned on all the same: the cgroup
+        # becomes the root of a threaded subtree, where no container can run.
+        if lacking:
+            hint = f"a cgroup cannot both hold processes and limit children: {_some(pids)} must move to a child"
+            raise _not_enabled(lacking, where, _EBUSY, needed[lacking], hint)
+        return
     file = f"{where}/cgroup.subtree_control"
     try:
-        if missing:
-            write(file, " ".join(f"+{controller}" for controller in missing))
+        write(file, " ".join(f"+{controller}" for controller in missing))
         return
     except OSError:  # one of them is to blame, for all: they are tried one by one
         pass
@@ -64,24 +73,28 @@ def _turn_on(where: str, missing: "list[str]", needed: "dict[str, str]") -> None
             write(file, f"+{controller}")
         except OSError as error:
             if controller in needed:
-                raise _not_enabled(controller, where, error, needed[controller]) from None
+                hint = _ENABLE_HINTS.get(error.errno or 0, "")
+                raise _not_enabled(controller, where, error.errno or 0, needed[controller], hint) from None
 
 
-def _not_enabled(controller: str, where: str, error: OSError, pointer: str) -> PyruncError:
-    hint = ""
-    if error.errno == _EBUSY:
-        pids = (read(f"{where}/cgroup.procs") or "").split()
-        hint = (
-            f"a cgroup cannot hold processes and limit its children: {_some(pids)} must move to a child of its own"
-            if pids
-            else "the controller is in use by realtime tasks or by cgroup v1"
-        )
-    elif error.errno in {_EACCES, _EPERM}:
-        hint = "the cgroup was not delegated to this user (systemd: Delegate=)"
-    elif error.errno == _EOPNOTSUPP:
-        hint = "the cgroup is threaded"
+_ENABLE_HINTS = {
+    _EACCES: "the cgroup was not delegated to this user (systemd: Delegate=)",
+    _EPERM: "the cgroup was not delegated to this user (systemd: Delegate=)",
+    _EBUSY: "realtime tasks or cgroup v1 use the controller",
+    _EOPNOTSUPP: "the cgroup is threaded",
+}
+
+
+def _internal_processes(where: str) -> "list[str]":
+    """The processes that keep controllers from being enabled: those of any cgroup but the root, which has no type."""
+    if read(f"{where}/cgroup.type") is None:
+        return []
+    return (read(f"{where}/cgroup.procs") or "").split()
+
+
+def _not_enabled(controller: str, where: str, errno: int, pointer: str, hint: str) -> PyruncError:
     message = f"enable controller `{controller}` in cgroup `{where}`"
-    return PyruncError.from_os(message, error, pointer=pointer, hint=hint)
+    return PyruncError(message, errno=errno, pointer=pointer, hint=hint)
 
 
 def _some(pids: "list[str]") -> str:
