@@ -18,7 +18,7 @@ HERE = Path(__file__).resolve().parent
 TOP = HERE.parent.parent
 PACKAGE = TOP / "runtime" / "pyrunc"
 EXTENSION_SOURCE = TOP / "build" / "native" / "_native.c"
-INIT_FLAGS = ["-Os", "-Wall", "-Wextra", "-Werror", "-static", "-fno-stack-protector", "-fno-asynchronous-unwind-tables"]
+INIT_FLAGS = ["-Os", "-Wall", "-Wextra", "-Werror", "-static", "-fno-stack-protector"]
 
 
 def prepare() -> None:

@@ -20,8 +20,8 @@ CALLS = [
      "SYS_fsconfig, fs, command, key, value, aux"),
     ("fsmount", "int fs, unsigned flags, unsigned attributes", "SYS_fsmount, fs, flags, attributes"),
     ("fspick", "int dir, const char *path, unsigned flags", "SYS_fspick, dir, path, flags"),
-    ("mount_setattr", "int dir, const char *path, unsigned flags, uint64_t set, uint64_t clear, uint64_t propagation,"
-     " int userns", None),
+    ("mount_setattr", "int fd, const char *path, unsigned flags, uint64_t set, uint64_t clear, uint64_t spread, int id",
+     None),
     ("mount", "const char *source, const char *target, const char *type, unsigned long flags, const char *data",
      "SYS_mount, source, target, type, flags, data"),
     ("umount2", "const char *target, int flags", "SYS_umount2, target, flags"),
@@ -30,6 +30,7 @@ CALLS = [
     ("mount_flags", "int fd", None),
     ("mount_id", "int dir, const char *path, int flags", None),
     ("close_range", "unsigned first, unsigned last, unsigned flags", "SYS_close_range, first, last, flags"),
+    ("set_limit", "int pid, unsigned resource, uint64_t soft, uint64_t hard", None),
     ("pidfd_open", "int pid, unsigned flags", "SYS_pidfd_open, pid, flags"),
     ("pidfd_send_signal", "int pidfd, int signal", "SYS_pidfd_send_signal, pidfd, signal, 0, 0"),
     ("execveat", "int dir, const char *path, char **argv, char **envp, int flags",
@@ -55,6 +56,12 @@ NUMBERS = [
     "sendmsg", "set_mempolicy", "setgid", "setgroups", "setresgid", "setresuid", "setsid", "umask", "write",
 ]
 
+# Resources of getrlimit(2); their numbers differ between architectures too.
+LIMITS = [
+    "AS", "CORE", "CPU", "DATA", "FSIZE", "LOCKS", "MEMLOCK", "MSGQUEUE", "NICE", "NOFILE", "NPROC", "RSS", "RTPRIO",
+    "RTTIME", "SIGPENDING", "STACK",
+]
+
 SOURCE = r"""
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -68,6 +75,7 @@ SOURCE = r"""
 #include <linux/stat.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -102,10 +110,15 @@ static long pyrunc_openat2(int dir, const char *path, uint64_t flags, uint64_t m
     RESULT(syscall(SYS_openat2, dir, path, &how, sizeof how));
 }
 
-static long pyrunc_mount_setattr(int dir, const char *path, unsigned flags, uint64_t set, uint64_t clear,
-                                 uint64_t propagation, int userns) {
-    struct pyrunc_mount_attr attr = { set, clear, propagation, userns < 0 ? 0 : userns };
-    RESULT(syscall(SYS_mount_setattr, dir, path, flags, &attr, sizeof attr));
+static long pyrunc_mount_setattr(int fd, const char *path, unsigned flags, uint64_t set, uint64_t clear,
+                                 uint64_t spread, int id) {
+    struct pyrunc_mount_attr attr = { set, clear, spread, id < 0 ? 0 : id };
+    RESULT(syscall(SYS_mount_setattr, fd, path, flags, &attr, sizeof attr));
+}
+
+static long pyrunc_set_limit(int pid, unsigned resource, uint64_t soft, uint64_t hard) {
+    uint64_t pair[2] = { soft, hard };  /* struct rlimit64; all ones is infinity */
+    RESULT(syscall(SYS_prlimit64, pid, resource, pair, 0));
 }
 
 static long pyrunc_statfs_type(int fd) {
@@ -137,6 +150,7 @@ def _declarations() -> tuple[str, str]:
         if arguments:
             defined.append(f"static long pyrunc_{name}({parameters}) {{ RESULT(syscall({arguments})); }}")
     seen += [f"#define SYS_{name} ..." for name in NUMBERS]
+    seen += [f"#define RLIMIT_{name} ..." for name in LIMITS]
     return "\n".join(seen), "\n".join(defined)
 
 

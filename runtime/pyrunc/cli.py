@@ -109,7 +109,7 @@ def run(argv: "list[str]") -> int:
         return 130
     except OSError as error:
         log.error(str(PyruncError.from_os(f"{verb or 'pyrunc'}: {error.filename or 'system call'}", error)))
-    except Exception as error:  # noqa: BLE001  (no traceback ever reaches a user; --debug prints it)
+    except Exception as error:  # no traceback ever reaches a user; --debug prints it
         if log.debugging:
             raise
         log.error(f"internal error: {type(error).__name__}: {error} (--debug shows where)")
@@ -157,6 +157,7 @@ def _print(text: str) -> int:
 
 def main() -> None:
     """The installed program: run, then leave without the interpreter's tidying up, which costs a millisecond."""
+    _put_in_order()
     status = run(sys.argv[1:])
     try:
         sys.stdout.flush()
@@ -165,6 +166,17 @@ def main() -> None:
     posix._exit(status)  # noqa: SLF001  (posix has no other name for it)
 
 
+def _put_in_order() -> None:
+    """Undo what a careless caller left us: missing standard streams, an ignored SIGCHLD, which eats exit statuses."""
+    import _signal
+
+    from .kernel import descriptors
+
+    descriptors.open_standard_streams()
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+
+
 def console_script() -> int:
     """The entry point of a pip install."""
+    _put_in_order()
     return run(sys.argv[1:])

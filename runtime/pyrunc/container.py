@@ -1,6 +1,6 @@
 """The state directory of a container, `ROOT/ID/`: what the runtime knows of it between two commands.
 
-    journal       a line for each resource, written before it is made; so `delete --force` finds what a killed create left
+    journal       a line for each resource, written before it is made, so that `delete --force` finds it after a crash
     config.json   the configuration as it was at create
     exec.fifo     the init process reads one byte from it before it becomes the user's program
     exec.result   how that went, read by `start`
@@ -72,7 +72,8 @@ class SavedHook:
     __slots__ = ("args", "env", "path", "timeout")
 
     def __init__(self, entry: "dict[str, object]") -> None:
-        self.path, args, env, timeout = str(entry.get("path")), entry.get("args"), entry.get("env"), entry.get("timeout")
+        self.path = str(entry.get("path"))
+        args, env, timeout = entry.get("args"), entry.get("env"), entry.get("timeout")
         self.args = [str(word) for word in args] if isinstance(args, list) else []
         self.env = [str(word) for word in env] if isinstance(env, list) else None
         self.timeout = timeout if isinstance(timeout, int) else None
@@ -171,7 +172,7 @@ class Container:
             data = jsontext.loads(content, "state.json")
         except PyruncError as error:
             raise PyruncError(f"the state of container `{self.id}` is damaged: {error}", hint=_DAMAGED_HINT) from None
-        if not isinstance(data, dict) or not isinstance(data.get("pid"), int) or not isinstance(data.get("bundle"), str):
+        if not (isinstance(data, dict) and isinstance(data.get("pid"), int) and isinstance(data.get("bundle"), str)):
             raise PyruncError(f"the state of container `{self.id}` is damaged", hint=_DAMAGED_HINT)
         if _integer(data, "version") > STATE_VERSION:
             raise PyruncError(f"the state of container `{self.id}` was written by a newer pyrunc")
@@ -234,7 +235,8 @@ class Container:
     def _read(self, name: str) -> "bytes | None":
         """The content of a file, None if it is missing."""
         try:
-            fd = posix.open(name, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW | posix.O_NONBLOCK, dir_fd=self.fd)
+            flags = posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW | posix.O_NONBLOCK
+            fd = posix.open(name, flags, dir_fd=self.fd)
         except FileNotFoundError:
             return None
         except OSError as error:

@@ -20,7 +20,7 @@ class Log:
         self._path, self._format, self.debugging = path, format_, debugging
         self._warnings: list[tuple[str, str]] = []
 
-    def warn(self, message: str) -> None:
+    def warning(self, message: str) -> None:
         """Something was not as it should be, and the command goes on."""
         self._warnings.append(("warning", message))
 

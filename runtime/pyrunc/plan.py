@@ -9,7 +9,7 @@ import time
 from . import SPEC_VERSION
 from .errors import ConfigError, UsageError
 from .host import HostFacts
-from .kernel import mountoptions, namespaces
+from .kernel import descriptors, mountoptions, namespaces
 from .kernel.devices import Device
 from .kernel.mounts import Mount
 from .spec import config as spec
@@ -27,12 +27,13 @@ class CreateOptions:
 
     __slots__ = (
         "bundle", "cgroup_manager", "console_socket", "container_id", "detach", "environment", "ignored", "new_keyring",
-        "pid_file", "pidfd_socket", "pivot", "preserve_fds",
+        "notify_source", "pid_file", "pidfd_socket", "pivot", "preserve_fds",
     )  # fmt: skip
 
     def __init__(self, container_id: str, bundle: str) -> None:
         self.container_id, self.bundle = container_id, bundle
         self.console_socket = self.pid_file = self.pidfd_socket = ""
+        self.notify_source = ""  # the state directory, if somebody listens on NOTIFY_SOCKET
         self.cgroup_manager = "cgroupfs"
         self.environment: dict[bytes, bytes] = {}
         self.ignored: frozenset[str] = frozenset()
@@ -71,8 +72,12 @@ class ContainerPlan:
         self.devices = tuple(_device(i, device) for i, device in enumerate(linux.devices))
         self.masked_paths, self.readonly_paths = tuple(linux.masked_paths), tuple(linux.readonly_paths)
         self.cgroup = cgroup_path(linux.cgroups_path or "", options)
-        self.kept_fds = options.preserve_fds
-        self.env = _environment(config.process)
+        kept = descriptors.kept(options.preserve_fds, options.environment)
+        self.kept_fds = kept.count
+        self.env = _environment(config.process, kept.env)
+        if options.notify_source:
+            self.mounts += (_notify_mount(options),)
+            self.env.append(notify.VARIABLE)
 
     def _namespaces(self, linux: Linux, host: HostFacts) -> None:
         new, joins = 0, []
@@ -177,11 +182,11 @@ def hook_value(hook: spec.Hook) -> "dict[str, object]":
     return {"path": hook.path, "args": list(hook.args), "env": hook.env, "timeout": hook.timeout}
 
 
-def _environment(process: "Process | None") -> "list[str]":
+def _environment(process: "Process | None", more: "list[str]") -> "list[str]":
     """The program's environment: of a name that is given twice the last value counts, as runc has it."""
     if process is None:
         return []
-    return list({entry.partition("=")[0]: entry for entry in process.env}.values())
+    return list({entry.partition("=")[0]: entry for entry in [*process.env, *more]}.values())
 
 
 def _device(index: int, device: DeviceEntry) -> Device:
@@ -190,6 +195,11 @@ def _device(index: int, device: DeviceEntry) -> Device:
         device.path, device.type, device.major or 0, device.minor or 0, mode, device.uid or 0, device.gid or 0,
         f"/linux/devices/{index}",
     )  # fmt: skip
+
+
+def _notify_mount(options: CreateOptions) -> Mount:
+    source, destination, words = notify.mount(options.notify_source)
+    return Mount(source, destination, "bind", mountoptions.parse(words))
 
 
 def cgroup_path(configured: str, options: CreateOptions) -> "str | None":
@@ -203,7 +213,8 @@ def cgroup_path(configured: str, options: CreateOptions) -> "str | None":
         unit = f"{prefix}-{name}.scope" if prefix else f"{name or options.container_id}.scope"
         return f"/{slice_path(slice_)}/{unit}"
     if ":" in configured and not configured.startswith("/"):
-        raise ConfigError(f"`{configured}` is a name for systemd", pointer="/linux/cgroupsPath", hint="use --systemd-cgroup")
+        text = f"`{configured}` is a name for systemd"
+        raise ConfigError(text, pointer="/linux/cgroupsPath", hint="use --systemd-cgroup")
     return "/" + (configured.strip("/") or options.container_id)
 
 

@@ -2,13 +2,13 @@
 
 import posix
 
-from .. import bundle, host, plan
-from ..arguments import Arguments, Option, Verb
-from ..cli import Context
-from ..container import Container
-from ..errors import PyruncError
-from ..spec.config import parse_config
-from ..stages import parent
+from pyrunc import bundle, host, plan
+from pyrunc.arguments import Arguments, Option, Verb
+from pyrunc.cli import Context
+from pyrunc.container import Container
+from pyrunc.errors import PyruncError
+from pyrunc.spec.config import parse_config
+from pyrunc.stages import parent
 
 OPTIONS = (
     Option("bundle", "the bundle's directory (default: the working directory)", "DIR", "b"),
@@ -36,7 +36,7 @@ def create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[Co
     text = bundle.read_config(options.bundle, arguments.text("config"))
     config = parse_config(bundle.parse(text, arguments.text("config") or f"{options.bundle}/config.json"))
     for warning in config.warnings:
-        context.log.warn(warning)
+        context.log.warning(warning)
     here = host.facts()
     todo = plan.build(config, options, here)
     container = Container.claim(context.root, options.container_id)
@@ -73,7 +73,8 @@ def _write_pid_file(path: str, pid: int) -> None:
     directory, slash, name = path.rpartition("/")
     partial = f"{directory}{slash}.{name}.{posix.getpid()}"
     try:
-        fd = posix.open(partial, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC | posix.O_NOFOLLOW, 0o644)
+        flags = posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC | posix.O_NOFOLLOW
+        fd = posix.open(partial, flags, 0o644)
         try:
             posix.write(fd, str(pid).encode())
         finally:

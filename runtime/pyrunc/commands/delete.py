@@ -1,12 +1,12 @@
 """pyrunc delete: remove what create made (runtime.md, "Delete")."""
 
-from .. import lifecycle
-from ..arguments import Arguments, Option, Verb
-from ..cgroup import fs as cgroup_fs
-from ..cli import Context
-from ..container import Container, State
-from ..errors import NotFound, PyruncError
-from ..kernel import procs
+from pyrunc import lifecycle
+from pyrunc.arguments import Arguments, Option, Verb
+from pyrunc.cgroup import fs as cgroup_fs
+from pyrunc.cli import Context
+from pyrunc.container import Container, State
+from pyrunc.errors import NotFound, PyruncError
+from pyrunc.kernel import procs
 
 VERB = Verb(
     "delete a container and all that belongs to it",
@@ -52,14 +52,14 @@ def destroy(context: Context, container: Container, state: State) -> None:
         cgroup_fs.remove(state.cgroup)
     mounted = state.data.get("mounted")
     if isinstance(mounted, str) and mounted:
-        from ..kernel import rootfs
+        from pyrunc.kernel import rootfs
 
         rootfs.detach(mounted)
     hooks = state.hooks("poststop")
     if hooks:
-        from .. import hooks as oci_hooks
+        from pyrunc import hooks as oci_hooks
 
         value = state.spec_state(lifecycle.STOPPED)
         for warning in oci_hooks.run_all("poststop", hooks, value, environ=context.environment):
-            context.log.warn(warning)
+            context.log.warning(warning)
     container.remove()

@@ -5,12 +5,12 @@ Constant for one build: it asks neither the kernel nor for privilege.
 
 import sys
 
-from .. import SPEC_VERSION, __version__
-from ..arguments import Arguments, Verb
-from ..cli import Context
-from ..kernel import capabilities, mountoptions, namespaces
-from ..spec.config import HOOKS
-from ..spec.linux import MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES
+from pyrunc import SPEC_VERSION, __version__
+from pyrunc.arguments import Arguments, Verb
+from pyrunc.cli import Context
+from pyrunc.kernel import capabilities, mountoptions, namespaces
+from pyrunc.spec.config import HOOKS
+from pyrunc.spec.linux import MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES
 
 VERB = Verb("print what this runtime supports, as JSON")
 

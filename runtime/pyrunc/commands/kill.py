@@ -2,13 +2,13 @@
 
 import posix
 
-from .. import lifecycle
-from ..arguments import Arguments, Option, Verb
-from ..cgroup import fs as cgroup_fs
-from ..cli import Context
-from ..container import Container
-from ..errors import NotPermitted
-from ..kernel import procs, signals
+from pyrunc import lifecycle
+from pyrunc.arguments import Arguments, Option, Verb
+from pyrunc.cgroup import fs as cgroup_fs
+from pyrunc.cli import Context
+from pyrunc.container import Container
+from pyrunc.errors import NotPermitted
+from pyrunc.kernel import procs, signals
 
 VERB = Verb(
     "send a signal (SIGTERM if none is named) to a container",

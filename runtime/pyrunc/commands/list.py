@@ -3,11 +3,11 @@
 import posix
 import sys
 
-from .. import jsontext
-from ..arguments import Arguments, Option, Verb
-from ..cli import Context
-from ..container import Container
-from ..errors import PyruncError, UsageError
+from pyrunc import jsontext
+from pyrunc.arguments import Arguments, Option, Verb
+from pyrunc.cli import Context
+from pyrunc.container import Container
+from pyrunc.errors import PyruncError, UsageError
 
 VERB = Verb(
     "list containers",
@@ -81,4 +81,5 @@ def _table(rows: "list[dict[str, object]]") -> str:
     columns = ("id", "pid", "status", "bundle", "created", "owner")
     lines = [[column.upper() for column in columns]] + [[str(row[column]) for column in columns] for row in rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-    return "".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() + "\n" for line in lines)
+    padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
+    return "".join("  ".join(line).rstrip() + "\n" for line in padded)

@@ -1,12 +1,11 @@
 """pyrunc run: create, start, and (unless detached) stay until the container's program ends."""
 
-import posix
-
 import _prctl
 
-from ..arguments import Arguments, Option, Verb
-from ..cli import Context
-from ..stages import foreground
+from pyrunc.arguments import Arguments, Option, Verb
+from pyrunc.cli import Context
+from pyrunc.stages import foreground
+
 from . import create, delete
 from .start import start
 

@@ -2,10 +2,10 @@
 
 import posix
 
-from ..arguments import Arguments, Option, Verb
-from ..cli import Context
-from ..errors import PyruncError
-from ..spec.default import default_config
+from pyrunc.arguments import Arguments, Option, Verb
+from pyrunc.cli import Context
+from pyrunc.errors import PyruncError
+from pyrunc.spec.default import default_config
 
 VERB = Verb(
     "write a config.json to start from into the bundle's directory",

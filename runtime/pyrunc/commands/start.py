@@ -1,16 +1,15 @@
 """pyrunc start: let a created container run its program (runtime.md, "Start")."""
 
 import posix
-
 import select
 
-from .. import lifecycle
-from ..arguments import Arguments, Verb
-from ..cli import Context
-from ..container import Container, SavedHook, State
-from ..errors import PyruncError
-from ..stages import program
-from ..stages.handover import STARTED
+from pyrunc import lifecycle
+from pyrunc.arguments import Arguments, Verb
+from pyrunc.cli import Context
+from pyrunc.container import Container, SavedHook, State
+from pyrunc.errors import PyruncError
+from pyrunc.stages import program
+from pyrunc.stages.handover import STARTED
 
 VERB = Verb("run the program of a created container", ("ID",))
 
@@ -31,13 +30,13 @@ def start(context: Context, container: Container) -> None:
     lifecycle.require("start", container.status(state), container.id)
     if state.data.get("process") is False:
         raise PyruncError(f"container `{container.id}` has no process to start", pointer="/process")
-    _release(container, state)
+    _release(container)
     hooks = state.hooks("poststart")
     if hooks:
         _poststart(context, container, state, hooks)
 
 
-def _release(container: Container, state: State) -> None:
+def _release(container: Container) -> None:
     """Write the byte that init waits for, and read how the exec went."""
     result = posix.open("exec.result", posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC, dir_fd=container.fd)
     try:
@@ -73,7 +72,7 @@ def _read_to_end(fd: int) -> bytes:
 
 def _poststart(context: Context, container: Container, state: State, hooks: "list[SavedHook]") -> None:
     """runtime.md: if a poststart hook fails, the container is stopped and deleted, and the error is ours."""
-    from .. import hooks as oci_hooks
+    from pyrunc import hooks as oci_hooks
 
     try:
         oci_hooks.run("poststart", hooks, state.spec_state(lifecycle.RUNNING), environ=context.environment)

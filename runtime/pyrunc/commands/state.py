@@ -2,10 +2,10 @@
 
 import sys
 
-from .. import jsontext, lifecycle
-from ..arguments import Arguments, Verb
-from ..cli import Context
-from ..container import Container
+from pyrunc import jsontext, lifecycle
+from pyrunc.arguments import Arguments, Verb
+from pyrunc.cli import Context
+from pyrunc.container import Container
 
 VERB = Verb("print the state of a container as JSON", ("ID",))
 

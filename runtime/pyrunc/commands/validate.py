@@ -2,11 +2,11 @@
 
 import sys
 
-from .. import bundle
-from ..arguments import Arguments, Option, Verb
-from ..cli import Context
-from ..errors import printable
-from ..spec import schema
+from pyrunc import bundle
+from pyrunc.arguments import Arguments, Option, Verb
+from pyrunc.cli import Context
+from pyrunc.errors import printable
+from pyrunc.spec import schema
 
 VERB = Verb(
     "check the config.json of a bundle, and print all problems at once",
@@ -21,6 +21,7 @@ def run(_: Context, arguments: Arguments) -> int:
     path = arguments.text("config") or f"{directory}/config.json"
     value = bundle.parse(bundle.read_config(directory, arguments.text("config")), path)
     errors, warnings = schema.report(value)
-    lines = [f"error: {printable(str(error))}" for error in errors] + [f"warning: {printable(str(w))}" for w in warnings]
+    lines = [f"error: {printable(str(error))}" for error in errors]
+    lines += [f"warning: {printable(str(warning))}" for warning in warnings]
     sys.stdout.write("".join(f"{line}\n" for line in lines) or f"{printable(path)} is valid\n")
     return 1 if errors else 0

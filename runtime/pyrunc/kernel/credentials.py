@@ -1,10 +1,10 @@
 """Who a process is: ids on entering a user namespace, session keyring, signal dispositions."""
 
+import _signal
 import posix
 
-import _signal
+from pyrunc.errors import PyruncError
 
-from ..errors import PyruncError
 from . import syscalls
 
 _ENOSYS, _EOPNOTSUPP, _EDQUOT, _EPERM, _EINVAL = 38, 95, 122, 1, 22
@@ -15,9 +15,9 @@ _POSSESSOR_ALL, _USER_VIEW_READ_SEARCH = 0x3F000000, 0x000B0000
 
 def become_root() -> None:
     """Uid and gid 0 of the user namespace that this process has entered, with no other groups."""
-    try:
+    try:  # noqa: SIM105  (contextlib costs a millisecond of start-up)
         posix.setgroups([])
-    except PermissionError:  # setgroups is denied in a namespace whose map an ordinary user wrote
+    except PermissionError:  # denied in a namespace whose map an ordinary user wrote
         pass
     try:
         posix.setresgid(0, 0, 0)

@@ -2,7 +2,7 @@
 
 import posix
 
-from ..errors import PyruncError
+from pyrunc.errors import PyruncError
 
 Range = tuple[int, int, int]  # first id inside, first id outside, how many
 _EPERM, _EINVAL = 1, 22

@@ -3,7 +3,8 @@
 import fcntl
 import posix
 
-from ..errors import ConfigError, PyruncError
+from pyrunc.errors import ConfigError, PyruncError
+
 from . import syscalls
 
 FLAGS = {
@@ -49,14 +50,15 @@ class Join:
         try:
             syscalls.setns(self.fd, FLAGS[self.kind])
         except OSError as error:
-            raise PyruncError.from_os(f"join {self.kind} namespace `{self.path}`", error, pointer=self.pointer) from None
+            what = f"join {self.kind} namespace `{self.path}`"
+            raise PyruncError.from_os(what, error, pointer=self.pointer) from None
         posix.close(self.fd)
 
 
 def enter_all(joins: "tuple[Join, ...]") -> None:
     """Join all of them. One that belongs to the user namespace among them can need its privilege, and one of the
     host's takes ours, so those that are forbidden at first are tried again after the user namespace."""
-    later = []
+    later: list[tuple[Join, PyruncError]] = []
     for join in joins:
         if join.kind == "user":
             continue
@@ -69,16 +71,16 @@ def enter_all(joins: "tuple[Join, ...]") -> None:
     user = [join for join in joins if join.kind == "user"]
     for join in user:
         join.enter()
-    for join, error in later:
+    for join, refusal in later:
         if not user:
-            raise error
+            raise refusal
         join.enter()
 
 
 def set_time_offsets(offsets: "dict[str, tuple[int, int]]") -> None:
     """Make a time namespace with these offsets (clock name -> seconds, nanoseconds) and enter it.
 
-    unshare(2) moves only later children into it, and offsets can be written only while it is empty (time_namespaces(7)).
+    unshare(2) moves only later children into it; offsets can be written only while it is empty (time_namespaces(7)).
     """
     syscalls.unshare(syscalls.CLONE_NEWTIME)
     if offsets:

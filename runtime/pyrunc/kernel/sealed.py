@@ -3,7 +3,8 @@
 import fcntl
 import posix
 
-from ..errors import PyruncError
+from pyrunc.errors import PyruncError
+
 from . import syscalls
 
 _MFD_EXEC = 0x10  # Linux 6.3; older kernels say EINVAL and make every memory file executable
@@ -23,7 +24,7 @@ def helper() -> int:
     except PermissionError:
         return _read_only(path)
     except FileNotFoundError:
-        raise PyruncError(f"pyrunc-init is missing from the installation (`{path}`)", hint="install pyrunc anew") from None
+        raise PyruncError(f"`{path}` is missing from the installation", hint="install pyrunc anew") from None
 
 
 def data(name: str, content: bytes) -> int:

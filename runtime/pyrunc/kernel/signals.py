@@ -2,7 +2,7 @@
 
 import _signal
 
-from ..errors import UsageError
+from pyrunc.errors import UsageError
 
 
 def number(text: str) -> int:
@@ -28,5 +28,5 @@ def name(value: int) -> str:
     """The name of a signal, "signal 34" where it has none."""
     for key, number_ in vars(_signal).items():
         if number_ == value and key.startswith("SIG") and not key.startswith("SIG_") and key != "SIGRTMIN":
-            return key
+            return str(key)
     return f"signal {value}"

@@ -25,7 +25,8 @@ MOUNT_ATTR__ATIME, MOUNT_ATTR_RELATIME, MOUNT_ATTR_NOATIME, MOUNT_ATTR_STRICTATI
 MOUNT_ATTR_NODIRATIME, MOUNT_ATTR_IDMAP, MOUNT_ATTR_NOSYMFOLLOW = 0x80, 0x100000, 0x200000
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_SYNCHRONOUS, MS_REMOUNT, MS_MANDLOCK = 1, 2, 4, 8, 16, 32, 64
-MS_DIRSYNC, MS_NOSYMFOLLOW, MS_NOATIME, MS_NODIRATIME, MS_BIND, MS_MOVE, MS_REC = 128, 256, 1024, 2048, 4096, 8192, 16384
+MS_DIRSYNC, MS_NOSYMFOLLOW, MS_NOATIME, MS_NODIRATIME = 128, 256, 1024, 2048
+MS_BIND, MS_MOVE, MS_REC = 4096, 8192, 16384
 MS_SILENT, MS_UNBINDABLE, MS_PRIVATE, MS_SLAVE, MS_SHARED = 1 << 15, 1 << 17, 1 << 18, 1 << 19, 1 << 20
 MS_RELATIME, MS_I_VERSION, MS_STRICTATIME, MS_LAZYTIME = 1 << 21, 1 << 23, 1 << 24, 1 << 25
 MNT_DETACH = 2
@@ -170,6 +171,11 @@ def mount_id(directory: int, path: str = "", flags: int = AT_EMPTY_PATH) -> int:
 def close_range(first: int, last: int = 0xFFFFFFFF, flags: int = 0) -> None:
     """close_range(2)."""
     _result(lib.pyrunc_close_range(first, last, flags))
+
+
+def set_limit(pid: int, name: str, soft: int, hard: int) -> None:
+    """prlimit(2) of another process, by the resource's name ("RLIMIT_NOFILE"); 2**64-1 is no limit."""
+    _result(lib.pyrunc_set_limit(pid, getattr(lib, name), soft, hard))
 
 
 def pidfd_open(pid: int) -> int:

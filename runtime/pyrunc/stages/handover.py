@@ -6,17 +6,19 @@ The order of the steps is the order in which privilege is given up; each comment
 import fcntl
 import posix
 import sys
-
 from _struct import pack
 
-from ..errors import PyruncError
-from ..kernel import capabilities, sealed, syscalls
+from pyrunc.errors import PyruncError
+from pyrunc.kernel import capabilities, sealed, syscalls
+
 from .program import CALL, CHECK_CWD, EXEC, EXPECT, FIND, HOOK, IF_REMEMBERED, REMEMBER, REPORT_TO, RETRY_EINTR, Program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..plan import ContainerPlan
-    from ..spec.process import Process
+    from pyrunc.plan import ContainerPlan
+    from pyrunc.spec.linux import MemoryPolicy
+    from pyrunc.spec.process import Process
+
     from .protocol import Channel
 
 CREATED = b"created"
@@ -57,7 +59,8 @@ def _above(fd: int, lowest: int) -> int:
 
 def program(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: int) -> "tuple[Program, list[int]]":
     """The last steps, and the descriptors beyond the gates that they use."""
-    steps, extra = Program(), []
+    steps = Program()
+    extra: list[int] = []
     kept = 3 + plan.kept_fds
     steps.call("prctl", _PR_SET_DUMPABLE, 0, label="hide from other processes")  # exec has reset it
     steps.call("prctl", _PR_SET_NAME, steps.string("pyrunc-init"), label="set the process name")
@@ -67,18 +70,19 @@ def program(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: int)
     if plan.personality is not None:
         steps.call("personality", _PERSONALITIES[plan.personality.domain], label="set the personality")
     if plan.memory_policy is not None:
-        _memory_policy(steps, plan)
+        _memory_policy(steps, plan.memory_policy)
     if process is not None:
         _scheduling(steps, process)
         _identity(steps, process, denied_groups=plan.denies_setgroups)
         steps.step(CHECK_CWD, 0, (), process.cwd)
         steps.step(FIND, 0, (steps.strings(candidates(process.args[0], env)),), process.args[0])
 
-    steps.call("write", channel, steps.bytes(CREATED), len(CREATED), label="tell create", expect=len(CREATED))
-    byte = steps.bytes(b"\0")
-    steps.call("read", channel, byte, 1, label="create ended before the container was made", expect=1, flags=RETRY_EINTR)
-    # From here on the container outlives the command that made it.
+    # From here on the end of the channel tells us if create dies; the signal would also come when it ends well.
     steps.call("prctl", _PR_SET_PDEATHSIG, 0, label="outlive create")
+    steps.call("write", channel, steps.blob(CREATED), len(CREATED), label="tell create", expect=len(CREATED))
+    byte = steps.blob(b"\0")
+    steps.call("read", channel, byte, 1, label="wait for create, which has ended", expect=1, flags=RETRY_EINTR)
+    # From here on the container outlives the command that made it.
     steps.call("close", channel, label="leave create")
     steps.step(REPORT_TO, 0, (gates.result,), "report to start")
     steps.call("read", gates.fifo, byte, 1, label="wait for start", expect=1, flags=RETRY_EINTR)
@@ -86,7 +90,7 @@ def program(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: int)
         steps.step(CALL, 0, (), "start a container whose config has no process", flags=EXPECT, expect=-1)
         return steps, extra
     extra += _start_container_hooks(steps, plan, env)
-    steps.call("write", gates.result, steps.bytes(STARTED), len(STARTED), label="tell start", expect=len(STARTED))
+    steps.call("write", gates.result, steps.blob(STARTED), len(STARTED), label="tell start", expect=len(STARTED))
     steps.step(EXEC, 0, (steps.strings(process.args), steps.strings(env)), f"exec `{process.args[0]}`")
     return steps, extra
 
@@ -114,7 +118,7 @@ def _identity(steps: Program, process: "Process", *, denied_groups: bool) -> Non
     if user.umask is not None:
         steps.call("umask", user.umask, label="set the umask")
     steps.call("prctl", _PR_SET_KEEPCAPS, 1, label="keep capabilities")
-    groups = steps.bytes(pack(f"@{len(user.additional_gids)}I", *user.additional_gids))
+    groups = steps.blob(pack(f"@{len(user.additional_gids)}I", *user.additional_gids))
     if user.additional_gids or not denied_groups:
         steps.call("setgroups", len(user.additional_gids), groups, label=f"set groups {user.additional_gids}")
     steps.call("setresgid", user.gid, user.gid, user.gid, label=f"become gid {user.gid}")
@@ -131,9 +135,9 @@ def _capability_sets(steps: Program, process: "Process") -> None:
     ours = capabilities.bounding()
     wanted = (sets.effective, sets.permitted, sets.inheritable) if sets else ((), (), ())
     words = [capabilities.mask(names) & ours for names in wanted]
-    header = steps.bytes(pack("@Ii", _CAPABILITY_VERSION_3, 0))
+    header = steps.blob(pack("@Ii", _CAPABILITY_VERSION_3, 0))
     halves = [word >> shift & 0xFFFFFFFF for shift in (0, 32) for word in words]
-    steps.call("capset", header, steps.bytes(pack("@6I", *halves)), label="set the capabilities")
+    steps.call("capset", header, steps.blob(pack("@6I", *halves)), label="set the capabilities")
     steps.call("prctl", _PR_CAP_AMBIENT, _AMBIENT_CLEAR_ALL, 0, 0, 0, label="clear ambient capabilities",
                tolerated=(_EINVAL,))  # fmt: skip
     ambient = capabilities.mask(sets.ambient) if sets else 0
@@ -148,30 +152,31 @@ def _scheduling(steps: Program, process: "Process") -> None:
     if wanted is not None:
         flags = sum(_SCHED_FLAGS[flag] for flag in wanted.flags)
         times = (wanted.runtime or 0, wanted.deadline or 0, wanted.period or 0)
-        attributes = pack("=IIQiIQQQ", 48, _POLICIES[wanted.policy], flags, wanted.nice or 0, wanted.priority or 0, *times)
-        steps.call("sched_setattr", 0, steps.bytes(attributes), 0, label=f"set the scheduler {wanted.policy}")
+        levels = (wanted.nice or 0, wanted.priority or 0)
+        attributes = pack("=IIQiIQQQ", 48, _POLICIES[wanted.policy], flags, *levels, *times)
+        steps.call("sched_setattr", 0, steps.blob(attributes), 0, label=f"set the scheduler {wanted.policy}")
     if process.io_priority is not None:
         value = _IO_CLASSES[process.io_priority.class_] << 13 | process.io_priority.priority
         steps.call("ioprio_set", 1, 0, value, label=f"set the I/O priority {process.io_priority.class_}")
 
 
-def _memory_policy(steps: Program, plan: "ContainerPlan") -> None:
-    policy = plan.memory_policy
-    mode = _MODES[policy.mode] | sum(_MODE_FLAGS[flag] for flag in policy.flags)
-    mask = 0
+def _memory_policy(steps: Program, policy: "MemoryPolicy") -> None:
+    mode, mask = _MODES[policy.mode], 0
+    for flag in policy.flags:
+        mode |= _MODE_FLAGS[flag]
     for part in filter(None, (policy.nodes or "").split(",")):
         first, _, last = part.partition("-")
         for node in range(int(first), int(last or first) + 1):
             mask |= 1 << node
     bits = (mask.bit_length() + 63) // 64 * 64
-    where = steps.bytes(mask.to_bytes(bits // 8, sys.byteorder)) if mask else 0
+    where = steps.blob(mask.to_bytes(bits // 8, sys.byteorder)) if mask else 0
     steps.call("set_mempolicy", mode, where, bits + 1 if mask else 0, label=f"set the memory policy {policy.mode}")
 
 
 def _start_container_hooks(steps: Program, plan: "ContainerPlan", env: "list[str]") -> "list[int]":
     if not plan.hooks.start_container:
         return []
-    from .. import jsontext
+    from pyrunc import jsontext
 
     # The pid is the one that the container sees (runtime.md, "State").
     state = jsontext.dump_bytes(plan.state(status="created", pid=posix.getpid()))
@@ -180,14 +185,14 @@ def _start_container_hooks(steps: Program, plan: "ContainerPlan", env: "list[str
     output = _above(posix.memfd_create("hook-output", posix.MFD_CLOEXEC), lowest)
     for i, hook in enumerate(plan.hooks.start_container):
         args = steps.strings(list(hook.args) or [hook.path])
-        env = steps.strings(env if hook.env is None else hook.env)
-        arguments = (steps.string(hook.path), args, env, state_fd, output, (hook.timeout or 0) * 1000)
+        hook_env = steps.strings(env if hook.env is None else hook.env)
+        arguments = (steps.string(hook.path), args, hook_env, state_fd, output, (hook.timeout or 0) * 1000)
         steps.step(HOOK, 0, arguments, f"startContainer hook #{i}")
     return [state_fd, output]
 
 
 def leave(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: "Channel", console: int) -> None:
-    """Compose the steps, give the standard streams and descriptors their numbers, close all others, and become pyrunc-init."""
+    """Compose the steps, number the descriptors that are kept, close all others, and become pyrunc-init."""
     lowest = 3 + plan.kept_fds
     if console >= 0:
         console = _above(console, 3)
@@ -205,7 +210,7 @@ def leave(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: "Chann
             syscalls.close_range(first, fd - 1)
         first = fd + 1
         if fd != gates.helper:
-            posix.set_inheritable(fd, True)  # noqa: FBT003  (the function's own form)
+            posix.set_inheritable(fd, True)
     syscalls.close_range(first)
     try:
         syscalls.execveat(gates.helper, "", ["pyrunc-init", str(listing)], [])

@@ -4,19 +4,21 @@ Three paragraphs, by where we stand: in the host's root, in the container's root
 was decided in the plan. Everything that fails raises; the parent gets the error as a value.
 """
 
+import _signal
 import posix
+import sys
 
 import _prctl
-import _signal
 
-from .. import hooks
-from ..errors import PyruncError
-from ..kernel import credentials, devices, mounts, namespaces, procfs, rootfs, sysctl, syscalls, terminal
+from pyrunc.errors import PyruncError
+from pyrunc.kernel import credentials, devices, mounts, namespaces, rootfs, syscalls
+
 from . import handover, protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..plan import ContainerPlan
+    from pyrunc.plan import ContainerPlan
+
     from .handover import Gates
     from .protocol import Channel
 
@@ -66,14 +68,24 @@ def _become_container(plan: "ContainerPlan", channel: "Channel", gates: "Gates")
     if plan.asks_parent_for_hooks:
         channel.send(protocol.MOUNTED)
         channel.expect(protocol.CONTINUE, "running the createRuntime hooks")
-    state = plan.state("creating", posix.getpid())
-    hooks.run("createContainer", plan.hooks.create_container, state, environ=plan.options.environment)
+    if plan.hooks.create_container:
+        from pyrunc import hooks
+
+        state = plan.state("creating", posix.getpid())
+        hooks.run("createContainer", plan.hooks.create_container, state, environ=plan.options.environment)
+    load_what_is_needed_inside(plan)
 
     # -- in the container's root ----------------------------------------------------------------------------------
     null = rootfs.null_device()
-    enter = rootfs.change_root if not plan.has_mount_namespace else rootfs.pivot if plan.options.pivot else rootfs.move_root
-    enter(root)
+    if not plan.has_mount_namespace:
+        rootfs.change_root(root)
+    elif plan.options.pivot:
+        rootfs.pivot(root)
+    else:
+        rootfs.move_root(root)
     if plan.sysctl:
+        from pyrunc.kernel import procfs, sysctl
+
         sysctl.apply(procfs.private(subset=False), plan.sysctl)
     console = _open_console(plan, root, channel)
     rootfs.protect(root, plan.readonly_paths)
@@ -92,6 +104,18 @@ def _become_container(plan: "ContainerPlan", channel: "Channel", gates: "Gates")
     handover.leave(plan, env, gates, channel, console)
 
 
+def load_what_is_needed_inside(plan: "ContainerPlan") -> None:
+    """Import what the rest of this file uses, then make importing impossible: it would run code from the image."""
+    if plan.sysctl:
+        from pyrunc.kernel import procfs, sysctl  # noqa: F401  (loaded for later)
+    if plan.process is not None and plan.process.terminal:
+        from pyrunc.kernel import terminal  # noqa: F401  (loaded for later)
+    if plan.hooks.start_container:
+        from pyrunc import jsontext  # noqa: F401  (loaded for later)
+    sys.path.clear()
+    sys.meta_path.clear()
+
+
 def _set_names(plan: "ContainerPlan") -> None:
     for value, setter, key in (
         (plan.hostname, syscalls.sethostname, "hostname"),
@@ -108,6 +132,8 @@ def _open_console(plan: "ContainerPlan", root: int, channel: "Channel") -> int:
     """The terminal's other end goes to the parent; ours becomes the container's standard streams. -1 without."""
     if plan.process is None or not plan.process.terminal:
         return -1
+    from pyrunc.kernel import terminal
+
     size = plan.process.console_size
     main, peer, name = terminal.open_console(root, size and (size.height, size.width))
     devices.bind_console(root, peer)

@@ -7,13 +7,15 @@ may no longer join those of the host. So this one joins, and init is its child, 
 
 import posix
 
-from ..errors import PyruncError
-from ..kernel import namespaces, syscalls
+from pyrunc.errors import PyruncError
+from pyrunc.kernel import namespaces, syscalls
+
 from . import init, protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..plan import ContainerPlan
+    from pyrunc.plan import ContainerPlan
+
     from .handover import Gates
     from .protocol import Channel
 

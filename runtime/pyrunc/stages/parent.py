@@ -1,24 +1,21 @@
 """The parent's side of create: make the container's first process, serve it, and undo everything if something fails."""
 
 import posix
+from pyrunc.cgroup import fs as cgroup_fs
+from pyrunc.container import Container
+from pyrunc.errors import PyruncError
+from pyrunc.kernel import idmap, namespaces, procs, sealed, syscalls
 
-import resource
-
-from .. import hooks
-from ..cgroup import fs as cgroup_fs
-from ..container import Container
-from ..errors import PyruncError
-from ..kernel import idmap, namespaces, procs, sealed, syscalls, terminal
 from . import handover, init, middle, protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..host import HostFacts
-    from ..plan import ContainerPlan
+    from pyrunc.host import HostFacts
+    from pyrunc.plan import ContainerPlan
+
     from .protocol import Channel
 
 _SIGKILL = 9
-_INFINITY = (1 << 64) - 1
 
 
 class Created:
@@ -119,6 +116,8 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
         channel.send(protocol.GO)
         if plan.asks_parent_for_hooks:
             channel.expect(protocol.MOUNTED, "mounting")
+            from pyrunc import hooks
+
             state = plan.state("creating", made.pid)
             environ = plan.options.environment
             hooks.run("prestart", plan.hooks.prestart, state, environ=environ)
@@ -135,6 +134,8 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
 def _deliver_terminal(plan: "ContainerPlan", channel: "Channel", name: str, made: Created) -> None:
     (made.terminal,) = channel.fds
     if plan.options.console_socket:
+        from pyrunc.kernel import terminal
+
         terminal.send_console(plan.options.console_socket, made.terminal, name)
         posix.close(made.terminal)
         made.terminal = -1
@@ -171,20 +172,11 @@ def _set_rlimits(plan: "ContainerPlan", pid: int) -> None:
     if plan.process is None:
         return
     for i, limit in enumerate(plan.process.rlimits):
-        pair = tuple(resource.RLIM_INFINITY if value == _INFINITY else value for value in (limit.soft, limit.hard))
         try:
-            resource.prlimit(pid, rlimit_number(limit.type), (pair[0], pair[1]))
-        except (OSError, ValueError, OverflowError) as error:
-            raise PyruncError(
-                f"set {limit.type} to {limit.soft}:{limit.hard}",
-                errno=getattr(error, "errno", None) or 1,  # CPython turns EPERM into a ValueError
-                pointer=f"/process/rlimits/{i}",
-            ) from None
-
-
-def rlimit_number(name: str) -> int:
-    """The number of a resource; LOCKS is the one that CPython does not name."""
-    return 10 if name == "RLIMIT_LOCKS" else int(getattr(resource, name))
+            syscalls.set_limit(pid, limit.type, limit.soft, limit.hard)
+        except OSError as error:
+            what = f"set {limit.type} to {limit.soft}:{limit.hard}"
+            raise PyruncError.from_os(what, error, pointer=f"/process/rlimits/{i}") from None
 
 
 def _undo(plan: "ContainerPlan", made: Created, error: BaseException) -> None:
@@ -202,7 +194,7 @@ def _undo(plan: "ContainerPlan", made: Created, error: BaseException) -> None:
             cgroup_fs.kill(plan.cgroup)
             cgroup_fs.remove(plan.cgroup)
         if not plan.has_mount_namespace:
-            from ..kernel import rootfs
+            from pyrunc.kernel import rootfs
 
             rootfs.detach(plan.rootfs)
     except PyruncError:

@@ -13,8 +13,8 @@ A word is the machine's. Nothing in the list comes from the image.
 
 from _struct import calcsize, pack, unpack_from
 
-from ..errors import PyruncError
-from ..kernel.syscalls import number
+from pyrunc.errors import PyruncError
+from pyrunc.kernel.syscalls import number
 
 MAGIC = 0x70797275
 CALL, FIND, CHECK_CWD, HOOK, REPORT_TO, EXEC = range(6)
@@ -24,7 +24,7 @@ _MASK = (1 << 8 * _WORD) - 1
 _STEP_WORDS, _HEADER_WORDS = 15, 4
 _LABEL = 14
 
-EPERM, ENOENT, ESRCH, EINTR, EACCES, ENOTDIR, EISDIR, EINVAL, ETIMEDOUT, ECANCELED = 1, 2, 3, 4, 13, 20, 21, 22, 110, 125
+EPERM, ENOENT, EISDIR, ETIMEDOUT, ECANCELED = 1, 2, 21, 110, 125
 
 
 class At(int):
@@ -41,7 +41,7 @@ class Program:
         self._data = bytearray()
         self._pointers: list[int] = []  # offsets in _data of words that point into _data
 
-    def bytes(self, content: bytes) -> At:
+    def blob(self, content: bytes) -> At:
         """Room in the data, filled with `content`, aligned to a word."""
         where = len(self._data)
         self._data += content + b"\0" * (-len(content) % _WORD)
@@ -49,18 +49,18 @@ class Program:
 
     def string(self, text: str) -> At:
         """A C string; NULs were refused when the config was read."""
-        return self.bytes(text.encode("utf-8", "surrogateescape") + b"\0")
+        return self.blob(text.encode("utf-8", "surrogateescape") + b"\0")
 
     def strings(self, texts: "list[str] | tuple[str, ...]") -> At:
         """A NULL-terminated array of C strings: argv, envp, candidates."""
         words = [*(self.string(text) for text in texts), 0]
-        where = self.bytes(pack(f"@{len(words)}N", *words))
+        where = self.blob(pack(f"@{len(words)}N", *words))
         self._pointers += range(where, where + _WORD * (len(words) - 1), _WORD)
         return where
 
     def pointer(self, before: bytes, to: At) -> At:
         """A struct that ends in a pointer, after `before` (whose size is a multiple of a word)."""
-        where = self.bytes(before + pack("@N", to))
+        where = self.blob(before + pack("@N", to))
         self._pointers.append(where + len(before))
         return where
 

@@ -24,16 +24,16 @@ any message of init's and ends the conversation; pyrunc-init sends a record of i
 nothing else.
 """
 
+import _socket
 import sys
 
-import _socket
+from pyrunc import jsontext
+from pyrunc.errors import PyruncError
 
-from .. import jsontext
-from ..errors import PyruncError
 from . import program
 
-READY_FOR_MAPS, GO, MOUNTED, CONTINUE, CONSOLE, CREATED = "ready-for-maps", "go", "mounted", "continue", "console", "created"
-ERROR, INIT_PID = "error", "init-pid"
+READY_FOR_MAPS, GO, MOUNTED, CONTINUE, CONSOLE = "ready-for-maps", "go", "mounted", "continue", "console"
+CREATED, ERROR, INIT_PID = "created", "error", "init-pid"
 COMMIT = b"."
 _LARGEST = 64 << 10
 
