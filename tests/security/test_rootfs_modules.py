@@ -1,98 +1,29 @@
 """The kernel modules that build the root filesystem, against hostile images; each test in a child's own namespaces."""
 
-import json
 import os
 import stat
-import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import mountoptions, mounts, rootfs, syscalls
-from pyrunc.kernel.mounts import Mount
-from pyrunc.kernel.syscalls import CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER
+from pyrunc.kernel import mounts, rootfs
+
+from tests.image import Image, link, mount, untouched
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
 @pytest.fixture(autouse=True)
-def _leftovers_checked() -> Iterator[None]:
-    """No runtime runs here: what could be left is a mount."""
-    before = Path("/proc/self/mountinfo").read_bytes()
-    yield
-    assert Path("/proc/self/mountinfo").read_bytes() == before
-
-
-class Place:
-    """An image in `root`, and `outside`, which nothing may touch."""
-
-    def __init__(self, directory: Path) -> None:
-        self.root, self.outside = directory / "root", directory / "outside"
-        for path in (self.root / "etc", self.root / "data", self.root / "proc", self.root / "sys", self.root / "dev"):
-            path.mkdir(parents=True)
-        (self.outside / "sub").mkdir(parents=True)
-        for name in ("ptmx", "sub/sentinel"):
-            (self.outside / name).write_text("outside marker")
-
-    def observe(self) -> list[tuple[str, int, int, int, int]]:
-        """Everything in `outside`: name, inode, mode, size, time of change."""
-        found = []
-        for path in sorted([self.outside, *self.outside.rglob("*")]):
-            facts = path.lstat()
-            found.append((str(path), facts.st_ino, facts.st_mode, facts.st_size, facts.st_ctime_ns))
-        return found
-
-    def inside(self, body: Callable[[int], object], flags: int = 0, propagation: str = "") -> object:
-        """Run `body(root)` in a child with new namespaces; its result (JSON), or its PyruncError again."""
-        reading, writing = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os._exit(self._child(body, flags, propagation, writing))
-        os.close(writing)
-        with open(reading, "rb") as stream:
-            answer = json.loads(stream.read() or "{}")
-        os.waitpid(child, 0)
-        if "error" in answer:
-            raise PyruncError.from_wire(answer["error"])
-        assert "result" in answer, answer.get("trace", "the child died")
-        return answer["result"]
-
-    def _child(self, body: Callable[[int], object], flags: int, propagation: str, writing: int) -> int:
-        answer: dict[str, object]
-        try:
-            os.umask(0o022)
-            syscalls.unshare(flags & CLONE_NEWUSER)
-            if flags & CLONE_NEWUSER:
-                Path("/proc/self/uid_map").write_text("0 0 1")
-                Path("/proc/self/setgroups").write_text("deny")
-                Path("/proc/self/gid_map").write_text("0 0 1")
-            syscalls.unshare(CLONE_NEWNS | flags & ~CLONE_NEWUSER)
-            if flags & CLONE_NEWPID and (grandchild := os.fork()):
-                return os.waitpid(grandchild, 0)[1]
-            answer = {"result": body(rootfs.prepare(str(self.root), propagation))}
-        except PyruncError as error:
-            answer = {"error": error.to_wire()}
-        except BaseException:
-            answer = {"trace": traceback.format_exc()}
-        os.write(writing, json.dumps(answer).encode())
-        return 0
+def _leftovers_checked() -> None:
+    """No runtime runs here; `untouched` looks for what could be left."""
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    """An image and an outside that is the same afterwards."""
-    tmp_path.chmod(0o755)
-    there = Place(tmp_path)
-    before = there.observe()
-    yield there
-    assert there.observe() == before
-
-
-def mount(destination: str, kind: str, options: str = "", source: str = "") -> Mount:
-    """A mount as the plan makes it."""
-    words = tuple(word for word in options.split(",") if word)
-    return Mount(source or kind, destination, kind, mountoptions.parse(words), "", "/mounts/0")
+def place(tmp_path: Path) -> Iterator[Image]:
+    """An image; what is outside of it is the same afterwards."""
+    with untouched(tmp_path) as image:
+        yield image
 
 
 def attach(root: int, *args: str) -> dict[str, list[str]]:
@@ -110,13 +41,6 @@ def table_of(top: str) -> dict[str, list[str]]:
         if words[4].startswith(f"{top}/"):
             result[words[4].removeprefix(top)] = [words[5], " ".join(words[6:]), kind, superblock]
     return result
-
-
-def link(path: Path, target: object) -> None:
-    """Replace what is at `path` by a symlink."""
-    if path.is_dir():
-        path.rmdir()
-    path.symlink_to(str(target))
 
 
 @pytest.mark.parametrize(
@@ -140,7 +64,7 @@ def link(path: Path, target: object) -> None:
     ],
 )
 def test_new_file_systems(
-    place: Place, arguments: tuple[str, str, str], flags: set[str], kind: str, superblock: set[str]
+    place: Image, arguments: tuple[str, str, str], flags: set[str], kind: str, superblock: set[str]
 ) -> None:
     table = place.inside(lambda root: attach(root, *arguments))
     assert isinstance(table, dict)
@@ -150,7 +74,7 @@ def test_new_file_systems(
     assert superblock <= set(entry[3].split(","))
 
 
-def test_bind_keeps_flags_that_no_option_names(place: Place) -> None:
+def test_bind_keeps_flags_that_no_option_names(place: Image) -> None:
     def body(root: int) -> object:
         mounts.attach(root, mount("/etc", "tmpfs", "nosuid,nodev,noatime"))
         mounts.attach(root, mount("/file", "", "bind,ro", f"{place.outside}/sub/sentinel"))
@@ -162,7 +86,7 @@ def test_bind_keeps_flags_that_no_option_names(place: Place) -> None:
     assert (place.root / "file").read_text() == ""
 
 
-def test_recursive_attributes_reach_what_is_below(place: Place) -> None:
+def test_recursive_attributes_reach_what_is_below(place: Image) -> None:
     def body(root: int) -> object:
         mounts.attach(root, mount("/etc", "tmpfs"))
         mounts.attach(root, mount("/etc/below", "tmpfs"))
@@ -174,7 +98,7 @@ def test_recursive_attributes_reach_what_is_below(place: Place) -> None:
     assert "ro" not in table["/etc/below"][0].split(",")
 
 
-def test_remount_and_propagation(place: Place) -> None:
+def test_remount_and_propagation(place: Image) -> None:
     def body(root: int) -> object:
         mounts.attach(root, mount("/etc", "tmpfs", "nosuid,size=64k"))
         mounts.attach(root, mount("/etc", "", "remount,ro,size=128k"))
@@ -192,7 +116,7 @@ def test_remount_and_propagation(place: Place) -> None:
 
 @pytest.mark.parametrize("word", ["", "private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable"])
 @pytest.mark.parametrize("enter", [rootfs.pivot, rootfs.move_root])
-def test_root_propagation_and_pivot(place: Place, enter: Callable[[int], None], word: str) -> None:
+def test_root_propagation_and_pivot(place: Image, enter: Callable[[int], None], word: str) -> None:
     def body(root: int) -> object:
         mounts.attach(root, mount("/proc", "proc"))
         enter(root)
@@ -211,7 +135,7 @@ def test_root_propagation_and_pivot(place: Place, enter: Callable[[int], None], 
     assert kind.startswith({"shared": "shared:", "unbindable": "unbindable"}.get(word.removeprefix("r"), "-"))
 
 
-def test_no_mount_namespace(place: Place) -> None:
+def test_no_mount_namespace(place: Image) -> None:
     """Nothing is mounted and the root is entered by chroot."""
 
     def body(_: int) -> object:
@@ -241,7 +165,7 @@ def test_no_mount_namespace(place: Place) -> None:
         (("/x\0y", "tmpfs"), "Invalid argument"),
     ],
 )
-def test_errors_name_the_mount_and_end_in_the_kernels_words(place: Place, arguments: tuple[str], text: str) -> None:
+def test_errors_name_the_mount_and_end_in_the_kernels_words(place: Image, arguments: tuple[str], text: str) -> None:
     with pytest.raises(PyruncError) as caught:
         place.inside(lambda root: attach(root, *arguments))
     assert text in str(caught.value)
@@ -250,7 +174,7 @@ def test_errors_name_the_mount_and_end_in_the_kernels_words(place: Place, argume
 
 @pytest.mark.parametrize("target", ["{}", "../../../../../../../../../../../..{}", "{}/nonsuch/deep"])
 @pytest.mark.parametrize(("options", "source"), [("", ""), ("bind", "/etc"), ("bind", "/etc/passwd")])
-def test_destination_symlinks_stay_inside(place: Place, target: str, options: str, source: str) -> None:
+def test_destination_symlinks_stay_inside(place: Image, target: str, options: str, source: str) -> None:
     """CVE-2019-18837: an image's symlink to the host leads to that path inside."""
     link(place.root / "data", target.format(place.outside))
     table = place.inside(lambda root: attach(root, "/data/x/y", "" if source else "tmpfs", options, source))
@@ -258,7 +182,7 @@ def test_destination_symlinks_stay_inside(place: Place, target: str, options: st
     assert list(table) == [f"/{where.strip('/')}/x/y"]
 
 
-def test_symlink_loop_and_dangling_chain(place: Place) -> None:
+def test_symlink_loop_and_dangling_chain(place: Image) -> None:
     link(place.root / "data", "/loop")
     (place.root / "loop").symlink_to("data")
     with pytest.raises(PyruncError, match="Too many levels of symbolic links"):
@@ -271,7 +195,7 @@ def test_symlink_loop_and_dangling_chain(place: Place) -> None:
 
 @pytest.mark.parametrize("name", ["proc", "sys"])
 @pytest.mark.parametrize("target", ["/tmp/x", "/etc", "{}", "../../../../../../{}"])
-def test_proc_and_sys_must_be_directories(place: Place, name: str, target: str) -> None:
+def test_proc_and_sys_must_be_directories(place: Image, name: str, target: str) -> None:
     """CVE-2023-27561, CVE-2019-19921."""
     link(place.root / name, target.format(place.outside))
     with pytest.raises(PyruncError, match="ordinary directory"):
@@ -291,7 +215,7 @@ def test_proc_and_sys_must_be_directories(place: Place, name: str, target: str) 
         (("/proc/sys/kernel/ns_last_pid", "", "bind", "/etc/hostname"), True),
     ],
 )
-def test_what_may_cover_proc(place: Place, arguments: tuple[str, ...], allowed: bool) -> None:
+def test_what_may_cover_proc(place: Image, arguments: tuple[str, ...], allowed: bool) -> None:
     """CVE-2015-3627 and its kin."""
     (place.root / "alias").symlink_to("proc")
     arguments = tuple(word.replace("OUT", str(place.outside)) for word in arguments)
@@ -308,7 +232,7 @@ def test_what_may_cover_proc(place: Place, arguments: tuple[str, ...], allowed: 
             place.inside(body)
 
 
-def test_copy_symlink_and_nofollow(place: Place) -> None:
+def test_copy_symlink_and_nofollow(place: Image) -> None:
     source = place.outside.parent / "link"
     source.symlink_to("/nonsuch")
 
@@ -322,7 +246,7 @@ def test_copy_symlink_and_nofollow(place: Place) -> None:
     assert ("/a/bound" in table, target) == (True, "/nonsuch")
 
 
-def test_tmpcopyup(place: Place) -> None:
+def test_tmpcopyup(place: Image) -> None:
     etc = place.root / "etc"
     etc.chmod(0o751)
     (etc / "deep").mkdir(mode=0o700)
