@@ -1,0 +1,91 @@
+"""File descriptors that are inherited: the standard streams, those kept for the container, and all others.
+
+All that Python opens is close-on-exec; what a caller passed is not. So gaps in the range that is kept for the container
+may be filled by our own files: they do not pass the exec.
+"""
+
+import fcntl
+import posix
+
+from ..errors import PyruncError
+from . import syscalls
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FIRST = 3  # the lowest number that is passed to the container (sd_listen_fds(3))
+_EBADF = 9
+
+
+class Kept:
+    """What the container inherits: the descriptors 3 to 2 + count, and variables that tell it."""
+
+    __slots__ = ("count", "env")
+
+    def __init__(self, count: int, env: "list[str]") -> None:
+        self.count, self.env = count, env
+
+
+def open_standard_streams() -> None:
+    """Open /dev/null on those of 0, 1 and 2 that are closed: the next file that we open would get the number."""
+    for fd in range(FIRST):
+        try:
+            fcntl.fcntl(fd, fcntl.F_GETFD)
+            continue
+        except OSError as error:
+            if error.errno != _EBADF:
+                raise
+        try:
+            opened = posix.open("/dev/null", posix.O_RDWR)  # the lowest free number, which is fd
+            posix.set_inheritable(opened, True)
+        except OSError as error:
+            raise PyruncError.from_os(f"open `/dev/null` in place of the closed descriptor {fd}", error) from None
+
+
+def kept(preserve: int, environ: "Mapping[bytes, bytes]") -> Kept:
+    """What --preserve-fds N and socket activation (LISTEN_FDS in the caller's environment) pass on.
+
+    Those of socket activation come first, then N more, as runc and crun count. LISTEN_PID may name another process, as
+    conmon or a shell stands between us and the service manager; in the container it is 1.
+    """
+    listen = _listen_fds(environ)
+    wanted = preserve + listen
+    env = [f"LISTEN_FDS={listen}", "LISTEN_PID=1"] if listen else []
+    return Kept(span(wanted, inherited()) if wanted else 0, env)
+
+
+def span(wanted: int, present: "frozenset[int]") -> int:
+    """How many numbers from 3 on hold all those present of the `wanted` ones: gaps count, what lies above does not.
+
+    Podman's `--preserve-fd 9,40` makes --preserve-fds 38 with gaps, so a descriptor that is not open is no error.
+    """
+    return max((fd - FIRST + 1 for fd in present if FIRST <= fd < FIRST + wanted), default=0)
+
+
+def inherited() -> "frozenset[int]":
+    """The open descriptors that pass an exec: those that our caller has left open, and none of our own."""
+    try:
+        names = posix.listdir("/proc/self/fd")
+    except OSError as error:
+        raise PyruncError.from_os("list the open descriptors in `/proc/self/fd`", error) from None
+    found = set()
+    for name in names:
+        try:
+            flags = fcntl.fcntl(int(name), fcntl.F_GETFD)
+        except OSError:  # the directory itself, closed again
+            continue
+        if not flags & fcntl.FD_CLOEXEC:
+            found.add(int(name))
+    return frozenset(found)
+
+
+def close_on_exec(lowest: int) -> None:
+    """Let no descriptor from this number on pass an exec (CLOSE_RANGE_CLOEXEC, Linux 5.11)."""
+    syscalls.close_range(lowest, flags=syscalls.CLOSE_RANGE_CLOEXEC)
+
+
+def _listen_fds(environ: "Mapping[bytes, bytes]") -> int:
+    """The number in LISTEN_FDS; 0 for what is none, as sd_listen_fds(3) passes over it."""
+    text = environ.get(b"LISTEN_FDS", b"")
+    return int(text) if text.isdigit() and len(text) < 10 else 0

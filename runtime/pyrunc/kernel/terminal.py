@@ -1,0 +1,133 @@
+"""Pseudoterminals: one of the container's own devpts, its size, and raw mode for the caller's terminal (pty(7)).
+
+The container may have prepared any name below /dev, so nothing is opened by such a name before it is known to lie in a
+devpts (CVE-2025-52565), and the other end is taken from the open terminal, by TIOCGPTPEER (Linux 4.13).
+"""
+
+import fcntl
+import posix
+import sys
+
+from ..errors import PyruncError
+from . import paths, syscalls, unixsocket
+
+# asm-generic/ioctls.h: the numbers of all architectures but alpha, mips, parisc, powerpc and sparc.
+_TIOCGWINSZ, _TIOCSWINSZ = 0x5413, 0x5414
+_TIOCGPTN, _TIOCSPTLCK, _TIOCGPTPEER = 0x80045430, 0x40045431, 0x5441
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_PTMX = posix.makedev(5, 2)
+_ROOT_INODE = 1  # of every devpts (fs/devpts/inode.c)
+_LARGEST = 0xFFFF  # struct winsize holds unsigned shorts
+_TERMINAL = posix.O_RDWR | posix.O_NOCTTY | posix.O_CLOEXEC
+
+Size = tuple[int, int]  # rows, columns
+
+
+def open_console(root: int, size: "Size | None") -> "tuple[int, int, str]":
+    """A new terminal of the container: (its main end, the end for the container's process, its name in the container).
+
+    `root` is the container's root directory. Without a devpts on /dev/pts there the terminal comes from one that is
+    mounted nowhere, and its name leads to nothing.
+    """
+    main = peer = -1
+    try:
+        devpts = _devpts(root)
+        try:
+            resolve = syscalls.RESOLVE_NO_XDEV | syscalls.RESOLVE_NO_SYMLINKS
+            main = syscalls.openat2(devpts, "ptmx", posix.O_RDWR | posix.O_NOCTTY, 0, resolve)
+        finally:
+            posix.close(devpts)
+        if posix.fstat(main).st_rdev != _PTMX:
+            raise PyruncError("`/dev/pts/ptmx` of the container is not the device 5:2")
+        fcntl.ioctl(main, _TIOCSPTLCK, bytes(4))
+        number = int.from_bytes(fcntl.ioctl(main, _TIOCGPTN, bytes(4)), sys.byteorder)
+        peer = peer_of(main)
+        if size is not None:
+            set_size(peer, size)
+        return main, peer, f"/dev/pts/{number}"
+    except (OSError, PyruncError) as error:
+        for fd in (main, peer):
+            if fd >= 0:
+                posix.close(fd)
+        if isinstance(error, PyruncError):
+            raise
+        raise PyruncError.from_os("open a terminal for the container", error, pointer="/process/terminal") from None
+
+
+def _devpts(root: int) -> int:
+    """The root directory of the container's devpts, or of a new one that nobody else sees."""
+    try:
+        here = paths.open_in(root, "/dev/pts", paths.O_PATH | posix.O_DIRECTORY, symlinks=False)
+    except OSError:  # nothing there, or a symlink: the image's business, and nothing that we would open
+        here = -1
+    if here >= 0:
+        if syscalls.statfs_type(here) == syscalls.DEVPTS_SUPER_MAGIC and posix.fstat(here).st_ino == _ROOT_INODE:
+            return here
+        posix.close(here)
+    context = syscalls.fsopen("devpts")
+    try:
+        syscalls.fsconfig_string(context, "ptmxmode", "0600")
+        syscalls.fsconfig_command(context)
+        return syscalls.fsmount(context)
+    finally:
+        posix.close(context)
+
+
+def peer_of(main: int) -> int:
+    """The other end of a terminal, whatever has become of its name. OSError."""
+    return fcntl.ioctl(main, _TIOCGPTPEER, _TERMINAL)
+
+
+def send_console(path: str, main: int, name: str) -> None:
+    """Send the main end to the console socket `path`, with the terminal's name; close nothing."""
+    unixsocket.send_descriptor(path, main, name.encode(), "console socket")
+
+
+def is_terminal(fd: int) -> bool:
+    """Whether the descriptor is a terminal."""
+    return posix.isatty(fd)
+
+
+def size_of(fd: int) -> "Size | None":
+    """The window size; None if it is not a terminal, or one that does not know (0 rows, 0 columns)."""
+    try:
+        words = fcntl.ioctl(fd, _TIOCGWINSZ, bytes(8))
+    except OSError:
+        return None
+    size = int.from_bytes(words[:2], sys.byteorder), int.from_bytes(words[2:4], sys.byteorder)
+    return size if any(size) else None
+
+
+def set_size(fd: int, size: Size) -> None:
+    """Set the window size; the processes in front get SIGWINCH if it is another. OSError."""
+    words = b"".join(min(value, _LARGEST).to_bytes(2, sys.byteorder) for value in size)
+    fcntl.ioctl(fd, _TIOCSWINSZ, words + bytes(4))
+
+
+def raw(fd: int) -> "list[Any]":
+    """Put a terminal into raw mode as cfmakeraw(3) defines it; the attributes that it had, for `restore`."""
+    import termios as t
+
+    before = t.tcgetattr(fd)
+    input_, output, control, local, *rest = t.tcgetattr(fd)
+    input_ &= ~(t.IGNBRK | t.BRKINT | t.PARMRK | t.ISTRIP | t.INLCR | t.IGNCR | t.ICRNL | t.IXON)
+    output &= ~t.OPOST
+    control = control & ~(t.CSIZE | t.PARENB) | t.CS8
+    local &= ~(t.ECHO | t.ECHONL | t.ICANON | t.ISIG | t.IEXTEN)
+    rest[-1][t.VMIN], rest[-1][t.VTIME] = 1, 0
+    t.tcsetattr(fd, t.TCSANOW, [input_, output, control, local, *rest])
+    return before
+
+
+def restore(fd: int, attributes: "list[Any]") -> None:
+    """Give a terminal the attributes back; one that has hung up needs none."""
+    import termios
+
+    try:
+        termios.tcsetattr(fd, termios.TCSANOW, attributes)
+    except termios.error:
+        return
