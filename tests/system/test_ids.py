@@ -32,7 +32,7 @@ def test_id_that_looks_like_an_option(runtime: Runtime, bundle: Bundle, containe
 
 
 @pytest.mark.parametrize("command", ["start", "state", "kill", "delete", "delete --force"])
-@pytest.mark.parametrize("container_id", ["..", "../x", "a/b", "/etc"])
+@pytest.mark.parametrize("container_id", ["..", "../x", "a/b", "/no/such"])
 @differs(crun="takes any name and looks for its file", runc="1.1.5 deletes by force without looking at the name")
 def test_bad_id_in_the_other_commands(runtime: Runtime, command: str, container_id: str) -> None:
     outside = runtime.root.parent / "x"

@@ -1,0 +1,131 @@
+"""Devices: the default ones and links, those listed in linux.devices, and what is refused."""
+
+import os
+import stat
+
+import pytest
+
+from tests.bundle import Bundle, Json
+from tests.peers import differs, only_pyrunc
+from tests.runtime import Runtime
+
+DEFAULT = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
+LINKS = {
+    "fd": "/proc/self/fd",
+    "stdin": "/proc/self/fd/0",
+    "stdout": "/proc/self/fd/1",
+    "stderr": "/proc/self/fd/2",
+}
+
+
+@pytest.mark.parametrize("name, numbers", DEFAULT.items())
+def test_default_device(runtime: Runtime, bundle: Bundle, name: str, numbers: tuple[int, int]) -> None:
+    output = runtime.output(bundle, f"stat -c '%F %t %T %a %u %g' /dev/{name}")
+    major, minor = numbers
+    assert output.strip() == f"character special file {major:x} {minor:x} 666 0 0"
+
+
+@pytest.mark.parametrize("name, target", LINKS.items())
+def test_default_link(runtime: Runtime, bundle: Bundle, name: str, target: str) -> None:
+    assert runtime.output(bundle, f"readlink /dev/{name}").strip() == target
+
+
+def test_ptmx_is_that_of_the_containers_devpts(runtime: Runtime, bundle: Bundle) -> None:
+    assert runtime.output(bundle, "readlink /dev/ptmx").strip() in ("pts/ptmx", "/dev/pts/ptmx")
+
+
+def test_default_devices_work_for_an_ordinary_user(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.process["user"] = {"uid": 1000, "gid": 1000}
+    script = "echo x > /dev/null && head -c 3 /dev/zero | wc -c && head -c 3 /dev/random | wc -c"
+    assert runtime.output(bundle, script).split() == ["3", "3"]
+
+
+def test_no_other_device_is_there(runtime: Runtime, bundle: Bundle) -> None:
+    names = set(runtime.output(bundle, "ls /dev").split())
+    assert names - {*DEFAULT, *LINKS, "core", "console", "ptmx", "pts", "shm", "mqueue"} == set()
+
+
+def device(path: str, kind: str, major: int = 1, minor: int = 3, **members: int) -> Json:
+    """An entry of linux.devices."""
+    return {"path": path, "type": kind, "major": major, "minor": minor, **members}
+
+
+@pytest.mark.parametrize(
+    "entry, expected",
+    [
+        (device("/dev/mine", "c", 1, 3, fileMode=0o600, uid=0, gid=0), "character special file 1 3 600 0 0"),
+        (device("/dev/mine", "u", 1, 5, fileMode=0o640, uid=7, gid=8), "character special file 1 5 640 7 8"),
+        (device("/dev/mine", "b", 7, 200, fileMode=0o660), "block special file 7 c8 660 0 0"),
+        (device("/dev/sub/dir/mine", "c", 1, 3, fileMode=0o666), "character special file 1 3 666 0 0"),
+    ],
+)
+def test_listed_device(runtime: Runtime, bundle: Bundle, entry: Json, expected: str) -> None:
+    bundle.linux["devices"] = [entry]
+    assert runtime.output(bundle, f"stat -c '%F %t %T %a %u %g' {entry['path']}").strip() == expected
+
+
+def test_listed_fifo(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.linux["devices"] = [{"path": "/dev/mine", "type": "p", "fileMode": 0o622}]
+    assert runtime.output(bundle, "stat -c '%F %a' /dev/mine").strip() == "fifo 622"
+
+
+def test_listed_device_outside_dev(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.linux["devices"] = [device("/mnt/deep/null", "c", fileMode=0o666)]
+    assert runtime.output(bundle, "echo x > /mnt/deep/null; stat -c %F /mnt/deep/null").strip() == (
+        "character special file"
+    )
+
+
+def test_file_mode_is_not_cut_by_the_umask(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.linux["devices"] = [device("/dev/mine", "c", fileMode=0o666)]
+    before = os.umask(0o077)
+    try:
+        assert runtime.output(bundle, "stat -c %a /dev/mine /dev/null").split() == ["666", "666"]
+    finally:
+        os.umask(before)
+
+
+@differs(runc="1.1.5 then denies the device to itself")
+def test_listed_default_device(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.linux["devices"] = [device("/dev/null", "c", 1, 3, fileMode=0o666)]
+    assert runtime.output(bundle, "echo x > /dev/null; stat -c '%t %T' /dev/null").strip() == "1 3"
+
+
+def test_device_in_a_user_namespace_is_the_hosts(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.linux["devices"] = [device("/dev/null2", "c", 1, 3, fileMode=0o666), device("/dev/zero", "c", 1, 5)]
+    result = runtime.run(bundle.user_namespace().shell("head -c 2 /dev/zero | wc -c"))
+    if result.returncode == 0:  # /dev/null2 may be refused: the host has no such node to bind
+        assert result.stdout.strip() == "2"
+    else:
+        assert "/dev/null2" in result.stderr
+
+
+@differs(crun="1.8.1 keeps what is there without looking", runc="1.1.5 keeps what is there without looking")
+def test_existing_file_that_is_not_the_device(runtime: Runtime, bundle: Bundle) -> None:
+    (bundle.rootfs / "mnt/null").write_text("not a device")
+    bundle.linux["devices"] = [device("/mnt/null", "c")]
+    runtime.create_fails(bundle, "/mnt/null")
+
+
+@pytest.mark.parametrize("kind", ["x", "", "cc"])
+@differs(crun="1.8.1 takes the first letter, or a regular file")
+def test_unknown_type(runtime: Runtime, bundle: Bundle, kind: str) -> None:
+    bundle.linux["devices"] = [device("/dev/mine", kind)]
+    runtime.create_fails(bundle)
+
+
+@only_pyrunc("uses 0 for a missing number")
+@pytest.mark.parametrize("missing", ["major", "minor", "path", "type"])
+def test_missing_member(runtime: Runtime, bundle: Bundle, missing: str) -> None:
+    entry = device("/dev/mine", "c")
+    del entry[missing]
+    bundle.linux["devices"] = [entry]
+    runtime.create_fails(bundle, "devices", missing)
+
+
+def test_devices_without_a_dev_mount_are_made_in_the_root_file_system(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.drop_mounts("/dev", "/dev/pts", "/dev/shm", "/dev/mqueue")
+    runtime.output(bundle, "echo x > /dev/null")
+    status = (bundle.rootfs / "dev/null").lstat()
+    assert stat.S_ISCHR(status.st_mode)
+    assert status.st_rdev == os.makedev(1, 3)
