@@ -69,7 +69,10 @@ def create(root: int, devices: "tuple[Device, ...] | list[Device]", *, bind: boo
             if name in ("", ".", ".."):
                 raise ConfigError(f"`{device.path}` is no path of a device", pointer=device.pointer)
             if directory != where or parent < 0:
-                parent, where = _parent(root, device, directory, parent), directory
+                if parent >= 0:
+                    posix.close(parent)
+                parent, where = -1, directory
+                parent = _parent(root, device, directory)
             if bind and device.kind != "p":
                 _bind(parent, name, device)
             else:
@@ -80,12 +83,13 @@ def create(root: int, devices: "tuple[Device, ...] | list[Device]", *, bind: boo
             posix.close(parent)
 
 
-def _parent(root: int, device: Device, directory: str, before: int) -> int:
-    """The directory of a device; `before`, that of the last one, is closed."""
-    if before >= 0:
-        posix.close(before)
+def _parent(root: int, device: Device, directory: str) -> int:
+    """The directory of a device, an O_PATH descriptor."""
     try:
         return _directory(root, directory)
+    except PyruncError as error:
+        error.pointer = device.pointer
+        raise
     except OSError as error:
         raise device.failure(error) from None
 

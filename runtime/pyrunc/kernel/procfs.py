@@ -50,7 +50,9 @@ def _copy() -> int:
     try:
         tree = syscalls.open_tree(AT_FDCWD, "/proc", OPEN_TREE_CLONE)
     except OSError as error:
-        if error.errno != 22:  # EINVAL: mounts below are locked to it in a user namespace; RESOLVE_NO_XDEV sees them
+        # EINVAL: mounts below are locked to it in a user namespace; EPERM: no privilege over this mount namespace.
+        # Without a copy RESOLVE_NO_XDEV sees what covers a file, and statfs_type below what covers all.
+        if error.errno not in {1, 22}:
             raise PyruncError.from_os("open `/proc`", error) from None
         try:
             tree = syscalls.open_tree(AT_FDCWD, "/proc")
