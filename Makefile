@@ -1,0 +1,135 @@
+# `make` lists the targets. A user needs `make run` and `make test`; everything that is built lies in build/.
+# PYTHON: the interpreter that pyrunc is built for and run by (default: the distribution's, if it is 3.11 or newer).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+SYSCONFDIR ?= /etc
+BUNDLE ?= hello
+ROUNDS ?= 50
+# What `make conformance` and `make bench` compare with; the ones that are not installed are left out.
+PEERS ?= crun runc
+
+PACKAGING := runtime/packaging
+export PYTHON
+# Deferred: on a new machine there may be no fit Python before $(SYSTEM) has run.
+python = $(shell $(PACKAGING)/find-python)
+VENV := build/venv
+PIP := $(VENV)/bin/pip --quiet --disable-pip-version-check --no-input
+site = $(wildcard $(VENV)/lib/python3.*/site-packages)
+
+# Stamps: a file for each step that has none of its own.
+SYSTEM := build/stamps/system
+DEPENDENCIES := build/stamps/dependencies
+TOOLS := build/stamps/tools
+NATIVE := runtime/pyrunc/_native.abi3.so
+PROGRAM := build/bin/pyrunc
+DOCS := build/stamps/docs
+
+NATIVE_SOURCES := $(wildcard runtime/native/*) $(wildcard oci-schemas/*.json)
+DOC_SOURCES := $(wildcard docs/man/*) $(PACKAGING)/manual.py $(PACKAGING)/completions.py \
+    runtime/pyrunc/cli.py runtime/pyrunc/arguments.py $(wildcard runtime/pyrunc/commands/*.py)
+
+run_tests = $(VENV)/bin/python -m pytest
+peers = $(foreach peer,$(PEERS),$(if $(shell command -v $(peer)),--runtime $(peer)))
+
+.PHONY: help
+help: ## list the targets
+	@printf 'usage: make TARGET [VARIABLE=VALUE...]\n\n'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+.PHONY: run
+run: build ## run the example container (BUNDLE=NAME: another of bundles/), as root or as an ordinary user
+	@bundles/run $(BUNDLE)
+
+.PHONY: test
+test: check ## lint, type check and all tests of this machine (the system tests as root only)
+	@$(run_tests)
+
+.PHONY: test-unit
+test-unit: tools build ## the tests that need no privilege, in seconds
+	@$(run_tests) tests/unit
+
+.PHONY: test-system
+test-system: tools build ## the tests that make containers, as root
+	@$(run_tests) --ignore=tests/unit
+
+.PHONY: check
+check: tools build ## ruff, mypy --strict and shellcheck
+	@$(VENV)/bin/ruff check
+	@$(VENV)/bin/mypy
+	@shellcheck $$(grep -rlE '^#!(/bin/sh|/bin/bash)' $(PACKAGING) .ci bundles conformance)
+
+.PHONY: test-vm
+test-vm: build ## podman's checks with an installed pyrunc in a virtual machine, as root
+	@conformance/test-vm
+
+.PHONY: conformance
+conformance: build ## opencontainers' validation programs with pyrunc and PEERS, as root
+	@$(PACKAGING)/system-packages busybox-static
+	@$(python) -m conformance.runtime_tools --runtime $(PROGRAM) $(peers)
+
+.PHONY: bench
+bench: build ## time and memory of each command beside PEERS (ROUNDS=50), as root
+	@$(PACKAGING)/system-packages busybox-static
+	@$(python) -m conformance.bench --rounds $(ROUNDS) --runtime $(PROGRAM) $(peers)
+
+.PHONY: build
+build: $(PROGRAM) ## everything that `build/bin/pyrunc` needs
+
+.PHONY: docs
+docs: $(DOCS) ## man pages and shell completions, in build/
+
+.PHONY: install
+install: build docs ## install below PREFIX=/usr/local (DESTDIR= for packagers), and register with podman
+	@$(python) $(PACKAGING)/install.py --prefix=$(PREFIX) --sysconfdir=$(SYSCONFDIR) --destdir=$(DESTDIR) --python=$(python)
+
+.PHONY: uninstall
+uninstall: ## remove what `make install` with the same PREFIX has put
+	@$(python) $(PACKAGING)/install.py --prefix=$(PREFIX) --sysconfdir=$(SYSCONFDIR) --destdir=$(DESTDIR) --remove
+
+.PHONY: clean
+clean: ## remove all that was built
+	rm -rf build $(NATIVE) runtime/pyrunc/pyrunc-init runtime/pyrunc/oci-schemas
+	find runtime tests conformance -name __pycache__ -prune -exec rm -rf {} +
+
+.PHONY: tools
+tools: $(TOOLS)
+
+$(SYSTEM): $(PACKAGING)/system-packages $(PACKAGING)/find-python
+	@$(PACKAGING)/system-packages
+	@mkdir -p $(@D) && touch $@
+
+# Wheels first: `make install` takes the same ones, and then needs no network.
+$(DEPENDENCIES): $(SYSTEM) pyproject.toml $(PACKAGING)/requirements.py
+	@echo "making a virtual environment with what pyrunc needs, in $(VENV)"
+	@[ -x $(VENV)/bin/python ] && \
+	    cmp -s <($(VENV)/bin/python -ISc 'import sys; print(sys.version_info[:2])') \
+	           <($(python) -ISc 'import sys; print(sys.version_info[:2])') || \
+	    $(python) -m venv --clear $(VENV)
+	@$(VENV)/bin/python $(PACKAGING)/requirements.py build runtime > build/requirements
+	@$(PIP) wheel --wheel-dir build/wheels --requirement build/requirements
+	@$(PIP) install --no-index --find-links build/wheels --requirement build/requirements
+	@mkdir -p $(@D) && touch $@
+
+$(TOOLS): $(DEPENDENCIES)
+	@$(PACKAGING)/system-packages busybox-static shellcheck
+	@$(VENV)/bin/python $(PACKAGING)/requirements.py test > build/requirements-test
+	@$(PIP) install --requirement build/requirements-test
+	@touch $@
+
+$(NATIVE): $(DEPENDENCIES) $(NATIVE_SOURCES)
+	@$(VENV)/bin/python runtime/native/backend.py
+
+$(PROGRAM): $(NATIVE) $(PACKAGING)/launcher.py
+	@$(VENV)/bin/python $(PACKAGING)/launcher.py $@ $(python) runtime $(site)
+
+$(DOCS): $(NATIVE) $(DOC_SOURCES)
+	@$(VENV)/bin/python $(PACKAGING)/manual.py build/man
+	@$(VENV)/bin/python $(PACKAGING)/completions.py build/completions
+	@touch $@
