@@ -1,0 +1,74 @@
+"""From `linux.cgroupsPath` to the name of a container's cgroup (config-linux.md, "Cgroups Path"). Pure."""
+
+from pyrunc.errors import ConfigError
+
+_POINTER = "/linux/cgroupsPath"
+_LONGEST_UNIT = 255  # systemd's UNIT_NAME_MAX less the final NUL
+_UNIT_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.\\@")
+
+
+class Unit:
+    """A systemd unit, `name`, and the slice that it lies in."""
+
+    __slots__ = ("name", "slice")
+
+    def __init__(self, slice_: str, name: str) -> None:
+        self.slice, self.name = slice_, name
+
+
+def fs_path(configured: str, container_id: str, own: "str | None" = None) -> str:
+    """The path of a cgroup below the mount of the hierarchy, for the manager that makes directories itself.
+
+    own: the cgroup of an unprivileged caller. A relative path then starts beside it: its own parent, because a cgroup
+    with processes (the caller) cannot limit children, as in runc. For root it starts at the top.
+    """
+    if ":" in configured and not configured.startswith("/"):
+        hint = "use --systemd-cgroup"
+        raise ConfigError(f"`{configured}` is a name for systemd", pointer=_POINTER, hint=hint)
+    names = [name for name in configured.split("/") if name]
+    if any(name in {".", ".."} for name in names):
+        raise ConfigError(f"`{configured}` climbs", pointer=_POINTER, hint="name the cgroup from the top down")
+    if not names:
+        names = [container_id]
+    above = own.rpartition("/")[0] if own and not configured.startswith("/") else ""
+    return f"{above}/{'/'.join(names)}"
+
+
+def unit(configured: str, container_id: str, *, user: bool = False) -> Unit:
+    """The unit that `SLICE:PREFIX:NAME` names: the scope `PREFIX-NAME.scope`, or NAME itself if it ends in `.slice`.
+
+    Without a slice it lies in system.slice, in the user's own manager (`user`) in user.slice. "" takes the id as name.
+    """
+    parts = configured.split(":") if configured else ["", "pyrunc", container_id]
+    if len(parts) != 3 or configured.startswith("/"):
+        raise ConfigError(
+            f"`{configured}` is not of the form SLICE:PREFIX:NAME that systemd needs", pointer=_POINTER,
+            hint="leave --systemd-cgroup out if it is a path",
+        )  # fmt: skip
+    slice_, prefix, name = parts
+    name = name or container_id
+    if not name.endswith(".slice"):
+        name = f"{prefix}-{name}.scope" if prefix else f"{name}.scope"
+    slice_ = slice_ or ("user.slice" if user else "system.slice")
+    slice_path(slice_)
+    if set(name) - _UNIT_CHARACTERS or len(name) > _LONGEST_UNIT or name.startswith("."):
+        raise ConfigError(f"`{name}` cannot be the name of a unit", pointer=_POINTER, hint="see systemd.unit(5)")
+    return Unit(slice_, name)
+
+
+def slice_path(name: str) -> str:
+    """The path of a slice: `a-b.slice` lies in `a.slice`; `-.slice` is the root, "" (systemd.slice(5))."""
+    stem = name.removesuffix(".slice")
+    if name in {"-", "-.slice"}:
+        return ""
+    parts = stem.split("-")
+    if stem == name or not all(parts) or set(stem) - _UNIT_CHARACTERS:
+        hint = "it is words joined by `-`, and `.slice`"
+        raise ConfigError(f"`{name}` cannot be the name of a slice", pointer=_POINTER, hint=hint)
+    return "/".join("-".join(parts[: i + 1]) + ".slice" for i in range(len(parts)))
+
+
+def unit_path(of: Unit, manager: str = "") -> str:
+    """Where systemd puts the unit's cgroup; manager: the cgroup of the manager, "" for that of the system."""
+    slice_ = slice_path(of.slice)
+    return "/".join(part for part in (manager, slice_ and f"/{slice_}", f"/{of.name}") if part).replace("//", "/")

@@ -1,0 +1,73 @@
+"""linux.cgroupsPath for both managers."""
+
+import pytest
+from pyrunc.cgroup import names
+from pyrunc.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("configured", "own", "expected"),
+    [
+        ("", None, "/box"), ("/", None, "/box"), ("/machine/x", None, "/machine/x"), ("machine/x", None, "/machine/x"),
+        ("/a//b/", None, "/a/b"), ("", "/user.slice/session.scope", "/user.slice/box"),
+        ("x/y", "/user.slice/session.scope", "/user.slice/x/y"), ("/x/y", "/user.slice/session.scope", "/x/y"),
+        ("", "/", "/box"), ("/a:b:c", None, "/a:b:c"),
+    ],
+)  # fmt: skip
+def test_paths(configured, own, expected):
+    assert names.fs_path(configured, "box", own) == expected
+
+
+@pytest.mark.parametrize("configured", ["../x", "/a/../b", "/..", "./x", "system.slice:pyrunc:x"])
+def test_refused_paths(configured):
+    with pytest.raises(ConfigError) as caught:
+        names.fs_path(configured, "box")
+    assert caught.value.pointer == "/linux/cgroupsPath"
+
+
+@pytest.mark.parametrize(
+    ("configured", "user", "slice_", "name"),
+    [
+        ("", False, "system.slice", "pyrunc-box.scope"),
+        ("", True, "user.slice", "pyrunc-box.scope"),
+        ("machine.slice:libpod:abc", False, "machine.slice", "libpod-abc.scope"),
+        (":libpod:abc", True, "user.slice", "libpod-abc.scope"),
+        ("a-b.slice::abc", False, "a-b.slice", "abc.scope"),
+        ("-.slice:p:n", False, "-.slice", "p-n.scope"),
+        ("a.slice:p:n.slice", False, "a.slice", "n.slice"),
+        ("a.slice:p:", False, "a.slice", "p-box.scope"),
+    ],
+)
+def test_units(configured, user, slice_, name):
+    found = names.unit(configured, "box", user=user)
+    assert (found.slice, found.name) == (slice_, name)
+
+
+@pytest.mark.parametrize(
+    "configured",
+    ["/machine/x", "a.slice:x", "a:b:c:d", "nonsense:p:n", "a--b.slice:p:n", "../x.slice:p:n", "a.slice:p:../n"],
+)
+def test_refused_units(configured):
+    with pytest.raises(ConfigError) as caught:
+        names.unit(configured, "box")
+    assert caught.value.pointer == "/linux/cgroupsPath"
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [("a.slice", "a.slice"), ("a-b-c.slice", "a.slice/a-b.slice/a-b-c.slice"), ("-.slice", ""), ("-", "")],
+)
+def test_slices(name, path):
+    assert names.slice_path(name) == path
+
+
+@pytest.mark.parametrize(
+    ("slice_", "manager", "path"),
+    [
+        ("machine.slice", "", "/machine.slice/x.scope"),
+        ("-.slice", "", "/x.scope"),
+        ("a-b.slice", "/user.slice/user@1.service", "/user.slice/user@1.service/a.slice/a-b.slice/x.scope"),
+    ],
+)
+def test_cgroup_of_a_unit(slice_, manager, path):
+    assert names.unit_path(names.Unit(slice_, "x.scope"), manager) == path
