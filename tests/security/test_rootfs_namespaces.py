@@ -90,6 +90,18 @@ def test_copy_of_proc_must_be_proc(place: Image) -> None:
         place.inside(body)
 
 
+def test_what_covers_a_file_of_the_hosts_proc_is_seen(place: Image) -> None:
+    """Where /proc can neither be new nor copied; the cover is itself a file of a procfs (CVE-2025-52881)."""
+
+    def body(_: int) -> None:
+        syscalls.mount("/proc/self/oom_score_adj", f"/proc/{os.getpid()}/comm", None, syscalls.MS_BIND)
+        syscalls.unshare(CLONE_NEWUSER)
+        procfs.write(procfs.private(), "self/comm", "1")
+
+    with pytest.raises(PyruncError, match="write `/proc/self/comm`: Invalid cross-device link"):
+        place.inside(body)
+
+
 def test_locked_flags_stay(place: Image) -> None:
     """A mount from outside the user namespace keeps nosuid, nodev, ro; to take them off is refused."""
     source = place.outside.parent / "source"
