@@ -95,7 +95,7 @@ uninstall: ## remove what `make install` with the same PREFIX has put
 
 .PHONY: clean
 clean: ## remove all that was built
-	rm -rf build $(NATIVE) runtime/pyrunc/pyrunc-init runtime/pyrunc/oci-schemas
+	rm -rf build $(NATIVE) runtime/pyrunc/pyrunc-init runtime/pyrunc/oci-schemas runtime/pyrunc.egg-info
 	find runtime tests conformance -name __pycache__ -prune -exec rm -rf {} +
 
 .PHONY: tools
@@ -124,7 +124,7 @@ $(TOOLS): $(DEPENDENCIES)
 	@touch $@
 
 $(NATIVE): $(DEPENDENCIES) $(NATIVE_SOURCES)
-	@$(VENV)/bin/python runtime/native/backend.py
+	@$(VENV)/bin/python runtime/native/backend.py > /dev/null
 
 $(PROGRAM): $(NATIVE) $(PACKAGING)/launcher.py
 	@$(VENV)/bin/python $(PACKAGING)/launcher.py $@ $(python) runtime $(site)

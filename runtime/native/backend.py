@@ -63,7 +63,8 @@ def build_in_place() -> None:
     include = sysconfig.get_paths()["include"]
     target = PACKAGE / f"_native{suffix}"
     partial = target.with_suffix(".partial")
-    command = [os.environ.get("CC", "cc"), "-O2", "-shared", "-fPIC", f"-I{include}", "-o", partial, EXTENSION_SOURCE]
+    command = [os.environ.get("CC", "cc"), "-O2", "-shared", "-fPIC", f"-I{include}", f"-ffile-prefix-map={TOP}/="]
+    command += ["-o", partial, EXTENSION_SOURCE]
     subprocess.run(command, check=True)
     partial.rename(target)
 
