@@ -162,10 +162,12 @@ def test_no_mount_namespace(place: Image) -> None:
         (("/data", "", "remount,ro"), "Invalid argument"),
         (("/", "tmpfs"), "the root is given by root.path"),
         (("/data", "", "bind", "/etc/passwd"), "one is a directory, the other is not"),
+        (("/file", "tmpfs"), "one is a directory, the other is not"),
         (("/x\0y", "tmpfs"), "Invalid argument"),
     ],
 )
 def test_errors_name_the_mount_and_end_in_the_kernels_words(place: Image, arguments: tuple[str], text: str) -> None:
+    (place.root / "file").write_text("")
     with pytest.raises(PyruncError) as caught:
         place.inside(lambda root: attach(root, *arguments))
     assert text in str(caught.value)
@@ -244,6 +246,17 @@ def test_copy_symlink_and_nofollow(place: Image) -> None:
     table, target = place.inside(body)  # type: ignore[misc]  # the pair that body gives
     assert (place.root / "a/copied").readlink() == Path("/nonsuch")
     assert ("/a/bound" in table, target) == (True, "/nonsuch")
+
+
+def test_tmpfs_takes_the_mode_of_what_it_covers(place: Image) -> None:
+    (place.root / "data").chmod(0o1777)
+
+    def body(root: int) -> object:
+        for destination, options in (("/data", ""), ("/new", ""), ("/etc", "mode=700")):
+            mounts.attach(root, mount(destination, "tmpfs", options))
+        return [oct(os.stat(place.root / name).st_mode) for name in ("data", "new", "etc")]
+
+    assert place.inside(body) == ["0o41777", "0o41777", "0o40700"]  # the last but one is the default of tmpfs
 
 
 def test_tmpcopyup(place: Image) -> None:

@@ -167,6 +167,8 @@ class MountOptions:
     def attributes(self) -> "tuple[int, int]":
         """(MOUNT_ATTR_* to set, to clear) on the mount itself: only what a word names, a bind keeps the rest."""
         on, off = 0, 0
+        if not (self.flags or self.cleared):
+            return on, off
         for flag, attribute in _ATTRIBUTES:
             if self.flags & flag:
                 on |= attribute

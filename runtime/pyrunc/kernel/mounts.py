@@ -133,8 +133,6 @@ def _bind(root: int, mount: Mount, name: str, tree: int) -> None:
     set_attributes(mount, tree)
     target, _ = _target(root, mount, name, directory=kind == _S_IFDIR)
     try:
-        if (posix.fstat(target).st_mode & _S_IFMT == _S_IFDIR) != (kind == _S_IFDIR):  # move_mount(2) only says EINVAL
-            raise mount.refusal("one is a directory, the other is not")
         if name == "proc" and not _is_proc(tree):
             raise mount.refusal("only a proc file system may be there")
         _place(root, mount, name, tree, target)
@@ -182,10 +180,14 @@ def _target(root: int, mount: Mount, name: str, *, directory: bool) -> "tuple[in
         if error.errno == 40 and not _may_be_symlink(mount, name):  # ELOOP
             raise mount.refusal("it must be mounted on an ordinary directory, not behind a symlink") from None
         raise mount.failure(error, "the destination cannot be opened") from None
-    # A symlink in the image may lead into /proc under another name.
+    why = ""
     if name != "proc" and name not in _COVERABLE and syscalls.statfs_type(target) == PROC_SUPER_MAGIC:
+        why = _INSIDE_PROC  # a symlink in the image leads there under another name
+    elif (posix.fstat(target).st_mode & _S_IFMT == _S_IFDIR) != directory:  # move_mount(2) only says EINVAL
+        why = "one is a directory, the other is not"
+    if why:
         posix.close(target)
-        raise mount.refusal(_INSIDE_PROC)
+        raise mount.refusal(why)
     return target, existed
 
 
