@@ -109,6 +109,22 @@ def test_device_below_a_symlink_is_refused(place: Image) -> None:
         place.inside(lambda root: devices.create(root, [Device("/data/x", "c", 1, 3, 0o666, 0, 0)]))
 
 
+def test_the_hosts_dev_stays_as_it_is(place: Image) -> None:
+    """With a bind of /dev neither its ptmx is replaced nor a node made, or given to another owner."""
+
+    def body(root: int) -> object:
+        syscalls.mount("tmpfs", "/dev", "tmpfs", 0)
+        Path("/dev/ptmx").write_text("")
+        os.mknod("/dev/null", stat.S_IFCHR | 0o640, NULL)
+        os.chown("/dev/null", 3, 4)
+        mounts.attach(root, mount("/dev", "", "rbind", "/dev"))
+        devices.create(root, [Device("/dev/new", "c", 1, 3, 0o666, 0, 0)])
+        devices.link(root)
+        return nodes_of(Path("/dev"))
+
+    assert place.inside(body) == {"null": ["0o20640", NULL, 3, ""], "ptmx": ["0o100644", 0, 0, ""]}
+
+
 def other_kind(path: Path) -> None:
     os.mkfifo(path)
 

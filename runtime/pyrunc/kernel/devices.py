@@ -57,9 +57,11 @@ _LINKS = (
 def create(root: int, devices: "tuple[Device, ...] | list[Device]", *, bind: bool = False) -> None:
     """Make the default devices and these; of two with one path the later one.
 
-    bind: take the host's node of the same path instead, where mknod(2) is not permitted (in a user namespace). Before
-    `rootfs.pivot`.
+    bind: take the host's node of the same path instead, where mknod(2) is not permitted (in a user namespace).
+    Before `rootfs.pivot`. Nothing is done if the container was given the host's /dev.
     """
+    if _has_hosts_dev(root):
+        return
     wanted = {device.path: device for device in DEFAULT}
     wanted.update((device.path, device) for device in devices)
     where, parent, umask = "", -1, posix.umask(0)  # the mode is the config's to say
@@ -81,6 +83,17 @@ def create(root: int, devices: "tuple[Device, ...] | list[Device]", *, bind: boo
         posix.umask(umask)
         if parent >= 0:
             posix.close(parent)
+
+
+def _has_hosts_dev(root: int) -> bool:
+    """Whether a mount gave the container the host's own /dev: what is in it must stay as it is, above all ptmx."""
+    try:
+        directory = paths.open_in(root, "/dev", symlinks=False)
+    except OSError:  # what is wrong with it is said where it is used
+        return False
+    ours, hosts = posix.fstat(directory), posix.stat("/dev")
+    posix.close(directory)
+    return (ours.st_dev, ours.st_ino) == (hosts.st_dev, hosts.st_ino)
 
 
 def _parent(root: int, device: Device, directory: str) -> int:
@@ -186,7 +199,10 @@ def link(root: int, *, ptmx: bool = True) -> None:
     """Make /dev/{fd,stdin,stdout,stderr}, /dev/core if the host has /proc/kcore, and /dev/ptmx.
 
     A name that is taken keeps what it has, as in the peers; but /dev/ptmx must be that of the container's own devpts.
+    Before `rootfs.pivot`. Nothing is done if the container was given the host's /dev.
     """
+    if _has_hosts_dev(root):
+        return
     try:
         directory = _directory(root, "/dev")
     except OSError as error:
