@@ -1,0 +1,18 @@
+"""The checks, a module per subject; importing one declares its checks."""
+
+from conformance.podman.checks import (  # noqa: F401
+    build,
+    devices,
+    errors,
+    execs,
+    hooks,
+    lifecycle,
+    limits,
+    monitor,
+    mounts,
+    namespaces,
+    network,
+    process,
+    seccomp,
+    terminals,
+)

@@ -1,0 +1,30 @@
+"""podman build: its RUN steps are containers of the runtime (by way of buildah, which polls `state`)."""
+
+from __future__ import annotations
+
+from conformance.podman.harness import IMAGE, Podman, check, equal, matches
+
+
+def build(podman: Podman, text: str) -> tuple[str, list[str]]:
+    """The image's name, and the words that build it from this Containerfile."""
+    folder = podman.new_folder()
+    (folder / "Containerfile").write_text(text)
+    name = f"localhost/{podman.prefix}-built"
+    return name, ["build", "--isolation=oci", "--network=none", "--quiet", "--tag", name, str(folder)]
+
+
+@check("base", "build: RUN, its user, folder and environment")
+def run_step(podman: Podman) -> None:
+    text = f"FROM {IMAGE}\nENV FIVE=5\nWORKDIR /tmp\nUSER 1000:1000\nRUN echo $FIVE $(pwd) $(id -u) >/tmp/made\n"
+    name, words = build(podman, text)
+    podman(*words)
+    podman.undo.callback(podman, "image", "rm", "--force", name)
+    equal(podman("run", "--rm", "--network", "none", name, "cat", "/tmp/made"), "5 /tmp 1000")
+
+
+@check("base", "build: a failing RUN ends it, with its status")
+def failing_step(podman: Podman) -> None:
+    _, words = build(podman, f"FROM {IMAGE}\nRUN echo before; exit 9\n")
+    result = podman.call(*words)
+    equal(result.status != 0, True, "build failed")
+    matches(result.err, ".*9.*", "error")

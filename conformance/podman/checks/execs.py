@@ -1,0 +1,170 @@
+"""podman exec: another process in a running container, and health checks, which are that."""
+
+from __future__ import annotations
+
+import subprocess
+
+from conformance.podman.harness import IMAGE, Podman, check, equal, matches, wait_until
+from conformance.podman.terminal import Terminal
+
+
+def sleeper(podman: Podman, *options: str) -> str:
+    return podman.start(list(options), "sleep", "1000")
+
+
+@check("exec", "exec: output, error, standard input and exit status")
+def streams(podman: Podman) -> None:
+    name = sleeper(podman)
+    result = podman.call("exec", "-i", name, "sh", "-c", "cat; echo err >&2; exit 9", stdin="in\n")
+    equal((result.status, result.out, result.err), (9, "in\n", "err\n"))
+
+
+@check("exec", "exec --user, --env, --workdir")
+def options(podman: Podman) -> None:
+    name = sleeper(podman, "-e", "ONE=1")
+    words = ["exec", "--user", "10:20", "--env", "FIVE=5", "--workdir", "/tmp", name]
+    equal(podman(*words, "sh", "-c", "echo $(id -u):$(id -g) $ONE $FIVE $(pwd)"), "10:20 1 5 /tmp")
+    equal(podman("exec", "--user", "ann", name, "id", "-G"), "1000 4000")
+
+
+@check("exec", "exec: the namespaces, root and cgroup of the container")
+def same_place(podman: Podman) -> None:
+    name = sleeper(podman, "--hostname", "box", "--cgroupns", "host")
+    script = "cd /proc; for kind in cgroup ipc mnt net pid user uts; do "
+    script += "[ $(readlink 1/ns/$kind) = $(readlink self/ns/$kind) ] || echo other $kind; done; "
+    script += "[ 1/root/. -ef /. ] || echo other root; hostname; ls self/fd | wc -l"
+    equal(podman("exec", name, "sh", "-c", script), "box\n4")
+    for cgroup in podman("exec", name, "cat", "/proc/1/cgroup", "/proc/self/cgroup").split():
+        matches(cgroup, f".*/libpod-{podman.inspect(name, '.Id')}.*", "cgroup")
+
+
+@check("exec", "exec: the rights of the container")
+def rights(podman: Podman) -> None:
+    words = [
+        "--cap-drop",
+        "all",
+        "--cap-add",
+        "chown",
+        "--security-opt",
+        "no-new-privileges",
+        "--ulimit",
+        "nofile=64:64",
+    ]
+    name = sleeper(podman, *words)
+    script = "grep -E '^(CapEff|NoNewPrivs)' /proc/self/status; ulimit -n; umask"
+    equal(
+        podman("exec", name, "sh", "-c", script).split(),
+        ["CapEff:", "0000000000000001", "NoNewPrivs:", "1", "64", "0022"],
+    )
+
+
+@check("exec", "exec --privileged")
+def privileged(podman: Podman) -> None:
+    name = sleeper(podman)
+    found = podman("exec", "--privileged", name, "grep", "CapEff", "/proc/self/status").split()[1]
+    equal(int(found, 16) > 0x800405FB, True, f"{found} is more than the container's")
+
+
+@check("exec", "exec: no such command 127, not executable 126")
+def errors(podman: Podman) -> None:
+    name = sleeper(podman)
+    result = podman.fails(127, "exec", name, "no-such-command")
+    matches(result.err, ".*no-such-command.*", "error")
+    podman.fails(127, "exec", name, "/no/such/command")
+    podman.fails(126, "exec", name, "/etc/not-executable")
+    result = podman.fails(126, "exec", name, "/etc")
+    matches(result.err, ".*OCI permission denied.*", "error")
+
+
+@check("exec", "exec: killed by a signal: 137")
+def killed(podman: Podman) -> None:
+    podman.fails(137, "exec", sleeper(podman), "sh", "-c", "kill -9 $$")
+
+
+@check("exec", "exec -it: a terminal of its own; size, input, exit status")
+def terminal(podman: Podman) -> None:
+    screen = Terminal([*podman.command, "exec", "-it", "-e", "PS1=READY> ", sleeper(podman), "sh"])
+    screen.expect("READY> ")
+    screen.type("tty; until [ \"$(stty size)\" = '33 111' ]; do sleep 0.1; done; echo sum-$((40+2))\n")
+    screen.expect(r"/dev/pts/\d")
+    screen.expect("sum-42")
+    screen.type("exit 5\n")
+    equal(screen.finish(), 5, "exit status")
+
+
+@check("exec", "exec -t: the container's main process has a terminal, too")
+def two_terminals(podman: Podman) -> None:
+    name = sleeper(podman, "-t")
+    matches(podman("exec", "-t", name, "tty"), r"/dev/pts/\d")
+
+
+@check("exec", "exec -d")
+def detached(podman: Podman) -> None:
+    name = sleeper(podman)
+    podman("exec", "-d", name, "sh", "-c", "echo made >/made; sleep 1000")
+    wait_until(lambda: podman("exec", name, "sh", "-c", "cat /made 2>/dev/null; true") == "made", "its file")
+    podman("rm", "--force", "--time", "0", name)
+
+
+@check("exec", "exec: twenty, one after the other and at once; no zombie stays")
+def many(podman: Podman) -> None:
+    name = sleeper(podman)
+    words = [*podman.command, "exec", name, "echo", "x"]
+    for _ in range(10):
+        equal(podman(*words[len(podman.command) :]), "x")
+    runs = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(10)]
+    equal([run.communicate(timeout=240)[0] for run in runs], ["x\n"] * 10)
+    equal(podman("top", name, "comm").split(), ["COMMAND", "sleep"])
+
+
+@check("exec", "exec: refused where the container does not run, or is paused")
+def refused(podman: Podman) -> None:
+    equal(podman.call("exec", podman.create([], "true"), "true").status in (125, 255), True, "refused")
+    name = sleeper(podman)
+    podman("pause", name)
+    equal(podman.call("exec", name, "true").status in (125, 255), True, "refused")
+    podman("unpause", name)
+    equal(podman("exec", name, "echo", "again"), "again")
+
+
+@check("exec", "exec: the limits hold for it: it is in the container's cgroup")
+def limits(podman: Podman) -> None:
+    name = sleeper(podman, "--pids-limit", "7")
+    equal(podman("exec", name, "cat", "/sys/fs/cgroup/pids.max"), "7")
+    matches(podman("exec", name, "cat", "/sys/fs/cgroup/pids.current"), "[2-7]")
+
+
+@check("exec", "exec: with a user namespace, the host's pid namespace, a read-only root")
+def variants(podman: Podman) -> None:
+    equal(podman("exec", sleeper(podman, "--userns", "auto"), "id", "-u"), "0")
+    equal(podman("exec", sleeper(podman, "--pid", "host"), "echo", "x"), "x")
+    equal(podman("exec", sleeper(podman, "--read-only", "--user", "1000"), "id", "-u"), "1000")
+
+
+@check("exec", "exec --preserve-fds")
+def preserve_fds(podman: Podman) -> None:
+    with open(podman.new_file("three")) as file:
+        name = sleeper(podman)
+        equal(file.fileno(), 3, "the check's own descriptor")
+        result = podman.call("exec", "--preserve-fds", "1", name, "sh", "-c", "cat <&3", pass_fds=(3,))
+    equal((result.status, result.out), (0, "three"), str(result))
+
+
+@check("exec", "healthcheck run: healthy and unhealthy")
+def healthcheck(podman: Podman) -> None:
+    words = ["--health-cmd", "test -e /healthy", "--health-interval", "disable", "--health-retries", "1"]
+    name = sleeper(podman, *words)
+    equal(podman.call("healthcheck", "run", name).status, 1)
+    podman("exec", name, "touch", "/healthy")
+    equal(podman("healthcheck", "run", name), "")
+    equal(podman.inspect(name, ".State.Health.Status"), "healthy")
+
+
+@check("exec", "cp: into a running container and out of it")
+def copy(podman: Podman) -> None:
+    name = sleeper(podman)
+    path = podman.new_file("copied\n")
+    podman("cp", str(path), f"{name}:/tmp/file")
+    equal(podman("exec", name, "cat", "/tmp/file"), "copied")
+    equal(podman("commit", "--quiet", name, f"{IMAGE}-never") != "", True, "the committed image's id")
+    podman("image", "rm", "--force", f"{IMAGE}-never")

@@ -1,0 +1,205 @@
+"""cgroup limits: each is read back inside the container, and enforced by the kernel."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from conformance.podman.harness import IMAGE, Podman, Skipped, check, equal, matches, output_checks
+
+CGROUPS = "/sys/fs/cgroup"
+ROOT_DEVICES = "an ordinary user's device rules are not in the kernel's hands: podman and the runtimes ignore them"
+NOT_DELEGATED = "podman gives an ordinary user no such option"
+
+
+def read(files: str) -> str:
+    return f"cd {CGROUPS}; cat {files}"
+
+
+output_checks(
+    "limits",
+    [
+        ("--memory", "--memory 64m", read("memory.max"), "67108864"),
+        (
+            "--memory-swap: swap is what it has on top",
+            "--memory 64m --memory-swap 96m",
+            read("memory.max memory.swap.max"),
+            "67108864\n33554432",
+        ),
+        ("--memory-swap -1", "--memory 64m --memory-swap -1", read("memory.swap.max"), "max"),
+        ("--memory-reservation", "--memory-reservation 32m", read("memory.low"), "33554432"),
+        ("--cpus", "--cpus 0.5", read("cpu.max"), "50000 100000"),
+        ("--cpu-quota --cpu-period", "--cpu-quota 20000 --cpu-period 50000", read("cpu.max"), "20000 50000"),
+        ("--cpu-period alone", "--cpu-period 50000", read("cpu.max"), "max 50000"),
+        # 20 by the old linear formula, 59 by the one that runc 1.3.2 and crun 1.23 took over
+        ("--cpu-shares", "--cpu-shares 512", read("cpu.weight"), "20|59"),
+        ("--cpu-shares: the default is the default weight", "--cpu-shares 1024", read("cpu.weight"), "39|100"),
+        ("--cpuset-cpus", "--cpuset-cpus 0", read("cpuset.cpus cpuset.cpus.effective"), "0\n0"),
+        ("--cpuset-mems", "--cpuset-mems 0", read("cpuset.mems"), "0"),
+        ("--pids-limit", "--pids-limit 50", read("pids.max"), "50"),
+        ("--pids-limit -1", "--pids-limit -1", read("pids.max"), "max"),
+        ("pids: podman's own limit", "", read("pids.max"), "2048"),
+        (
+            "--cgroup-conf",
+            "--cgroup-conf memory.high=50331648 --cgroup-conf pids.max=33",
+            read("memory.high pids.max"),
+            "50331648\n33",
+        ),
+        (
+            "all of them at once",
+            "--memory 64m --cpus 0.5 --pids-limit 50 --cpu-shares 512 --cpuset-cpus 0",
+            read("memory.max cpu.max pids.max cpuset.cpus"),
+            "67108864\n50000 100000\n50\n0",
+        ),
+        ("limits with a user namespace of its own", "--userns auto --memory 64m", read("memory.max"), "67108864"),
+        (
+            "fork bomb: it stops at the limit, and the kernel counts what it refused",
+            "--pids-limit 10",
+            "(for i in $(seq 30); do sleep 3 & done) 2>/dev/null; grep -c 'max [1-9]' /sys/fs/cgroup/pids.events",
+            "1",
+        ),
+        (
+            "memory: a hog dies, 137, and memory.events shows it",
+            "--memory 16m --memory-swap 16m",
+            f"tail /dev/zero; echo $?; grep -E '^oom_kill ' {CGROUPS}/memory.events",
+            "137\noom_kill [1-9].*",
+        ),
+        ("cgroup: nobody else is in it", "", f"grep -c '^0$' {CGROUPS}/cgroup.procs; true", "0"),
+        ("--cgroupns private: its own cgroup is the root", "--cgroupns private", "cat /proc/self/cgroup", "0::/"),
+    ],
+)
+
+
+def first_disk() -> tuple[str, str]:
+    """A block device of the host: path, major:minor."""
+    for folder in sorted(Path("/sys/block").iterdir()):
+        if not re.match(r"(loop|ram|zram|nbd)", folder.name) and Path("/dev", folder.name).exists():
+            return f"/dev/{folder.name}", folder.joinpath("dev").read_text().strip()
+    raise Skipped("this host has no disk")
+
+
+def has_controller(name: str) -> bool:
+    """Whether this process's user may use it: what the containers' parents can hand down."""
+    own = Path("/proc/self/cgroup").read_text().strip().partition("::")[2]
+    for folder in (Path(CGROUPS + own), *Path(CGROUPS + own).parents):
+        controllers = folder / "cgroup.controllers"
+        if controllers.exists():
+            return name in controllers.read_text().split()
+    return False
+
+
+@check("limits", "--blkio-weight")
+def blkio_weight(podman: Podman) -> None:
+    if not has_controller("io"):
+        raise Skipped("no io controller here")
+    script = f"cd {CGROUPS}; cat io.bfq.weight 2>/dev/null || cat io.weight"
+    # BFQ's own range is 1..1000: 500 stays; io.weight's is 1..10000: 10 -> 1, 1000 -> 10000
+    matches(podman.sh(["--blkio-weight", "500"], script), "default (500|4950)", "io weight")
+
+
+@check("limits", "--device-read-bps and its three kin", rootful_only=NOT_DELEGATED)
+def throttles(podman: Podman) -> None:
+    path, number = first_disk()
+    options = [f"--device-read-bps={path}:1mb", f"--device-write-bps={path}:2mb"]
+    options += [f"--device-read-iops={path}:100", f"--device-write-iops={path}:200"]
+    equal(podman.sh(options, read("io.max")), f"{number} rbps=1048576 wbps=2097152 riops=100 wiops=200")
+
+
+@check("limits", "--memory: the hog is pid 1: exit status 137, and podman says OOMKilled")
+def oom_killed(podman: Podman) -> None:
+    for _ in range(6):  # conmon misses the event now and then, with every runtime, on a user-mode kernel
+        name = podman.start(["--memory", "16m", "--memory-swap", "16m"], "tail", "/dev/zero")
+        equal(podman("wait", name), "137")
+        if podman.inspect(name, ".State.OOMKilled") == "true":
+            return
+    equal(True, False, "OOMKilled in one of six runs")
+
+
+@check("limits", "--cpus: the quota holds")
+def cpu_quota(podman: Podman) -> None:
+    script = "timeout 5 sh -c 'while :; do :; done'; cat /sys/fs/cgroup/cpu.stat"
+    numbers = {key: int(value) for key, value in map(str.split, podman.sh(["--cpus", "0.2"], script).splitlines())}
+    equal(numbers["nr_throttled"] > 0, True, f"throttled: {numbers}")
+    allowed = numbers["nr_periods"] * 100_000 * 0.2  # by the kernel's own count of periods: a slow host does not matter
+    equal(numbers["usage_usec"] <= allowed * 1.1, True, f"{numbers} within 10 % of {allowed:.0f} microseconds")
+
+
+@check("limits", "devices: one that was not given is denied, also to CAP_MKNOD", rootful_only=ROOT_DEVICES)
+def device_denied(podman: Podman) -> None:
+    script = "mknod /x c 10 229 && cat /x 2>&1; mknod /null c 1 3 && echo x >/null && echo fine"
+    matches(podman.sh(["--cap-add", "mknod"], script), ".*Operation not permitted.*\nfine")
+
+
+@check("limits", "--device-cgroup-rule", rootful_only=ROOT_DEVICES)
+def device_rule(podman: Podman) -> None:
+    options = ["--cap-add", "mknod", "--device-cgroup-rule", "c 10:229 rwm"]
+    equal(podman.sh(options, "mknod /x c 10 229 && : <>/x && echo open"), "open")
+
+
+@check("limits", "--device :r: reading only", rootful_only=ROOT_DEVICES)
+def device_read_only(podman: Podman) -> None:
+    options = ["--device", "/dev/net/tun:/dev/net/tun:r"]
+    output = podman.sh(options, ": </dev/net/tun && echo read; (: >/dev/net/tun) 2>&1; true")
+    matches(output, "read\n.*Operation not permitted")
+
+
+@check("limits", "--privileged: every device", rootful_only=ROOT_DEVICES)
+def device_all(podman: Podman) -> None:
+    equal(podman.sh(["--privileged"], "mknod /x c 10 229 && : <>/x && echo open"), "open")
+
+
+@check("limits", "--cgroup-parent", rootful_only="an ordinary user's cgroups are below his own manager's")
+def cgroup_parent(podman: Podman) -> None:
+    manager = podman("info", "--format", "{{.Host.CgroupManager}}")
+    parent = "checks.slice" if manager == "systemd" else "/checks"
+    output = podman.run(["--cgroup-parent", parent, "--cgroupns", "host"], "cat", "/proc/self/cgroup")
+    matches(output, "0::/checks(.slice)?/libpod-.*")
+    if manager == "cgroupfs":
+        podman.undo.callback(os.rmdir, f"{CGROUPS}{parent}")
+
+
+@check("limits", "--cgroups split")
+def split(podman: Podman) -> None:
+    words = podman.run_words(["--cgroups", "split", "--cgroupns", "host"], "cat", "/proc/self/cgroup")
+    unit = [
+        "systemd-run",
+        *(["--user"] if podman.rootless else []),
+        "--quiet",
+        "--wait",
+        "--pipe",
+        "-p",
+        "Delegate=yes",
+    ]
+    done = subprocess.run([*unit, "--", *podman.command, *words], capture_output=True, text=True, check=False)
+    equal(done.returncode, 0, done.stderr)
+    matches(done.stdout, r"0::/.*\.service/libpod-payload-[0-9a-f]+.*", "cgroup")
+
+
+@check("limits", "pod: limits of the pod hold for its containers")
+def pod_limits(podman: Podman) -> None:
+    name = podman.new_pod()
+    podman("pod", "create", "--name", name, "--network", "none", "--memory", "64m", "--cpus", "0.5")
+    container = podman.start(["--pod", name, "--memory", "32m"], "sleep", "1000")
+    own = Path(f"{CGROUPS}{podman.inspect(container, '.State.CgroupPath')}")
+    pod = Path(f"{CGROUPS}/{podman('pod', 'inspect', '--format', '{{.CgroupPath}}', name).strip('/')}")
+    equal(own.is_relative_to(pod), True, f"{own} is below {pod}")
+    equal([(pod / key).read_text().strip() for key in ("memory.max", "cpu.max")], ["67108864", "50000 100000"])
+    equal((own / "memory.max").read_text().strip(), "33554432")
+
+
+@check("limits", "cgroup: gone with the container, as its path says")
+def cgroup_gone(podman: Podman) -> None:
+    name = podman.start([], "sleep", "1000")
+    path = f"{CGROUPS}{podman.inspect(name, '.State.CgroupPath')}"
+    equal(os.path.isdir(path), True, f"{path} while it runs")
+    podman("rm", "--force", "--time", "0", name)
+    equal(os.path.isdir(path), False, f"{path} afterwards")
+
+
+@check("limits", "a smaller limit than the process needs: refused or killed, and nothing stays")
+def too_small(podman: Podman) -> None:
+    words = ["run", "--rm", "--network", "none", "--memory", "1", IMAGE, "true"]
+    result = podman.call(*words)
+    equal(result.status != 0, True, "it cannot run")
