@@ -4,7 +4,7 @@ import posix
 
 from pyrunc.errors import PyruncError
 
-from . import copyup, paths, syscalls
+from . import paths, syscalls
 from .syscalls import (
     AT_FDCWD,
     AT_RECURSIVE,
@@ -198,6 +198,8 @@ def empty_directory(label: str = "") -> int:
 
 def _copy_up(mount: "Mount", covered: int, tree: int) -> None:
     """tmpcopyup: fill a new tmpfs with what it covers, then make it read-only if it is to be."""
+    from . import copyup
+
     try:
         copyup.copy(covered, tree)
         if "ro" in mount.options.superblock[0]:
