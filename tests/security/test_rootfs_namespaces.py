@@ -182,7 +182,7 @@ def test_swapped_destination(place: Image) -> None:
 TRACED = """
 import sys
 sys.path[:0] = sys.argv[2:]
-from pyrunc.kernel import devices, mountoptions, mounts, procfs, rootfs, syscalls
+from pyrunc.kernel import copyup, devices, mountoptions, mounts, rootfs, syscalls
 syscalls.unshare(syscalls.CLONE_NEWNS)
 root = rootfs.prepare(sys.argv[1])
 print("prepared", flush=True)
@@ -211,11 +211,11 @@ def test_no_path_into_the_root_but_by_descriptor(place: Image) -> None:
     _, after = trace.read_text().split('"prepared\\n"')
     calls = [line.split(None, 1)[1] for line in after.splitlines()]
     assert any(call.startswith("move_mount(") for call in calls)
-    # /dev/null, /etc/hostname and /proc are the host's; "/", "." and "" stand beside a descriptor or a fchdir.
+    # /dev, /etc/hostname and /proc are the host's; "/", "." and "" stand beside a descriptor or a fchdir.
     others = [call for call in calls if not call.startswith(("write(", "openat2(", "fsconfig(", "fsopen(", "read("))]
     named = {word for call in others for word in call.split('"')[1::2] if word.startswith("/")}
     descriptors = {f"/proc/self/fd/{number}" for number in range(32)}
-    assert named <= {"/", "/dev/null", "/etc/hostname", "/proc/kcore", "/proc/self/fd"} | descriptors
+    assert named <= {"/", "/dev", "/dev/null", "/etc/hostname", "/proc/kcore", "/proc/self/fd"} | descriptors
     looked_up = [call for call in calls if call.startswith("openat2(")]
     assert looked_up
     assert all("RESOLVE_IN_ROOT" in call or "RESOLVE_BENEATH" in call for call in looked_up)
