@@ -5,6 +5,7 @@ memory and swap together, and "max" is the largest number of 64 bits. Zeros are 
 """
 
 from .files import directory, read
+from .values import members
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,19 +75,9 @@ def _cpuset(where: str) -> "Data":
         "cpu_exclusive", "mem_hardwall", "mem_exclusive", "memory_migrate", "memory_spread_page", "memory_spread_slab",
         "memory_pressure", "sched_load_balance", "sched_relax_domain_level",
     )  # fmt: skip
-    lists = {"cpus": numbers(read(f"{where}/cpuset.cpus")), "mems": numbers(read(f"{where}/cpuset.mems"))}
+    lists = {key: members(read(f"{where}/cpuset.{key}") or "") for key in ("cpus", "mems")}
     result: Data = {key: value for key, value in lists.items() if value}
     return result | dict.fromkeys(flags, 0)  # they are of cgroup v1
-
-
-def numbers(text: "str | None") -> "list[int]":
-    """The members of a list such as `0-2,5`."""
-    result: list[int] = []
-    for part in (text or "").strip().split(","):
-        first, _, last = part.partition("-")
-        if first:
-            result += range(int(first), int(last or first) + 1)
-    return result
 
 
 def _memory(where: str) -> "Data":

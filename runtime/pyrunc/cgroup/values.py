@@ -87,6 +87,16 @@ def number(value: int) -> str:
     return MAX if value < 0 else str(value)
 
 
+def members(text: str) -> "list[int]":
+    """The numbers of a list of CPUs or memory nodes such as `0-2,5`. Raises ValueError."""
+    result: list[int] = []
+    for part in text.strip().split(","):
+        first, dash, last = part.partition("-")
+        if part.strip():
+            result += range(int(first), (int(last) if dash else int(first)) + 1)
+    return result
+
+
 # -- memory -----------------------------------------------------------------------------------------------------------
 
 

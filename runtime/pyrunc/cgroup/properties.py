@@ -1,0 +1,100 @@
+"""Properties of a transient systemd unit: from the settings of `values`, and from annotations. Pure.
+
+A property is (name, D-Bus signature, value). What a unit cannot say is written into the cgroup afterwards by `control`;
+what it can say has to be told to systemd too, which would otherwise write its own idea at the next daemon-reload.
+"""
+
+from pyrunc.errors import ConfigError
+
+from . import gvariant
+from .values import MAX, Setting, members
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    Property = tuple[str, str, object]
+
+INFINITY = 2**64 - 1  # systemd's CGROUP_LIMIT_MAX and USEC_INFINITY
+ANNOTATION = "org.systemd.property."
+_PERCENT = 10_000  # CPUQuotaPerSecUSec is kept in steps of 1 %, in microseconds each second
+_LIMITS = {
+    "memory.max": "MemoryMax", "memory.high": "MemoryHigh", "memory.low": "MemoryLow", "memory.min": "MemoryMin",
+    "memory.swap.max": "MemorySwapMax", "pids.max": "TasksMax", "cpu.weight": "CPUWeight", "io.weight": "IOWeight",
+}  # fmt: skip
+_SETS = {"cpuset.cpus": "AllowedCPUs", "cpuset.mems": "AllowedMemoryNodes"}  # systemd 244
+_AT_LEAST_ONE = ("MemoryMax", "TasksMax")  # systemd refuses 0 there
+
+
+def of_settings(settings: "list[Setting]") -> "list[Property]":
+    """The properties that say what the settings say; a later setting wins. Raises ConfigError."""
+    result: dict[str, Property] = {}
+    for setting in settings:
+        try:
+            found = _of_setting(setting)
+        except ValueError:
+            raise ConfigError(f"`{setting.value}` is no value for {setting.file}", pointer=setting.pointer) from None
+        result |= {each[0]: each for each in found}
+    return list(result.values())
+
+
+def _of_setting(setting: Setting) -> "list[Property]":
+    if setting.file == "io.bfq.weight" and setting.alternative is not None:
+        setting = setting.alternative
+    if setting.file in _LIMITS:
+        name, value = _LIMITS[setting.file], setting.value.removeprefix("default ")
+        if " " in value:  # for one device
+            return []
+        amount = INFINITY if value == MAX else int(value)
+        return [(name, "t", max(amount, 1) if name in _AT_LEAST_ONE else amount)]
+    if setting.file in _SETS:
+        return [(_SETS[setting.file], "ay", bits(setting.value))]
+    if setting.file == "cpu.idle" and setting.value == "1":
+        return [("CPUWeight", "t", 0)]  # systemd 252
+    if setting.file == "cpu.max":
+        return quota(setting.value)
+    return []
+
+
+def bits(text: str) -> "list[int]":
+    """A list of CPUs or memory nodes as bytes, the lowest number in the lowest bit of the first. Raises ValueError."""
+    numbers = members(text)
+    mask = sum(1 << number for number in set(numbers))
+    return list(mask.to_bytes((mask.bit_length() + 7) // 8, "little"))
+
+
+def quota(cpu_max: str) -> "list[Property]":
+    """CPUQuotaPerSecUSec and CPUQuotaPeriodUSec (systemd 242) for "QUOTA PERIOD". Raises ValueError."""
+    word, *rest = cpu_max.split()
+    period = int(rest[0]) if rest else 100_000
+    if period <= 0:
+        raise ValueError("a period of 0")
+    per_second = INFINITY
+    if word != MAX:
+        # Rounded up to what systemd can store, so that the cgroup below may have the quota that was asked for.
+        per_second = -(-int(word) * 1_000_000 // period // _PERCENT) * _PERCENT
+    return [("CPUQuotaPeriodUSec", "t", period), ("CPUQuotaPerSecUSec", "t", per_second)]
+
+
+def of_annotations(annotations: "dict[str, str]") -> "list[Property]":
+    """The properties of `org.systemd.property.NAME` annotations, in GVariant text; `NAMESec` becomes `NAMEUSec`."""
+    result = []
+    for key, text in annotations.items():
+        if not key.startswith(ANNOTATION):
+            continue
+        name = key.removeprefix(ANNOTATION)
+        pointer = f"/annotations/{key}"
+        if len(name) < 3 or not (name.isascii() and name.isalpha()):
+            raise ConfigError(f"`{name}` cannot be the name of a systemd property", pointer=pointer)
+        try:
+            signature, value = gvariant.parse(text)
+            if name.endswith("Sec") and name[-4:-3].islower():
+                name, signature, value = f"{name[:-3]}USec", "t", _microseconds(value)
+        except ValueError as error:
+            raise ConfigError(f"`{text}` is not GVariant text: {error}", pointer=pointer) from None
+        result.append((name, signature, value))
+    return result
+
+
+def _microseconds(seconds: object) -> int:
+    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or seconds < 0:
+        raise ValueError("seconds are a number")
+    return int(seconds * 1_000_000)

@@ -1,0 +1,131 @@
+"""Settings and annotations as properties of a systemd unit."""
+
+import pytest
+from pyrunc.cgroup import bus, gvariant, properties, values
+from pyrunc.errors import ConfigError
+from pyrunc.spec.reader import Reader
+from pyrunc.spec.resources import Resources
+
+INFINITY = 2**64 - 1
+
+
+def convert(resources):
+    wanted = values.settings(Resources(Reader(resources, "/linux/resources")), print)
+    return {name: (signature, value) for name, signature, value in properties.of_settings(wanted)}
+
+
+@pytest.mark.parametrize(
+    ("resources", "expected"),
+    [
+        ({}, {}),
+        (
+            {"memory": {"limit": 4096, "swap": 12288, "reservation": 2048}},
+            {"MemoryMax": ("t", 4096), "MemorySwapMax": ("t", 8192), "MemoryLow": ("t", 2048)},
+        ),
+        ({"memory": {"limit": -1}}, {"MemoryMax": ("t", INFINITY), "MemorySwapMax": ("t", INFINITY)}),
+        ({"memory": {"limit": 4096, "swap": 4096}}, {"MemoryMax": ("t", 4096), "MemorySwapMax": ("t", 0)}),
+        ({"cpu": {"shares": 1024}}, {"CPUWeight": ("t", 100)}),
+        ({"cpu": {"idle": 1}}, {"CPUWeight": ("t", 0)}),
+        ({"cpu": {"idle": 0}}, {}),
+        (
+            {"cpu": {"quota": 50000, "period": 100000}},
+            {"CPUQuotaPerSecUSec": ("t", 500_000), "CPUQuotaPeriodUSec": ("t", 100_000)},
+        ),
+        (
+            {"cpu": {"quota": 33333, "period": 100000}},
+            {"CPUQuotaPerSecUSec": ("t", 340_000), "CPUQuotaPeriodUSec": ("t", 100_000)},
+        ),
+        (
+            {"cpu": {"quota": -1, "period": 20000}},
+            {"CPUQuotaPerSecUSec": ("t", INFINITY), "CPUQuotaPeriodUSec": ("t", 20_000)},
+        ),
+        ({"cpu": {"cpus": "0-1,9"}}, {"AllowedCPUs": ("ay", [3, 2])}),
+        ({"cpu": {"mems": "0"}}, {"AllowedMemoryNodes": ("ay", [1])}),
+        ({"pids": {"limit": 0}}, {"TasksMax": ("t", 1)}),
+        ({"pids": {"limit": -1}}, {"TasksMax": ("t", INFINITY)}),
+        ({"blockIO": {"weight": 100}}, {"IOWeight": ("t", 910)}),
+        ({"blockIO": {"weightDevice": [{"major": 8, "minor": 0, "weight": 500}]}}, {}),
+        (
+            {"unified": {"memory.high": "max", "memory.min": "7"}},
+            {"MemoryHigh": ("t", INFINITY), "MemoryMin": ("t", 7)},
+        ),
+        (
+            {"unified": {"cpu.max": "20000"}},
+            {"CPUQuotaPerSecUSec": ("t", 200_000), "CPUQuotaPeriodUSec": ("t", 100_000)},
+        ),
+        ({"pids": {"limit": 5}, "unified": {"pids.max": "6"}}, {"TasksMax": ("t", 6)}),
+        ({"unified": {"hugetlb.2MB.max": "0", "cgroup.max.depth": "1"}}, {}),
+    ],
+)
+def test_settings(resources, expected):
+    assert convert(resources) == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "text"), [("memory.max", "1G"), ("cpu.max", "x 1"), ("cpu.max", "1 0"), ("cpuset.cpus", "0-")]
+)
+def test_values_that_systemd_cannot_be_told(file, text):
+    with pytest.raises(ConfigError, match="is no value for") as caught:
+        convert({"unified": {file: text}})
+    assert caught.value.pointer == f"/linux/resources/unified/{file}"
+
+
+@pytest.mark.parametrize(
+    ("text", "signature", "value"),
+    [
+        ("15", "i", 15), (" -3 ", "i", -3), ("0x10", "i", 16), ("uint64 10000000", "t", 10_000_000), ("byte 7", "y", 7),
+        ("true", "b", True), ("false", "b", False), ("'text'", "s", "text"), ('"it\'s"', "s", "it's"),
+        ("1.5", "d", 1.5), ("double 2", "d", 2.0), (r"'a\'b\n'", "s", "a'b\n"), ("['a', 'b']", "as", ["a", "b"]),
+        ("@as []", "as", []),
+        ("[uint32 1, 2]", "au", [1, 2]), ("@at [1, 2]", "at", [1, 2]), ("('x', 3)", "(si)", ["x", 3]),
+        ("[('/dev/null', 'rw')]", "a(ss)", [["/dev/null", "rw"]]), ("('x',)", "(s)", ["x"]),
+        ("objectpath '/a'", "o", "/a"),
+    ],
+)  # fmt: skip
+def test_gvariant_text(text, signature, value):
+    assert gvariant.parse(text) == (signature, value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "word", "15 16", "'open", "[1, 'a']", "[]", "uint64 -1", "byte 256", "2147483648", "uint64 'x'", "@ 1",
+     "[1 2]", "uint64 true", "(", "[" * 40, "@z 1"],
+)  # fmt: skip
+def test_text_that_is_no_gvariant(text):
+    with pytest.raises(ValueError, match=r"\w"):
+        gvariant.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("KillSignal", "15", ("KillSignal", "i", 15)),
+        ("TimeoutStopUSec", "uint64 10000000", ("TimeoutStopUSec", "t", 10_000_000)),
+        ("TimeoutStopSec", "uint64 10", ("TimeoutStopUSec", "t", 10_000_000)),
+        ("RuntimeMaxSec", "1.5", ("RuntimeMaxUSec", "t", 1_500_000)),
+        ("CollectMode", "'inactive'", ("CollectMode", "s", "inactive")),
+        ("After", "['a.service']", ("After", "as", ["a.service"])),
+    ],
+)
+def test_annotations(name, text, expected):
+    assert properties.of_annotations({"other": "1", f"org.systemd.property.{name}": text}) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("Kill Signal", "1"), ("K1", "1"), ("KillSignal", "SIGTERM"), ("StopSec", "'a'")]
+)
+def test_annotations_that_are_refused(name, text):
+    with pytest.raises(ConfigError) as caught:
+        properties.of_annotations({f"org.systemd.property.{name}": text})
+    assert caught.value.pointer == f"/annotations/org.systemd.property.{name}"
+
+
+@pytest.mark.parametrize(
+    ("signature", "types"),
+    [
+        ("", []), ("s", ["s"]), ("sa(sv)u", ["s", "a(sv)", "u"]), ("a(sa(sv))", ["a(sa(sv))"]),
+        ("aas(ii)", ["aas", "(ii)"]),
+    ],
+)  # fmt: skip
+def test_signatures_are_split(signature, types):
+    assert bus.split(signature) == types
