@@ -1,0 +1,129 @@
+"""The cgroup v2 hierarchy by hand (kernel: Documentation/admin-guide/cgroup-v2.rst).
+
+A container's cgroup is named by its path below the mount of the unified hierarchy, "/machine/box". On a host where
+the controllers are bound to cgroup v1 ("hybrid") the unified hierarchy still tracks, freezes and kills.
+"""
+
+import posix
+
+from pyrunc.errors import PyruncError
+
+from .files import directory, mount_point, read, write
+
+__all__ = ["frozen", "kill", "make", "mount_point", "own_path", "processes", "remove"]
+
+_EBUSY, _ENODEV = 16, 19
+_SIGKILL = 9
+
+
+def own_path() -> str:
+    """The cgroup of this process in the unified hierarchy."""
+    for line in (read("/proc/self/cgroup") or "").splitlines():
+        if line.startswith("0::"):
+            return line[3:]
+    return "/"
+
+
+def make(path: str) -> int:
+    """Make the cgroup and its parents; a descriptor of its directory, for clone3. Refuses a used or frozen one."""
+    where = directory("/")
+    try:
+        for name in path.strip("/").split("/"):
+            where += f"/{name}"
+            try:
+                posix.mkdir(where, 0o755)
+            except FileExistsError:
+                continue
+        fd = posix.open(where, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    except OSError as error:
+        raise PyruncError.from_os(f"make cgroup `{where}`", error) from None
+    if used := processes(path):
+        posix.close(fd)
+        hint = "give the container a cgroup of its own"
+        raise PyruncError(f"cgroup `{path}` is not empty (process {used[0]})", hint=hint)
+    if frozen(path):
+        posix.close(fd)
+        raise PyruncError(f"cgroup `{path}` is frozen", hint="write 0 to its cgroup.freeze, or choose another")
+    return fd
+
+
+def processes(path: str) -> "list[int]":
+    """The processes in the cgroup and below it; none if it is gone."""
+    result: list[int] = []
+    for where in _tree(path):  # of a threaded cgroup, its root lists them
+        result += map(int, (read(f"{where}/cgroup.procs") or "").split())
+    return result
+
+
+def frozen(path: str) -> bool:
+    """Whether the cgroup was asked to freeze."""
+    top = mount_point()
+    try:
+        return top is not None and (read(f"{top}{path}/cgroup.freeze") or "").strip() == "1"
+    except OSError:
+        return False
+
+
+def kill(path: str) -> None:
+    """Kill every process in the cgroup and below: at once by cgroup.kill (Linux 5.14), else one by one."""
+    top = mount_point()
+    if top is None:
+        return
+    try:
+        write(f"{top}{path}/cgroup.kill", "1")
+        return
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno != _ENODEV:
+            raise PyruncError.from_os(f"kill the processes of cgroup `{path}`", error) from None
+    for _ in range(100):  # a fork may have raced with the reading
+        pids = processes(path)
+        for pid in pids:
+            try:
+                posix.kill(pid, _SIGKILL)
+            except ProcessLookupError:
+                continue
+        if not pids:
+            return
+
+
+def remove(path: str) -> None:
+    """Remove the cgroup and those below it, waiting up to 5 s for killed processes to leave."""
+    import time
+
+    deadline = time.monotonic() + 5
+    pause = 0.001
+    while True:
+        busy = None
+        for where in _tree(path):
+            try:
+                posix.rmdir(where)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                busy = error
+        if busy is None:
+            return
+        if busy.errno != _EBUSY or time.monotonic() > deadline:
+            raise PyruncError.from_os(f"remove cgroup `{path}`", busy)
+        time.sleep(pause)
+        pause = min(pause * 2, 0.1)
+
+
+def _tree(path: str) -> "list[str]":
+    """The directories of the cgroup, the deepest first."""
+    top = mount_point()
+    if top is None or path.strip("/") == "":
+        return []
+    result: list[str] = []
+    rest = [f"{top}{path}"]
+    while rest:
+        where = rest.pop()
+        try:
+            with posix.scandir(where) as entries:
+                rest += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except FileNotFoundError:
+            continue
+        result.append(where)
+    return result[::-1]
