@@ -1,10 +1,9 @@
-"""The bundles that we ship: the examples are valid, the broken ones give exactly the message that stands beside them."""
+"""The bundles that we ship: the examples are valid, the broken ones give exactly the message beside them."""
 
 import os
 from pathlib import Path
 
 import pytest
-
 from pyrunc import bundle, jsontext
 from pyrunc.errors import PyruncError
 from pyrunc.spec import schema

@@ -1,0 +1,127 @@
+"""Who imports whom, by the syntax trees of all modules, and what a command loads at start-up."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.imports import HOT, loaded
+
+PACKAGE = Path(__file__).resolve().parents[2] / "runtime/pyrunc"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+# Part -> the parts that it may import, besides itself and the package's constants. `kernel` knows nothing of configs
+# and containers; `plan` alone knows both a config and the kernel; a later line may only look at earlier ones.
+MAY_IMPORT = {
+    "errors": (),
+    "jsontext": ("errors",),
+    "arguments": ("errors",),
+    "lifecycle": ("errors",),
+    "log": ("errors", "jsontext"),
+    "bundle": ("errors", "jsontext"),
+    "kernel": ("errors", "jsontext"),
+    "host": ("errors", "kernel"),
+    "spec": ("errors",),
+    "cgroup": ("errors", "kernel"),
+    "hooks": ("errors", "jsontext", "kernel"),
+    "container": ("errors", "jsontext", "lifecycle", "kernel", "cgroup"),
+    "plan": ("errors", "host", "kernel", "cgroup", "spec"),
+    "stages": ("errors", "jsontext", "log", "kernel", "cgroup", "hooks", "container"),
+    "commands": (
+        "errors", "jsontext", "arguments", "lifecycle", "log", "bundle", "kernel", "host", "spec", "cgroup", "hooks",
+        "container", "plan", "stages", "cli",  # of cli only the name of what it hands over: checked below
+    ),
+    "cli": ("errors", "jsontext", "arguments", "log", "bundle", "host", "kernel"),
+}  # fmt: skip
+
+
+def runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """The nodes that are executed: what is for the type checker alone is left out."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
+        yield node
+        yield from runtime_nodes(node)
+
+
+def own_imports(path: Path) -> Iterator[str]:
+    """Dotted names below `pyrunc` that a module imports, anywhere in it."""
+    package = path.relative_to(PACKAGE).parent.parts
+    for node in runtime_nodes(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            module = tuple((node.module or "").split(".")) if node.module else ()
+            if node.level:
+                module = package[: len(package) - node.level + 1] + module
+            elif module[:1] == ("pyrunc",):
+                module = module[1:]
+            else:
+                continue
+            yield from (".".join((*module, alias.name)) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name[7:] for alias in node.names if alias.name.startswith("pyrunc."))
+
+
+def part(dotted: str) -> str:
+    """The part of the program that a module or a name belongs to: the first component."""
+    return dotted.partition(".")[0]
+
+
+def name(path: Path) -> str:
+    """A module's dotted name below `pyrunc`."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_imports_go_in_one_direction(path: Path) -> None:
+    own = part(name(path))
+    if own == "__init__":
+        assert not list(own_imports(path))
+        return
+    foreign = {target for target in own_imports(path) if part(target) in MAY_IMPORT and part(target) != own}
+    assert {target for target in foreign if part(target) not in MAY_IMPORT[own]} == set()
+    assert {target for target in foreign if part(target) == "cli"} <= {"cli.Context"}
+
+
+def test_every_part_has_a_place_in_the_order() -> None:
+    assert {part(name(path)) for path in MODULES} - {"__init__"} == set(MAY_IMPORT)
+
+
+def test_only_cli_reads_the_environment_and_the_arguments() -> None:
+    readers = set()
+    for path in MODULES:
+        for node in runtime_nodes(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and ast.unparse(node) in ("os.environ", "posix.environ", "sys.argv"):
+                readers.add(name(path))
+    assert readers == {"cli"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_modules_import_at_their_start_only_what_is_cheap(path: Path) -> None:
+    """The rest is imported in the function that needs it."""
+    tree = ast.parse(path.read_text())
+    imported = set()
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            imported.add(str(node.module).partition(".")[0])
+    assert imported - HOT - {"pyrunc", "__future__"} == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["--version"], 0),
+        (["--help"], 0),
+        (["--root", "state", "state", "nobody"], 1),
+        (["--root", "state", "start", "nobody"], 1),
+        (["--root", "state", "kill", "nobody", "9"], 1),
+        (["--root", "state", "delete", "--force", "nobody"], 0),
+        (["--log", "log", "--log-format=json", "--root", "state", "create", "--bundle", ".", "nobody"], 1),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_command_loads_only_what_is_cheap(tmp_path: Path, arguments: list[str], status: int) -> None:
+    """What whole life cycles load is tested as root, in tests/system/test_imports.py."""
+    assert loaded(*arguments, directory=tmp_path, expect=status) - HOT == set()
