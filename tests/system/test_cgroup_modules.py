@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from pyrunc.cgroup import control, devices, fs, stats, values
+from pyrunc.cgroup import control, devices, fs, stats, values, watch
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import bpf
 from pyrunc.spec.reader import Reader
@@ -86,6 +86,12 @@ def test_used_cgroup_is_refused(cgroup, sleeper):
     with pytest.raises(PyruncError, match=f"not empty \\(process {sleeper.pid}\\)"):
         fs.make(cgroup)
     assert sleeper.poll() is None
+
+
+def test_too_many_cgroups_is_said(cgroup):
+    file(cgroup, "cgroup.max.descendants").write_text("0")
+    with pytest.raises(PyruncError, match=r"cgroup\.max\.descendants"):
+        fs.make(f"{cgroup}/below")
 
 
 def test_freeze_and_thaw(cgroup, sleeper):
@@ -234,6 +240,27 @@ def test_memory_hog_is_killed_and_counted(cgroup):
     assert control.oom_kills(cgroup) == 0
     assert run_in(cgroup, "exec head -c 100m /dev/zero | exec tail -c 50m > /dev/null").returncode != 0
     assert control.oom_kills(cgroup) >= 1
+
+
+def test_oom_is_reported_then_the_end(cgroup):
+    limited(cgroup, "memory")
+    control.apply(cgroup, settings({"memory": {"limit": 8 << 20, "swap": 8 << 20}}, cgroup))
+    holder = subprocess.Popen(["sleep", "1000"])
+    file(cgroup, "cgroup.procs").write_text(str(holder.pid))
+    with watch.Watch(cgroup) as events:
+        assert events.wait(0) == ""
+        run_in(cgroup, "exec head -c 100m /dev/zero | exec tail -c 50m > /dev/null")
+        assert events.wait(30) == "oom"
+        holder.kill()
+        holder.wait()
+        assert events.wait(30) == "end"
+
+
+def test_watch_of_a_cgroup_without_controllers_sees_its_end(cgroup, sleeper):
+    with watch.Watch(cgroup) as events:
+        assert events.wait(0) == ""
+        fs.kill(cgroup)
+        assert events.wait(30) == "end"
 
 
 def test_processes_in_a_parent_are_named(cgroup, sleeper):

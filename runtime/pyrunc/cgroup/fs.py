@@ -12,7 +12,7 @@ from .files import directory, mount_point, read, write
 
 __all__ = ["frozen", "kill", "make", "mount_point", "own_path", "processes", "remove"]
 
-_EBUSY, _ENODEV = 16, 19
+_EAGAIN, _EBUSY, _ENODEV = 11, 16, 19
 _SIGKILL = 9
 
 
@@ -36,7 +36,8 @@ def make(path: str) -> int:
                 continue
         fd = posix.open(where, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
     except OSError as error:
-        raise PyruncError.from_os(f"make cgroup `{where}`", error) from None
+        hint = "cgroup.max.descendants or .depth of a cgroup above is reached" if error.errno == _EAGAIN else ""
+        raise PyruncError.from_os(f"make cgroup `{where}`", error, hint=hint) from None
     if used := processes(path):
         posix.close(fd)
         hint = "give the container a cgroup of its own"
