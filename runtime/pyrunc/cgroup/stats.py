@@ -105,8 +105,8 @@ def _memory(where: str) -> "Data":
 
 
 _IO_WORDS = (
-    ("ioServiceBytesRecursive", (("rbytes", "Read"), ("wbytes", "Write"), ("dbytes", "Discard"))),
-    ("ioServicedRecursive", (("rios", "Read"), ("wios", "Write"), ("dios", "Discard"))),
+    ("ioServiceBytesRecursive", (("rbytes", "Read"), ("wbytes", "Write"))),
+    ("ioServicedRecursive", (("rios", "Read"), ("wios", "Write"))),
 )
 
 
