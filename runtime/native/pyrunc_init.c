@@ -26,7 +26,7 @@ struct step {
     word arg[6];
     word tolerated[3]; /* errnos that are no failure */
     word expected;     /* with EXPECT: the only good result */
-    word store;        /* with STORE: where the result goes, as an int */
+    word store;        /* with STORE: the offset of the word that gets the result */
     word label;        /* what the step is, for standard error */
 };
 
@@ -208,7 +208,7 @@ static void run(char *base, const struct header *head) {
         if (s->flags & REMEMBER) remembered = tolerated;
         if (r < 0 && r >= -4095 && !tolerated) fail(i, s, -r, detail);
         if ((s->flags & EXPECT) && r != (long)s->expected) fail(i, s, EPIPE, r);
-        if ((s->flags & STORE) && s->store <= head->size - sizeof(int)) *(int *)(base + s->store) = (int)r;
+        if ((s->flags & STORE) && s->store <= head->size - sizeof(word)) *(word *)(base + s->store) = (word)r;
     }
 }
 

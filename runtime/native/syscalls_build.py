@@ -32,6 +32,7 @@ CALLS = [
     ("close_range", "unsigned first, unsigned last, unsigned flags", "SYS_close_range, first, last, flags"),
     ("set_limit", "int pid, unsigned resource, uint64_t soft, uint64_t hard", None),
     ("pidfd_open", "int pid, unsigned flags", "SYS_pidfd_open, pid, flags"),
+    ("pidfd_getfd", "int pidfd, int number, unsigned flags", "SYS_pidfd_getfd, pidfd, number, flags"),
     ("pidfd_send_signal", "int pidfd, int signal", "SYS_pidfd_send_signal, pidfd, signal, 0, 0"),
     ("execveat", "int dir, const char *path, char **argv, char **envp, int flags",
      "SYS_execveat, dir, path, argv, envp, flags"),
@@ -42,6 +43,7 @@ CALLS = [
      "SYS_keyctl, operation, a, b, c, 0"),
     ("join_session_keyring", "const char *name", "SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, name, 0, 0, 0"),
     ("bpf", "int command, void *attr, unsigned size", "SYS_bpf, command, attr, size"),
+    ("seccomp", "unsigned operation, unsigned flags, void *args", "SYS_seccomp, operation, flags, args"),
     ("renameat2", "int from_dir, const char *from, int to_dir, const char *to, unsigned flags",
      "SYS_renameat2, from_dir, from, to_dir, to, flags"),
 ]
@@ -52,8 +54,8 @@ LIBC = "void *dlopen(const char *file, int mode); void *dlsym(void *handle, cons
 # Numbers of calls that `stages.program` composes for pyrunc-init; they differ between architectures.
 NUMBERS = [
     "accept4", "capset", "chdir", "close", "close_range", "dup3", "execve", "fchdir", "fchown", "getpid", "ioctl",
-    "ioprio_set", "keyctl", "personality", "prctl", "pwrite64", "read", "rt_sigprocmask", "sched_setattr", "seccomp",
-    "sendmsg", "set_mempolicy", "setgid", "setgroups", "setresgid", "setresuid", "setsid", "umask", "write",
+    "ioprio_set", "keyctl", "openat2", "personality", "prctl", "pwrite64", "read", "rt_sigprocmask", "sched_setattr",
+    "seccomp", "sendmsg", "set_mempolicy", "setgid", "setgroups", "setresgid", "setresuid", "setsid", "umask", "write",
 ]
 
 # Resources of getrlimit(2); their numbers differ between architectures too.

@@ -102,7 +102,7 @@ def test_unexpected_result_is_an_error(carry_out):
     os.close(write)
 
     def compose(steps):
-        steps.call("read", read, steps.bytes(b"\0"), 1, label="the parent is gone", expect=1)
+        steps.call("read", read, steps.blob(b"\0"), 1, label="the parent is gone", expect=1)
 
     error = carry_out(compose, (read,)).error()
     os.close(read)
@@ -239,3 +239,37 @@ def test_helper_cannot_be_written(tmp_path):
 
 def test_layout_is_the_machines():
     assert struct.calcsize("N") == (8 if sys.maxsize > 2**32 else 4)
+
+
+def test_result_of_a_step_is_an_argument_of_a_later_one(carry_out, tmp_path):
+    (tmp_path / "text").write_text("from the file\n")
+
+    def compose(steps):
+        how = steps.blob(struct.pack("=QQQ", os.O_RDONLY, 0, 0))
+        fd = steps.call("openat2", -100, steps.string(str(tmp_path / "text")), how, 24, label="open")
+        room = steps.blob(bytes(64))
+        count = steps.call("read", fd, room, 64, label="read")
+        steps.call("write", 1, room, count, label="write")
+        execute(steps, "/bin/true")
+
+    assert carry_out(compose).output == "from the file\n"
+
+
+def test_result_of_a_step_is_kept_in_the_data(carry_out):
+    def compose(steps):
+        kept = steps.keep(steps.call("umask", 0, label="umask"))
+        steps.call("write", 1, kept, struct.calcsize("N"), label="write the result")
+        execute(steps, "/bin/true")
+
+    before = os.umask(0o1)
+    run = carry_out(compose)
+    os.umask(before)
+    assert run.output.encode() == struct.pack("@N", 0o1)
+
+
+def test_result_has_one_place():
+    steps = Program()
+    result = steps.call("getpid", label="first")
+    steps.keep(result)
+    with pytest.raises(ValueError, match="already used"):
+        steps.call("write", result, label="second")

@@ -183,6 +183,11 @@ def pidfd_open(pid: int) -> int:
     return _result(lib.pyrunc_pidfd_open(pid, 0))
 
 
+def pidfd_getfd(pidfd: int, number: int) -> int:
+    """pidfd_getfd(2): a copy of another process's descriptor, close-on-exec; it takes the right to trace it."""
+    return _result(lib.pyrunc_pidfd_getfd(pidfd, number, 0))
+
+
 def pidfd_send_signal(pidfd: int, signal: int) -> None:
     """pidfd_send_signal(2); here because the `signal` module costs half an interpreter start."""
     _result(lib.pyrunc_pidfd_send_signal(pidfd, signal))
@@ -237,6 +242,11 @@ def bpf(command: int, attributes: bytearray) -> int:
     from pyrunc._native import ffi
 
     return _result(lib.pyrunc_bpf(command, ffi.from_buffer(attributes), len(attributes)))
+
+
+def probe_seccomp_flags(flags: int) -> int:
+    """seccomp(SECCOMP_SET_MODE_FILTER) without a filter: the errno of its refusal, EFAULT for flags that are good."""
+    return -int(lib.pyrunc_seccomp(1, flags, _NULL))
 
 
 def address(buffer: "bytes | bytearray") -> int:

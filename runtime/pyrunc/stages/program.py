@@ -22,7 +22,7 @@ EXPECT, RETRY_EINTR, REMEMBER, IF_REMEMBERED, STORE = 1, 2, 4, 8, 16
 _WORD = calcsize("N")
 _MASK = (1 << 8 * _WORD) - 1
 _STEP_WORDS, _HEADER_WORDS = 15, 4
-_LABEL = 14
+_ARGUMENT, _FLAGS, _STORE_AT = 3, 1, 13  # words of a step
 
 EPERM, ENOENT, EISDIR, ETIMEDOUT, ECANCELED = 1, 2, 21, 110, 125
 
@@ -31,15 +31,20 @@ class At(int):
     """An argument that points into the list's data."""
 
 
+class Result(int):
+    """What a step will have returned, by the step's number: an argument for one later step, or kept in one word."""
+
+
 class Program:
     """Collects steps; `data` turns them into what pyrunc-init reads."""
 
-    __slots__ = ("_data", "_pointers", "_steps")
+    __slots__ = ("_data", "_pointers", "_steps", "_stores")
 
     def __init__(self) -> None:
         self._steps: list[list[int]] = []
         self._data = bytearray()
         self._pointers: list[int] = []  # offsets in _data of words that point into _data
+        self._stores: dict[int, int] = {}  # step: where its result goes, At or an offset in the list
 
     def blob(self, content: bytes) -> At:
         """Room in the data, filled with `content`, aligned to a word."""
@@ -74,12 +79,29 @@ class Program:
         tolerated: "tuple[int, ...]" = (),
         expect: "int | None" = None,
         flags: int = 0,
-    ) -> None:
+    ) -> Result:
         """Add a step. `tolerated` errnos are no failure; after a step with REMEMBER that met one of them, and only
         then, steps with IF_REMEMBERED run."""
         words = [kind, flags if expect is None else flags | EXPECT, number_, *arguments, *[0] * (6 - len(arguments))]
         words += [*tolerated, *[0] * (3 - len(tolerated)), expect or 0, 0, self.string(label)]
+        mine = len(self._steps)
+        for i, argument in enumerate(arguments):
+            if isinstance(argument, Result):
+                self._store(argument, (_HEADER_WORDS + mine * _STEP_WORDS + _ARGUMENT + i) * _WORD)
         self._steps.append(words)
+        return Result(mine)
+
+    def keep(self, result: Result) -> At:
+        """A word of the data that holds the result of a step once that has run."""
+        where = self.blob(bytes(_WORD))
+        self._store(result, where)
+        return where
+
+    def _store(self, result: Result, where: int) -> None:
+        if result in self._stores:
+            raise ValueError(f"the result of step {result:d} is already used")  # a step has one `store`
+        self._stores[result] = where
+        self._steps[result][_FLAGS] |= STORE
 
     def call(
         self,
@@ -89,9 +111,9 @@ class Program:
         tolerated: "tuple[int, ...]" = (),
         expect: "int | None" = None,
         flags: int = 0,
-    ) -> None:
+    ) -> Result:
         """Add a system call by its name."""
-        self.step(CALL, number(name), arguments, label, tolerated=tolerated, expect=expect, flags=flags)
+        return self.step(CALL, number(name), arguments, label, tolerated=tolerated, expect=expect, flags=flags)
 
     def data(self) -> bytes:
         """The whole list."""
@@ -101,6 +123,8 @@ class Program:
         inner = sum(isinstance(word, At) for step in self._steps for word in step)
         count = inner + len(self._pointers)
         base = at_steps + (len(self._steps) * _STEP_WORDS + count) * _WORD
+        for number_, where in self._stores.items():
+            self._steps[number_][_STORE_AT] = where + base if isinstance(where, At) else where
         for step in self._steps:
             for word in step:
                 if isinstance(word, At):
