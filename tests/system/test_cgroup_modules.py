@@ -162,6 +162,11 @@ def test_update_takes_back_what_it_wrote(cgroup):
     assert file(cgroup, "cgroup.max.depth").read_text() == "5\n"
 
 
+def test_update_of_a_file_that_can_only_be_written(cgroup, sleeper):
+    control.update(cgroup, settings({"unified": {"cgroup.kill": "1"}}, cgroup))
+    assert sleeper.wait() == -9
+
+
 # -- devices ----------------------------------------------------------------------------------------------------------
 
 

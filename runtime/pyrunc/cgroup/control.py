@@ -145,7 +145,7 @@ def update(path: str, wanted: "list[Setting]") -> None:
     undo: list[tuple[str, str]] = []
     for setting in wanted:
         file = _present(where, setting).file
-        undo += [(file, text) for text in _previous(file, setting.value, read(f"{where}/{file}"))]
+        undo += [(file, text) for text in _previous(file, setting.value, _readable(f"{where}/{file}"))]
         try:
             _write(where, setting)
         except PyruncError:
@@ -162,6 +162,14 @@ def _present(where: str, setting: Setting) -> Setting:
     if setting.alternative is not None and read(f"{where}/{setting.file}") is None:
         return setting.alternative
     return setting
+
+
+def _readable(where: str) -> "str | None":
+    """The text of a file; None also if it can only be written (memory.reclaim, by `unified`): there is no way back."""
+    try:
+        return read(where)
+    except OSError:
+        return None
 
 
 def _previous(file: str, value: str, text: "str | None") -> "list[str]":
