@@ -67,6 +67,7 @@ def test_one_of_ten_deletes_wins(runtime: Runtime, bundle: Bundle) -> None:
 
 
 def test_list_and_state_during_create_and_delete(runtime: Runtime, bundle: Bundle) -> None:
+    runtime.root.mkdir(exist_ok=True)
     for _ in range(10):
         container_id = new_id()
         bundle.save(container_id)
