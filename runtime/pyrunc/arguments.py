@@ -64,9 +64,9 @@ class Arguments:
 
     def natural(self, name: str, default: int = 0) -> int:
         """The value of an option that takes a whole number from 0 up."""
-        text = self.text(name)
-        if not text:
+        if name not in self.options:
             return default
+        text = self.text(name)
         if not (text.isascii() and text.isdigit() and len(text) < 10):
             raise UsageError(f"invalid value `{text}` for flag -{name}: a whole number is needed")
         return int(text)

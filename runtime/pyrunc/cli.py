@@ -52,7 +52,7 @@ class Context:
 
     @property
     def cgroup_manager(self) -> str:
-        """"systemd", "cgroupfs" or "disabled"."""
+        """ "systemd", "cgroupfs" or "disabled"."""
         name = self.options.text("cgroup-manager") or ("systemd" if self.options.flag("systemd-cgroup") else "cgroupfs")
         if name not in ("systemd", "cgroupfs", "disabled"):
             raise UsageError(f"unknown cgroup manager `{name}`", hint="use systemd, cgroupfs or disabled")
@@ -150,19 +150,26 @@ def _help() -> str:
 
 
 def _print(text: str) -> int:
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    print_out(text)
     return 0
+
+
+def print_out(text: str) -> None:
+    """Write to standard output, now: `sys.stdout` would find out at the very end that the disk is full."""
+    data = text.encode("utf-8", "surrogateescape")
+    try:
+        while data:
+            data = data[posix.write(1, data) :]
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise PyruncError.from_os("write to standard output", error) from None
 
 
 def main() -> None:
     """The installed program: run, then leave without the interpreter's tidying up, which costs a millisecond."""
     _put_in_order()
     status = run(sys.argv[1:])
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        status = status or 1
     posix._exit(status)  # noqa: SLF001  (posix has no other name for it)
 
 

@@ -48,7 +48,6 @@ class State:
         """Whether the init process runs: that one, in this boot."""
         return self.pid > 1 and procs.alive(self.pid, self.start_time)
 
-
     def hooks(self, name: str) -> "list[SavedHook]":
         """The hooks that were saved under this name."""
         saved = self.data.get("hooks")
@@ -142,6 +141,14 @@ class Container:
         except FileNotFoundError:
             pass
         raise NotFound(f"container `{self.id}` does not exist")
+
+    def unlock(self) -> None:
+        """Give the lock up before the command ends."""
+        fcntl.flock(self.fd, fcntl.LOCK_UN)
+
+    def has(self, name: str) -> bool:
+        """Whether the state directory holds a file or directory of this name."""
+        return posix.access(name, posix.F_OK, dir_fd=self.fd)
 
     # -- the journal ----------------------------------------------------------------------------------------------
 

@@ -9,6 +9,10 @@ import _json
 
 from .errors import PyruncError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 Value = object  # what `loads` returns: None, bool, int, float, str, list or dict of the same
 
 _BLANK = " \t\n\r"
@@ -42,7 +46,7 @@ def _finite(digits: str) -> float:
 
 
 class _Rules:
-    """The context that `_json.make_scanner` asks for."""
+    """The context that `_json.make_scanner` asks for; it looks at these attributes and at no class."""
 
     strict = True
     object_hook = None
@@ -51,6 +55,9 @@ class _Rules:
     parse_int = int
     parse_constant = staticmethod(_refuse_constant)
     memo: dict[str, str] = {}
+
+
+_RULES: "Any" = _Rules()
 
 
 def loads(data: bytes | str, source: str) -> Value:
@@ -87,11 +94,11 @@ def loads(data: bytes | str, source: str) -> Value:
 
 def _scan(text: str, start: int) -> tuple[Value, int]:
     try:
-        return _json.make_scanner(_Rules())(text, start)
+        return _json.make_scanner(_RULES)(text, start)
     except SystemError:  # before 3.12 the scanner cannot raise its error unless json is loaded
         import json.decoder  # noqa: F401  (the import is the point)
 
-        return _json.make_scanner(_Rules())(text, start)
+        return _json.make_scanner(_RULES)(text, start)
 
 
 def _at(source: str, text: str, position: int, what: str) -> JSONTextError:

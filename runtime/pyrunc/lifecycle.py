@@ -12,8 +12,11 @@ CREATING, CREATED, RUNNING, PAUSED, STOPPED = "creating", "created", "running", 
 _ALLOWED = {
     "start": ((CREATED,), "cannot start a container that is {status}"),
     "kill": ((CREATED, RUNNING, PAUSED), "container not running"),
-    "delete": ((CREATED, STOPPED), "cannot delete container `{id}` that is {status}; use --force, or stop it first"),
-    "delete --strict": ((STOPPED,), "cannot delete container `{id}` that is {status}; stop it first"),
+    "delete": (
+        (CREATED, STOPPED),
+        "cannot delete container `{id}` that is not stopped but {status}; use --force, or stop it first",
+    ),
+    "delete --strict": ((STOPPED,), "cannot delete container `{id}` that is not stopped but {status}; stop it first"),
     "exec": ((CREATED, RUNNING), "cannot exec in a container that is {status}"),
     "pause": ((CREATED, RUNNING), "cannot pause a container that is {status}"),
     "resume": ((PAUSED,), "cannot resume a container that is {status}"),

@@ -4,7 +4,6 @@ podman reads the whole file as one JSON object when a command failed, so an erro
 """
 
 import posix
-import sys
 import time
 
 from . import jsontext
@@ -66,7 +65,6 @@ class Log:
 
 def _to_stderr(line: str) -> None:
     try:
-        sys.stderr.write(line[:8000] + "\n")
-        sys.stderr.flush()
-    except (OSError, ValueError, AttributeError):  # nobody listens: nothing is left to tell it to
+        posix.write(2, line.encode("utf-8", "replace")[:8000] + b"\n")
+    except OSError:  # nobody listens: nothing is left to tell it to
         return

@@ -9,7 +9,7 @@ import time
 from . import SPEC_VERSION
 from .errors import ConfigError, UsageError
 from .host import HostFacts
-from .kernel import descriptors, mountoptions, namespaces
+from .kernel import descriptors, mountoptions, mounts, namespaces, notify
 from .kernel.devices import Device
 from .kernel.mounts import Mount
 from .spec import config as spec
@@ -21,6 +21,7 @@ from .spec.resources import Resources
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .kernel.idmap import Range
+
 
 class CreateOptions:
     """What the command line of `create` and `run` says."""
@@ -47,7 +48,8 @@ class ContainerPlan:
     __slots__ = (
         "annotations", "bundle", "can_mknod", "cgroup", "container_id", "denies_setgroups", "devices", "domainname",
         "env", "gid_ranges", "hooks", "hostname", "joins", "kept_fds", "masked_paths", "memory_policy", "mount_label",
-        "mounts", "new", "new_keyring", "options", "personality", "process", "propagation", "readonly_paths",
+        "mount_sources", "mounts", "new", "new_keyring", "options", "personality", "process", "propagation",
+        "readonly_paths",
         "rootfs", "rootfs_readonly", "sysctl", "time_offsets", "uid_ranges",
     )  # fmt: skip
 
@@ -69,6 +71,7 @@ class ContainerPlan:
         self.propagation = linux.rootfs_propagation or ""
         self.mount_label = linux.mount_label or ""
         self.mounts = tuple(self._mount(i, mount) for i, mount in enumerate(config.mounts))
+        self.mount_sources: dict[int, int] = {}  # index in mounts -> descriptor of what is bound
         self.devices = tuple(_device(i, device) for i, device in enumerate(linux.devices))
         self.masked_paths, self.readonly_paths = tuple(linux.masked_paths), tuple(linux.readonly_paths)
         self.cgroup = cgroup_path(linux.cgroups_path or "", options)
@@ -107,6 +110,10 @@ class ContainerPlan:
     def creates(self, kind: str) -> bool:
         """Whether a namespace of this type is new."""
         return bool(self.new & namespaces.FLAGS[kind])
+
+    def open_mount_sources(self) -> None:
+        """Open what bind mounts bind, for a user namespace whose root may not walk there."""
+        self.mount_sources = {i: mounts.detach(mount) for i, mount in enumerate(self.mounts) if mount.options.bind}
 
     @property
     def has_mount_namespace(self) -> bool:

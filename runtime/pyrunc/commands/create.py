@@ -7,6 +7,7 @@ from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.cli import Context
 from pyrunc.container import Container
 from pyrunc.errors import PyruncError
+from pyrunc.kernel import notify
 from pyrunc.spec.config import parse_config
 from pyrunc.stages import parent
 
@@ -43,6 +44,8 @@ def create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[Co
     made = None
     try:
         container.write("config.json", text)
+        if options.notify_source:
+            notify.make_directory(container.fd)
         made = parent.create(todo, container, here)
         if options.pid_file:
             _write_pid_file(options.pid_file, made.pid)
@@ -52,9 +55,20 @@ def create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[Co
 
             destroy(context, container, container.load())
         else:
-            container.remove()
+            _end_of_unfinished(context, container, todo)
         raise
     return container, made
+
+
+def _end_of_unfinished(context: Context, container: Container, todo: plan.ContainerPlan) -> None:
+    """The end of a container whose create has undone the rest: poststop hooks, if other hooks can have run."""
+    if todo.hooks.poststop and container.load().pid:
+        from pyrunc import hooks
+
+        state = todo.state("stopped", 0)
+        for warning in hooks.run_all("poststop", todo.hooks.poststop, state, environ=context.environment):
+            context.log.warning(warning)
+    container.remove()
 
 
 def _options(context: Context, arguments: Arguments, *, detach: bool) -> plan.CreateOptions:
@@ -65,6 +79,8 @@ def _options(context: Context, arguments: Arguments, *, detach: bool) -> plan.Cr
     options.preserve_fds = arguments.natural("preserve-fds")
     options.cgroup_manager, options.ignored = context.cgroup_manager, context.ignored
     options.environment = context.environment
+    if notify.host_address(context.environment):
+        options.notify_source = f"{context.root}/{options.container_id}"
     return options
 
 

@@ -3,11 +3,9 @@
 Constant for one build: it asks neither the kernel nor for privilege.
 """
 
-import sys
-
 from pyrunc import SPEC_VERSION, __version__
 from pyrunc.arguments import Arguments, Verb
-from pyrunc.cli import Context
+from pyrunc.cli import Context, print_out
 from pyrunc.kernel import capabilities, mountoptions, namespaces
 from pyrunc.spec.config import HOOKS
 from pyrunc.spec.linux import MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES
@@ -19,7 +17,7 @@ def run(_: Context, __: Arguments) -> int:
     """Print it."""
     import json
 
-    sys.stdout.write(json.dumps(value(), indent="\t") + "\n")
+    print_out(json.dumps(value(), indent="\t") + "\n")
     return 0
 
 

@@ -1,11 +1,10 @@
 """pyrunc list: the containers below the state root."""
 
 import posix
-import sys
 
 from pyrunc import jsontext
 from pyrunc.arguments import Arguments, Option, Verb
-from pyrunc.cli import Context
+from pyrunc.cli import Context, print_out
 from pyrunc.container import Container
 from pyrunc.errors import PyruncError, UsageError
 
@@ -28,7 +27,7 @@ def run(context: Context, arguments: Arguments) -> int:
         text = jsontext.dumps(rows) + "\n"
     else:
         text = _table(rows)
-    sys.stdout.write(text)
+    print_out(text)
     return 0
 
 

@@ -4,6 +4,7 @@ import _prctl
 
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.cli import Context
+from pyrunc.errors import NotFound
 from pyrunc.stages import foreground
 
 from . import create, delete
@@ -26,11 +27,19 @@ def run(context: Context, arguments: Arguments) -> int:
     if not detach:
         _prctl.prctl(_prctl.PR_SET_CHILD_SUBREAPER, 1)  # daemons of the container become ours to reap
     container, made = create.create(context, arguments, detach=detach)
+    status = 1
+    signals = None if detach else foreground.Signals()
     try:
-        start(context, container)
-        if detach:
+        proxy = start(context, container)
+        container.unlock()  # others may look at it, signal it and, by force, delete it meanwhile
+        if signals is None:
+            if proxy is not None:
+                proxy.wait(made.pid)
             return 0
-        status = foreground.attend(made.pid, made.terminal)
+        status = foreground.attend(made.pid, signals, made.terminal, proxy)
+        container.lock()
+    except NotFound:  # deleted by somebody else while it ran: nothing is left to do
+        return status
     except BaseException:
         if container.exists():
             delete.destroy(context, container, container.load())

@@ -8,6 +8,7 @@ from pyrunc.arguments import Arguments, Verb
 from pyrunc.cli import Context
 from pyrunc.container import Container, SavedHook, State
 from pyrunc.errors import PyruncError
+from pyrunc.kernel import notify
 from pyrunc.stages import program
 from pyrunc.stages.handover import STARTED
 
@@ -20,20 +21,31 @@ def run(context: Context, arguments: Arguments) -> int:
     """Start, then run the poststart hooks."""
     container = Container.open(context.root, arguments.operands[0])
     container.lock()
-    start(context, container)
+    proxy = start(context, container)
+    if proxy is not None:
+        pid = container.load().pid
+        container.unlock()  # whoever waits for a service to be ready must be able to kill it
+        proxy.wait(pid)
+        proxy.close()
     return 0
 
 
-def start(context: Context, container: Container) -> None:
-    """Start a locked container. Raises what init met on its way to the program."""
+def start(context: Context, container: Container) -> "notify.Proxy | None":
+    """Start a locked container. Raises what init met on its way to the program.
+
+    The proxy for what the container tells the service manager, if one listens to us.
+    """
     state = container.load()
     lifecycle.require("start", container.status(state), container.id)
     if state.data.get("process") is False:
         raise PyruncError(f"container `{container.id}` has no process to start", pointer="/process")
+    host = notify.host_address(context.environment) if container.has("notify") else ""
+    proxy = notify.Proxy(container.fd, host) if host else None
     _release(container)
     hooks = state.hooks("poststart")
     if hooks:
         _poststart(context, container, state, hooks)
+    return proxy
 
 
 def _release(container: Container) -> None:

@@ -1,10 +1,8 @@
 """pyrunc state: print the state of a container (runtime.md, "Query State")."""
 
-import sys
-
 from pyrunc import jsontext, lifecycle
 from pyrunc.arguments import Arguments, Verb
-from pyrunc.cli import Context
+from pyrunc.cli import Context, print_out
 from pyrunc.container import Container
 
 VERB = Verb("print the state of a container as JSON", ("ID",))
@@ -20,5 +18,5 @@ def run(context: Context, arguments: Arguments) -> int:
     for key in ("rootfs", "created"):
         if key in state.data:
             value[key] = state.data[key]
-    sys.stdout.write(jsontext.dumps(value) + "\n")
+    print_out(jsontext.dumps(value) + "\n")
     return 0

@@ -1,10 +1,8 @@
 """pyrunc validate: every problem of a bundle's config.json at once."""
 
-import sys
-
 from pyrunc import bundle
 from pyrunc.arguments import Arguments, Option, Verb
-from pyrunc.cli import Context
+from pyrunc.cli import Context, print_out
 from pyrunc.errors import printable
 from pyrunc.spec import schema
 
@@ -23,5 +21,5 @@ def run(_: Context, arguments: Arguments) -> int:
     errors, warnings = schema.report(value)
     lines = [f"error: {printable(str(error))}" for error in errors]
     lines += [f"warning: {printable(str(warning))}" for warning in warnings]
-    sys.stdout.write("".join(f"{line}\n" for line in lines) or f"{printable(path)} is valid\n")
+    print_out("".join(f"{line}\n" for line in lines) or f"{printable(path)} is valid\n")
     return 1 if errors else 0

@@ -7,7 +7,7 @@ from pyrunc.errors import PyruncError
 
 from . import syscalls
 
-_ENOSYS, _EOPNOTSUPP, _EDQUOT, _EPERM, _EINVAL = 38, 95, 122, 1, 22
+_ENOSYS, _EOPNOTSUPP, _EDQUOT, _EPERM, _EINVAL, _EROFS = 38, 95, 122, 1, 22, 30
 _SIGKILL, _SIGSTOP = 9, 19
 _KEYCTL_DESCRIBE_NONE, _KEYCTL_SETPERM = 0, 5
 _POSSESSOR_ALL, _USER_VIEW_READ_SEARCH = 0x3F000000, 0x000B0000
@@ -38,8 +38,11 @@ def new_session_keyring(name: str) -> None:
     except OSError as error:
         if error.errno in {_ENOSYS, _EOPNOTSUPP, _EPERM}:
             return
-        hint = "the user's quota in /proc/sys/kernel/keys is used up; --no-new-keyring does without" \
-            if error.errno == _EDQUOT else ""
+        hint = (
+            "the user's quota in /proc/sys/kernel/keys is used up; --no-new-keyring does without"
+            if error.errno == _EDQUOT
+            else ""
+        )
         raise PyruncError.from_os(f"make the session keyring `{name}`", error, hint=hint) from None
     try:
         syscalls.keyctl(_KEYCTL_SETPERM, ring, _POSSESSOR_ALL | _USER_VIEW_READ_SEARCH)
@@ -85,6 +88,22 @@ def make_working_directory(path: str) -> None:
             posix.mkdir(path[:end], 0o755)
         except OSError:
             continue
+
+
+def own_standard_streams(uid: int) -> None:
+    """Give the standard streams to the container's user, or it could not open /dev/stdout, as runc does.
+
+    Never the null device: it is the host's (runc issue 3674). A stream of a user that is not mapped here stays.
+    """
+    for fd in range(3):
+        facts = posix.fstat(fd)
+        if facts.st_uid == uid or (facts.st_mode & 0o170000 == 0o020000 and facts.st_rdev == posix.makedev(1, 3)):
+            continue
+        try:
+            posix.fchown(fd, uid, -1)
+        except OSError as error:
+            if error.errno not in {_EPERM, _EINVAL, _EROFS}:
+                raise PyruncError.from_os(f"give descriptor {fd} to uid {uid}", error) from None
 
 
 def default_signals() -> None:

@@ -7,7 +7,8 @@ may be filled by our own files: they do not pass the exec.
 import fcntl
 import posix
 
-from ..errors import PyruncError
+from pyrunc.errors import PyruncError
+
 from . import syscalls
 
 TYPE_CHECKING = False

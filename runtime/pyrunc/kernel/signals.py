@@ -7,10 +7,8 @@ from pyrunc.errors import UsageError
 
 def number(text: str) -> int:
     """The number that "9", "KILL", "SIGKILL", "sigkill" or "RTMIN+3" means. Raises UsageError."""
-    if text.isascii() and text.isdigit():
-        value = int(text)
-        if 0 < value < _signal.NSIG:
-            return value
+    if text.isascii() and text.isdigit() and 0 < int(text) < _signal.NSIG:
+        return int(text)
     name = text.upper()
     name = name if name.startswith("SIG") else f"SIG{name}"
     base, sign, distance = name.partition("+") if "+" in name else name.partition("-")

@@ -8,7 +8,8 @@ import fcntl
 import posix
 import sys
 
-from ..errors import PyruncError
+from pyrunc.errors import PyruncError
+
 from . import paths, syscalls, unixsocket
 
 # asm-generic/ioctls.h: the numbers of all architectures but alpha, mips, parisc, powerpc and sparc.
@@ -119,7 +120,10 @@ def raw(fd: int) -> "list[Any]":
     control = control & ~(t.CSIZE | t.PARENB) | t.CS8
     local &= ~(t.ECHO | t.ECHONL | t.ICANON | t.ISIG | t.IEXTEN)
     rest[-1][t.VMIN], rest[-1][t.VTIME] = 1, 0
-    t.tcsetattr(fd, t.TCSANOW, [input_, output, control, local, *rest])
+    try:
+        t.tcsetattr(fd, t.TCSANOW, [input_, output, control, local, *rest])
+    except t.error as error:
+        raise PyruncError("put the terminal into raw mode", errno=int(error.args[0])) from None
     return before
 
 

@@ -9,7 +9,8 @@ import posix
 import sys
 from _struct import pack
 
-from ..errors import PyruncError
+from pyrunc.errors import PyruncError
+
 from .paths import O_PATH
 
 _PATIENCE = 10  # seconds for a listener whose backlog is full, or who does not read

@@ -9,7 +9,7 @@ import sys
 from _struct import pack
 
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import capabilities, sealed, syscalls
+from pyrunc.kernel import capabilities, credentials, sealed, syscalls
 
 from .program import CALL, CHECK_CWD, EXEC, EXPECT, FIND, HOOK, IF_REMEMBERED, REMEMBER, REPORT_TO, RETRY_EINTR, Program
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from .protocol import Channel
 
+LIMITS = b"limits"
 CREATED = b"created"
 STARTED = b"started"
 
@@ -67,6 +68,12 @@ def program(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: int)
     steps.step(REPORT_TO, 0, (channel,), "report to create")
     steps.call("close_range", kept, 0xFFFFFFFF, syscalls.CLOSE_RANGE_CLOEXEC, label="close inherited descriptors")
     process = plan.process
+    byte = steps.blob(b"\0")
+    if process is not None and process.rlimits:
+        # The parent sets them: it may raise them, a user namespace's root may not. Not earlier, because an interpreter
+        # would not fit into a small RLIMIT_AS; not later, because it takes privilege over who we become.
+        steps.call("write", channel, steps.blob(LIMITS), len(LIMITS), label="ask for limits", expect=len(LIMITS))
+        steps.call("read", channel, byte, 1, label="wait for limits", expect=1, flags=RETRY_EINTR)
     if plan.personality is not None:
         steps.call("personality", _PERSONALITIES[plan.personality.domain], label="set the personality")
     if plan.memory_policy is not None:
@@ -80,7 +87,6 @@ def program(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: int)
     # From here on the end of the channel tells us if create dies; the signal would also come when it ends well.
     steps.call("prctl", _PR_SET_PDEATHSIG, 0, label="outlive create")
     steps.call("write", channel, steps.blob(CREATED), len(CREATED), label="tell create", expect=len(CREATED))
-    byte = steps.blob(b"\0")
     steps.call("read", channel, byte, 1, label="wait for create, which has ended", expect=1, flags=RETRY_EINTR)
     # From here on the container outlives the command that made it.
     steps.call("close", channel, label="leave create")
@@ -199,6 +205,8 @@ def leave(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: "Chann
         fcntl.ioctl(console, _TIOCSCTTY, 0)
         for stream in range(3):
             posix.dup2(console, stream)
+    if plan.process is not None:
+        credentials.own_standard_streams(plan.process.user.uid)
     talk = _above(channel.fileno(), lowest)
     gates.move_above(lowest)
     steps, extra = program(plan, env, gates, talk)

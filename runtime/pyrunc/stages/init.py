@@ -11,7 +11,7 @@ import sys
 import _prctl
 
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import credentials, devices, mounts, namespaces, rootfs, syscalls
+from pyrunc.kernel import credentials, devices, mounts, namespaces, network, rootfs, syscalls
 
 from . import handover, protocol
 
@@ -58,11 +58,14 @@ def _become_container(plan: "ContainerPlan", channel: "Channel", gates: "Gates")
     if plan.new_keyring:
         credentials.new_session_keyring(f"_ses.{plan.container_id}")
     _set_names(plan)
+    if plan.creates("network"):
+        network.loopback_up()
 
     posix.umask(0o022)
     root = rootfs.prepare(plan.rootfs, plan.propagation, private=plan.has_mount_namespace)
-    for mount in plan.mounts:
-        mounts.attach(root, mount, cgroup_namespace=plan.creates("cgroup"))
+    for i, mount in enumerate(plan.mounts):
+        source = plan.mount_sources.get(i, -1)
+        mounts.attach(root, mount, source_fd=source, cgroup_namespace=plan.creates("cgroup"))
     devices.create(root, plan.devices, bind=not plan.can_mknod)
     devices.link(root)
     if plan.asks_parent_for_hooks:
@@ -135,7 +138,7 @@ def _open_console(plan: "ContainerPlan", root: int, channel: "Channel") -> int:
     from pyrunc.kernel import terminal
 
     size = plan.process.console_size
-    main, peer, name = terminal.open_console(root, size and (size.height, size.width))
+    main, peer, name = terminal.open_console(root, (size.height, size.width) if size else None)
     devices.bind_console(root, peer)
     channel.send(protocol.CONSOLE, name, (main,))
     posix.close(main)

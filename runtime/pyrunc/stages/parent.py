@@ -1,6 +1,7 @@
 """The parent's side of create: make the container's first process, serve it, and undo everything if something fails."""
 
 import posix
+
 from pyrunc.cgroup import fs as cgroup_fs
 from pyrunc.container import Container
 from pyrunc.errors import PyruncError
@@ -12,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.host import HostFacts
     from pyrunc.plan import ContainerPlan
+    from pyrunc.spec.process import Process
 
     from .protocol import Channel
 
@@ -41,6 +43,8 @@ def create(plan: "ContainerPlan", container: Container, host: "HostFacts") -> Cr
 def _create(plan: "ContainerPlan", container: Container, host: "HostFacts", made: Created) -> None:
     for join in plan.joins:
         join.open()
+    if plan.creates("user") and host.euid == 0:
+        plan.open_mount_sources()
     gates = _make_gates(container)
     cgroup = -1
     if plan.cgroup is not None:
@@ -59,9 +63,8 @@ def _create(plan: "ContainerPlan", container: Container, host: "HostFacts", made
     container.note("pid", made.pid)
     container.note("startTime", made.start_time)
     _serve(plan, ours, host, made)
-    _set_rlimits(plan, made.pid)
     container.save(plan.saved_state(made.pid, made.start_time))
-    ours.commit()
+    ours.acknowledge()
     ours.close()
 
 
@@ -126,7 +129,11 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
         if plan.process is not None and plan.process.terminal:
             name = channel.expect(protocol.CONSOLE, "setting up the container")
             _deliver_terminal(plan, channel, str(name), made)
-        channel.expect(protocol.CREATED, "setting up the container")
+        if plan.process is not None and plan.process.rlimits:
+            channel.expect(protocol.LIMITS, "setting up the container")
+            _set_rlimits(plan.process, made.pid)
+            channel.acknowledge()
+        channel.expect(protocol.CREATED, "becoming the container's user")
     except protocol.PeerGone as error:
         raise _why_gone(error, made) from None
 
@@ -167,11 +174,8 @@ def _set_oom_score(plan: "ContainerPlan", pid: int) -> None:
         raise PyruncError.from_os(f"set oom_score_adj to {value}", error, pointer="/process/oomScoreAdj") from None
 
 
-def _set_rlimits(plan: "ContainerPlan", pid: int) -> None:
-    """Last, when no interpreter runs in the container any more: it would not fit into a small RLIMIT_AS."""
-    if plan.process is None:
-        return
-    for i, limit in enumerate(plan.process.rlimits):
+def _set_rlimits(process: "Process", pid: int) -> None:
+    for i, limit in enumerate(process.rlimits):
         try:
             syscalls.set_limit(pid, limit.type, limit.soft, limit.hard)
         except OSError as error:

@@ -12,9 +12,11 @@
       |                                       | createContainer hooks, pivot_root, the rest
       |<------------------------ "console" ---|   only with a terminal; carries the pty
       |                                       | execveat ------------------------------>|
+      |<-------------------------------------------------------------------- "limits" ---|   only with rlimits
+      |------------------------------------------------------------------------- "." -->|
       |                                       |                                         | becomes the user
       |<------------------------------------------------------------------- "created" ---|
-      | sets rlimits, saves the state         |                                         |
+      | saves the state                       |                                         |
       |------------------------------------------------------------------------- "." -->|
       |                                                                waits on exec.fifo|
 
@@ -33,7 +35,7 @@ from pyrunc.errors import PyruncError
 from . import program
 
 READY_FOR_MAPS, GO, MOUNTED, CONTINUE, CONSOLE = "ready-for-maps", "go", "mounted", "continue", "console"
-CREATED, ERROR, INIT_PID = "created", "error", "init-pid"
+LIMITS, CREATED, ERROR, INIT_PID = "limits", "created", "error", "init-pid"
 COMMIT = b"."
 _LARGEST = 64 << 10
 
@@ -69,8 +71,8 @@ class Channel:
         """Send an error as a value; the last message of this side."""
         self.send(ERROR, error.to_wire())
 
-    def commit(self) -> None:
-        """Tell pyrunc-init that the state is saved."""
+    def acknowledge(self) -> None:
+        """Tell pyrunc-init, which reads no more than a byte, that what it waits for is done."""
         self._socket.send(COMMIT)
 
     def expect(self, word: str, doing: str) -> object:

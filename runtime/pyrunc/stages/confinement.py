@@ -1,0 +1,53 @@
+"""The very last steps before execve: the security modules' labels and the seccomp filter.
+
+Both bind the program and not its init: a label takes effect with the next execve, the filter when it is loaded. Steps
+behind `load_filter` run under the profile.
+"""
+
+import posix
+from _struct import calcsize, pack
+
+from pyrunc.kernel import lsm, seccomp, syscalls
+
+from .program import RETRY_EINTR, Program
+
+LISTENER = b"listen\0\0"  # to `start` or `exec`, with a word behind it: the listener's descriptor
+_WORD = calcsize("N")
+_BENEATH = (
+    syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_XDEV | syscalls.RESOLVE_NO_SYMLINKS | syscalls.RESOLVE_NO_MAGICLINKS
+)
+
+
+def set_attributes(steps: Program, attributes: "list[lsm.Attribute]", proc: int) -> None:
+    """Write the attributes; proc: a private procfs, open while the list runs. Opened in the list: see `kernel.lsm`.
+
+    Behind the last hook, which would go into the container's domain otherwise.
+    """
+    how = steps.blob(pack("=QQQ", posix.O_WRONLY | posix.O_CLOEXEC, 0, _BENEATH))
+    for attribute in attributes:
+        path, label = steps.string(lsm.own_path(proc, attribute)), attribute.describe()
+        fd = steps.call("openat2", proc, path, how, 24, label=label)
+        steps.call("write", fd, steps.blob(attribute.value), len(attribute.value), label=label)
+
+
+def load_filter(steps: Program, filter_: seccomp.Filter, report: int, gate: int) -> None:
+    """Load the filter. If it has a listener, say its number on `report` and wait for a byte from `gate`, which means
+    that it was fetched and given to the agent (`kernel.listener`). The profile must allow read and write for that."""
+    program = steps.pointer(filter_.header(_WORD), steps.blob(filter_.instructions))
+    loaded = steps.call("seccomp", seccomp.SET_MODE_FILTER, filter_.flags, program, label="load the seccomp filter",
+                        expect=None if filter_.listens else 0)  # fmt: skip
+    if not filter_.listens:
+        return
+    message = steps.blob(LISTENER)
+    steps.keep(loaded)  # the word behind the message: both are one piece of data
+    size = len(LISTENER) + _WORD
+    steps.call("write", report, message, size, label="tell of the seccomp listener", expect=size)
+    byte = steps.blob(b"\0")
+    steps.call("read", gate, byte, 1, label="wait for the seccomp agent", expect=1, flags=RETRY_EINTR)
+
+
+def listener_of(message: bytes) -> "int | None":
+    """The descriptor's number in init, if a message tells of a listener."""
+    if len(message) != len(LISTENER) + _WORD or not message.startswith(LISTENER):
+        return None
+    return int.from_bytes(message[len(LISTENER) :], "little" if pack("@H", 1)[0] else "big")
