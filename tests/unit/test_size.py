@@ -26,7 +26,8 @@ MACHINE = re.compile(
 @cache
 def files() -> list[Path]:
     """The project's text files: what git knows and what is new, but nothing that it ignores."""
-    command = ["git", "-c", f"safe.directory={TOP}", "-C", str(TOP), "ls-files", "--cached", "--others", "--exclude-standard"]
+    command = ["git", "-c", f"safe.directory={TOP}", "-C", str(TOP), "ls-files"]
+    command += ["--cached", "--others", "--exclude-standard"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         pytest.skip("not a git checkout, so generated files cannot be told from the project's")
