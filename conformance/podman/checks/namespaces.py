@@ -115,7 +115,7 @@ def userns_auto(podman: Podman) -> None:
 
 @check("base", "--userns container:NAME")
 def userns_container(podman: Podman) -> None:
-    options = [] if podman.rootless else ["--uidmap", "0:200000:5000"]
+    options = ["--userns", "keep-id"] if podman.rootless else ["--uidmap", "0:200000:5000"]
     name = podman.start(options, *SLEEP)
     pid = podman.inspect(name, ".State.Pid")
     equal(inside(podman, ["--userns", f"container:{name}"], "user"), on_host("user", pid))
