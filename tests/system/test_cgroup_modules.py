@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from pyrunc.cgroup import control, devices, fs, stats, values, watch
+from pyrunc.cgroup import control, devices, fs, manager, stats, values, watch
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import bpf
 from pyrunc.spec.reader import Reader
@@ -165,6 +165,51 @@ def test_update_takes_back_what_it_wrote(cgroup):
 def test_update_of_a_file_that_can_only_be_written(cgroup, sleeper):
     control.update(cgroup, settings({"unified": {"cgroup.kill": "1"}}, cgroup))
     assert sleeper.wait() == -9
+
+
+def test_process_joins(cgroup):
+    process = subprocess.Popen(["sleep", "1000"])
+    fs.join(cgroup, process.pid)
+    assert fs.processes(cgroup) == [process.pid]
+    fs.kill(cgroup)
+    assert process.wait() == -9
+    with pytest.raises(PyruncError, match=f"move process {process.pid} to cgroup"):
+        fs.join(cgroup, process.pid)
+
+
+def test_manager_of_directories_makes_restricts_and_removes(private_host):
+    path = f"{CGROUP_PARENT}/managed"
+    want = manager.Want(manager.CGROUPFS, settings({"unified": {"cgroup.max.depth": "3"}}, path), NULL_ONLY)
+    want.path, want.owner = path, (4711, 4712)
+    fd = manager.place(want)
+    assert os.fstat(fd).st_ino == file(path, "").stat().st_ino
+    os.close(fd)
+    process = subprocess.Popen(["sleep", "1000"])
+    assert manager.adopt(want, process.pid, placed=False, description="") == path
+    manager.restrict(want, path)
+    assert file(path, "cgroup.max.depth").read_text() == "3\n"
+    assert file(path, "cgroup.procs").stat().st_uid == 4711
+    assert run_in(path, "cat /dev/zero").returncode == 1
+    manager.remove(path)
+    assert process.wait() == -9
+    assert not file(path, "").exists()
+    manager.remove(path)
+
+
+def test_failed_place_leaves_nothing(private_host):
+    path = f"{CGROUP_PARENT}/unplaced"
+    want = manager.Want(manager.CGROUPFS, settings({"unified": {"nonsense.max": "1"}}, path), None)
+    want.path = path
+    with pytest.raises(PyruncError, match="no controller `nonsense`"):
+        manager.place(want)
+    assert not file(path, "").exists()
+
+
+def test_disabled_manager_does_nothing(private_host):
+    want = manager.Want(manager.DISABLED, [], None)
+    assert manager.place(want) == -1
+    assert manager.adopt(want, os.getpid(), placed=False, description="") == ""
+    manager.restrict(want, "")
 
 
 # -- devices ----------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from pyrunc.cgroup import control, devices, fs, names, properties, systemd, values
+from pyrunc.cgroup import manager as managers
 from pyrunc.errors import PyruncError
 from pyrunc.spec.reader import Reader
 from pyrunc.spec.resources import Resources
@@ -146,6 +147,30 @@ def test_name_of_a_failed_unit_is_free_again(manager, unit, process):
     finally:
         successor.kill()
         successor.wait()
+
+
+def test_update_that_systemd_refuses_is_taken_back(manager, unit, process, monkeypatch):
+    path = manager.start_scope(unit, process.pid, "a test", properties.of_settings(wanted({"pids": {"limit": 20}})))
+    managers.update(path, wanted({"pids": {"limit": 25}}), unit, ADDRESS)
+    assert (file(path, "pids.max").read_text(), shown(unit, "TasksMax")) == ("25\n", "25")
+    monkeypatch.setattr(properties, "of_settings", lambda _: [("Nonsense", "t", 1)])
+    with pytest.raises(PyruncError, match="Nonsense"):
+        managers.update(path, wanted({"pids": {"limit": 30}}), unit, ADDRESS)
+    assert file(path, "pids.max").read_text() == "25\n"
+
+
+def test_manager_of_scopes_makes_restricts_and_removes(unit, process):
+    settings = wanted({"cpu": {"quota": 33333, "period": 100000}})
+    want = managers.Want(managers.SYSTEMD, settings, None if USER else [devices.Rule("a", -1, -1, "rwm", allow=True)])
+    want.unit, want.address, want.properties = unit, ADDRESS, properties.of_settings(settings)
+    assert managers.place(want) == -1
+    path = managers.adopt(want, process.pid, placed=False, description="a test")
+    managers.restrict(want, path)
+    assert file(path, "cpu.max").read_text() == "33333 100000\n"
+    managers.remove(path, unit, ADDRESS)
+    assert process.wait() == -9
+    assert not file(path, "").exists()
+    managers.remove(path, unit, ADDRESS)
 
 
 def test_no_bus():

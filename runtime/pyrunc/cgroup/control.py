@@ -139,8 +139,8 @@ def apply(path: str, wanted: "list[Setting]") -> None:
         _write(where, setting)
 
 
-def update(path: str, wanted: "list[Setting]") -> None:
-    """Like `apply`, but what was written is taken back if a later one is refused."""
+def update(path: str, wanted: "list[Setting]") -> "list[tuple[str, str]]":
+    """Like `apply`, but what was written is taken back if a later one is refused. Returns what `take_back` needs."""
     where = directory(path)
     undo: list[tuple[str, str]] = []
     for setting in wanted:
@@ -149,12 +149,19 @@ def update(path: str, wanted: "list[Setting]") -> None:
         try:
             _write(where, setting)
         except PyruncError:
-            for name, text in reversed(undo):
-                try:
-                    write(f"{where}/{name}", text)
-                except OSError:
-                    continue  # best effort: the error that the user has to see is the first one
+            take_back(path, undo)
             raise
+    return undo
+
+
+def take_back(path: str, undo: "list[tuple[str, str]]") -> None:
+    """Write (file, text) pairs in reverse, as far as the kernel lets us: the error that matters is the one before."""
+    where = directory(path)
+    for file, text in reversed(undo):
+        try:
+            write(f"{where}/{file}", text)
+        except OSError:
+            continue  # memory that has been used since may not fit the old limit any more
 
 
 def _present(where: str, setting: Setting) -> Setting:

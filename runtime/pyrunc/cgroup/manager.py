@@ -1,0 +1,121 @@
+"""The cgroup managers behind one face: `cgroupfs` makes directories, `systemd` asks for a scope, `disabled` is none.
+
+For create, in this order, since each step needs what the one before it made:
+
+    place(want)             before init exists: the directory with its controllers, for clone3 to create init in
+    adopt(want, pid)        init exists and waits: now it is in its cgroup, with either manager
+    restrict(want, path)    the device filter, the settings, the owner; memory as late as init can be small
+    remove(path, ...)       after the end, or to undo the above
+
+A limit below what the interpreter uses would kill init: `restrict` belongs after init has become `pyrunc-init`.
+"""
+
+from . import control, fs, values
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .devices import Rule
+    from .names import Unit
+    from .properties import Property
+    from .values import Setting
+
+CGROUPFS, SYSTEMD, DISABLED = "cgroupfs", "systemd", "disabled"
+
+
+class Want:
+    """What a container's cgroup shall be. path: of cgroupfs; unit, address, properties: of systemd; owner: uid and gid
+    that it is delegated to; devices: None for no filter (in a user namespace the kernel forbids it)."""
+
+    __slots__ = ("address", "devices", "manager", "owner", "path", "properties", "settings", "unit")
+
+    def __init__(self, manager: str, settings: "list[Setting]", devices: "list[Rule] | None") -> None:
+        self.manager, self.settings, self.devices = manager, settings, devices
+        self.path = self.address = ""
+        self.unit: Unit | None = None
+        self.properties: list[Property] = []
+        self.owner: tuple[int, int] | None = None
+
+
+def place(want: Want) -> int:
+    """Make the cgroup; a descriptor of it for clone3, -1 if there is none yet. Raises PyruncError."""
+    if want.manager != CGROUPFS:
+        return -1
+    fd = fs.make(want.path)
+    try:
+        control.enable(want.path, values.controllers(want.settings))
+    except BaseException:
+        import posix
+
+        posix.close(fd)
+        fs.remove(want.path)
+        raise
+    return fd
+
+
+def adopt(want: Want, pid: int, *, placed: bool, description: str) -> str:
+    """Bring init into its cgroup; the cgroup's path, "" if disabled. placed: clone3 has done it."""
+    if want.manager == SYSTEMD:
+        from .systemd import Manager
+
+        assert want.unit is not None
+        manager = Manager(want.address)
+        try:
+            path = manager.start_scope(want.unit, pid, description, want.properties)
+        finally:
+            manager.close()
+        return path
+    if want.manager == CGROUPFS and not placed:
+        fs.join(want.path, pid)
+    return want.path
+
+
+def restrict(want: Want, path: str) -> None:
+    """Put filter, settings and ownership in force. Raises PyruncError."""
+    if want.manager == DISABLED:
+        return
+    if want.devices is not None:
+        import posix
+
+        from . import devices
+
+        fd = fs.enter(path)
+        try:
+            devices.attach(fd, want.devices)
+        finally:
+            posix.close(fd)
+    control.apply(path, want.settings)
+    if want.owner is not None:
+        control.delegate(path, *want.owner)
+
+
+def update(path: str, settings: "list[Setting]", unit: "Unit | None" = None, address: str = "") -> None:
+    """Change the settings of a cgroup, all or none; with a unit, systemd hears of them. Raises PyruncError."""
+    undo = control.update(path, settings)
+    if unit is None:
+        return
+    from .properties import of_settings
+    from .systemd import Manager
+
+    manager = Manager(address)
+    try:
+        manager.set_properties(unit, of_settings(settings))
+    except BaseException:
+        control.take_back(path, undo)
+        raise
+    finally:
+        manager.close()
+    control.apply(path, settings)  # systemd rounds, and has written what it rounded
+
+
+def remove(path: str, unit: "Unit | None" = None, address: str = "") -> None:
+    """Kill what is in the cgroup, and remove it and its unit; nothing if they are gone. Raises PyruncError."""
+    fs.kill(path)  # first: systemd would ask the processes politely, and wait
+    if unit is not None:
+        from .systemd import Manager
+
+        manager = Manager(address)
+        try:
+            manager.stop(unit)
+        finally:
+            manager.close()
+    fs.remove(path)
