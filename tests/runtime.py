@@ -220,10 +220,6 @@ class Container:
         result = self.runtime.kill(self.id, signal)
         assert result.returncode == 0, result.stderr
 
-    def wait(self, pid: int = 0) -> int:
-        """Wait for the first process, which is our child by re-parenting: exit code or -signal."""
-        return exit_code(pid or self.pid)
-
     def finish(self) -> str:
         """Start the container, wait for its successful end and return its output."""
         pid = self.pid

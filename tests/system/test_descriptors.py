@@ -126,7 +126,7 @@ def test_notify_socket(runtime: Runtime, bundle: Bundle, area: Path) -> None:
             assert starter.wait(DEADLINE) == 0
 
 
-def _read_on(notify: socket.socket, starter: subprocess.Popen[str]) -> None:
+def _read_on(notify: socket.socket, starter: subprocess.Popen[bytes]) -> None:
     """Be the service manager that reads all messages and closes what comes with them: `start` waits for it to."""
     notify.settimeout(0.1)
     while starter.poll() is None:

@@ -7,6 +7,7 @@ from collections import Counter
 from tests.bundle import Bundle
 from tests.peers import differs
 from tests.runtime import Runtime, error_text, new_id
+from tests.waiting import exit_code
 
 
 def together(runtime: Runtime, count: int, *arguments: str) -> list[subprocess.CompletedProcess[str]]:
@@ -58,7 +59,7 @@ def test_one_of_ten_deletes_wins(runtime: Runtime, bundle: Bundle) -> None:
     with runtime.created(bundle) as container:
         pid = container.pid
         container.kill("KILL")
-        container.wait(pid)
+        exit_code(pid)
         results = together(runtime, 10, "delete", container.id)
         assert Counter(result.returncode == 0 for result in results) == {True: 1, False: 9}
         for result in results:
