@@ -12,6 +12,7 @@ from .host import HostFacts
 from .kernel import descriptors, mountoptions, mounts, namespaces, notify
 from .kernel.devices import Device
 from .kernel.mounts import Mount
+from .kernel.syscalls import MS_RDONLY
 from .spec import config as spec
 from .spec.linux import Device as DeviceEntry
 from .spec.linux import Linux
@@ -50,7 +51,7 @@ class ContainerPlan:
         "env", "gid_ranges", "hooks", "hostname", "joins", "kept_fds", "masked_paths", "memory_policy", "mount_label",
         "mount_sources", "mounts", "new", "new_keyring", "options", "personality", "process", "propagation",
         "readonly_paths",
-        "rootfs", "rootfs_readonly", "sysctl", "time_offsets", "uid_ranges",
+        "rootfs", "rootfs_readonly", "sealed_mounts", "sysctl", "time_offsets", "uid_ranges",
     )  # fmt: skip
 
     joins: "tuple[namespaces.Join, ...]"
@@ -68,8 +69,12 @@ class ContainerPlan:
         self.can_mknod = not (host.in_userns or self.new & namespaces.FLAGS["user"] or self.joins_kind("user"))
         self.rootfs = config.root.path if config.root.path.startswith("/") else f"{options.bundle}/{config.root.path}"
         self.rootfs_readonly = config.root.readonly
+        if self.rootfs_readonly and not self.has_mount_namespace:
+            text = "a read-only root needs a mount namespace of the container's own"
+            raise ConfigError(text, pointer="/root/readonly", hint="add one to linux.namespaces, or leave it out")
         self.propagation = linux.rootfs_propagation or ""
         self.mount_label = linux.mount_label or ""
+        self.sealed_mounts: tuple[str, ...] = ()  # made read-only at the end
         self.mounts = tuple(self._mount(i, mount) for i, mount in enumerate(config.mounts))
         self.mount_sources: dict[int, int] = {}  # index in mounts -> descriptor of what is bound
         self.devices = tuple(_device(i, device) for i, device in enumerate(linux.devices))
@@ -179,6 +184,10 @@ class ContainerPlan:
             if not source:
                 raise ConfigError("a bind mount needs a source", pointer=f"{pointer}/source")
             source = f"{self.bundle}/{source}"
+        if mount.type == "tmpfs" and options.flags & MS_RDONLY and not options.bind:
+            # What lies in it, such as the devices of /dev, is made first; runc and crun do the same.
+            options.flags &= ~MS_RDONLY
+            self.sealed_mounts += (mount.destination,)
         if not options.bind and not options.remount and not options.propagation and not mount.type:
             raise ConfigError(f"the mount on `{mount.destination}` has no type", pointer=f"{pointer}/type")
         return Mount(source, mount.destination, mount.type or "", options, self.mount_label, pointer)

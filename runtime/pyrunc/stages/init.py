@@ -11,7 +11,7 @@ import sys
 import _prctl
 
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import credentials, devices, mounts, namespaces, network, rootfs, syscalls
+from pyrunc.kernel import credentials, devices, mounts, namespaces, network, procfs, rootfs, syscalls
 
 from . import handover, protocol
 
@@ -80,6 +80,7 @@ def _become_container(plan: "ContainerPlan", channel: "Channel", gates: "Gates")
 
     # -- in the container's root ----------------------------------------------------------------------------------
     null = rootfs.null_device()
+    proc = procfs.private(subset=False) if plan.sysctl else -1
     if not plan.has_mount_namespace:
         rootfs.change_root(root)
     elif plan.options.pivot:
@@ -87,12 +88,14 @@ def _become_container(plan: "ContainerPlan", channel: "Channel", gates: "Gates")
     else:
         rootfs.move_root(root)
     if plan.sysctl:
-        from pyrunc.kernel import procfs, sysctl
+        from pyrunc.kernel import sysctl
 
-        sysctl.apply(procfs.private(subset=False), plan.sysctl)
+        sysctl.apply(proc, plan.sysctl)
     console = _open_console(plan, root, channel)
     rootfs.protect(root, plan.readonly_paths)
     rootfs.mask(root, plan.masked_paths, null)
+    for destination in plan.sealed_mounts:
+        rootfs.seal(root, destination)
     if plan.rootfs_readonly:
         rootfs.make_readonly(root)
     if plan.propagation:
@@ -110,7 +113,7 @@ def _become_container(plan: "ContainerPlan", channel: "Channel", gates: "Gates")
 def load_what_is_needed_inside(plan: "ContainerPlan") -> None:
     """Import what the rest of this file uses, then make importing impossible: it would run code from the image."""
     if plan.sysctl:
-        from pyrunc.kernel import procfs, sysctl  # noqa: F401  (loaded for later)
+        from pyrunc.kernel import sysctl  # noqa: F401  (loaded for later)
     if plan.process is not None and plan.process.terminal:
         from pyrunc.kernel import terminal  # noqa: F401  (loaded for later)
     if plan.hooks.start_container:

@@ -43,7 +43,7 @@ def create(plan: "ContainerPlan", container: Container, host: "HostFacts") -> Cr
 def _create(plan: "ContainerPlan", container: Container, host: "HostFacts", made: Created) -> None:
     for join in plan.joins:
         join.open()
-    if plan.creates("user") and host.euid == 0:
+    if plan.enters_user_namespace and host.euid == 0:
         plan.open_mount_sources()
     gates = _make_gates(container)
     cgroup = -1
