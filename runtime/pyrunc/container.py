@@ -36,13 +36,16 @@ def check_id(container_id: str) -> None:
 class State:
     """What `state.json` (or, before it is there, the journal) says."""
 
-    __slots__ = ("cgroup", "data", "pid", "saved", "start_time")
+    __slots__ = ("cgroup", "data", "pid", "saved", "start_time", "unit")  # unit: slice, name, address of the bus
 
     def __init__(self, data: "dict[str, object]", *, saved: bool) -> None:
         self.data, self.saved = data, saved
         self.pid, self.start_time = _integer(data, "pid"), _integer(data, "startTime")
         cgroup = data.get("cgroup")
-        self.cgroup = cgroup if isinstance(cgroup, str) else None
+        self.cgroup = cgroup if isinstance(cgroup, str) and cgroup else None
+        unit = data.get("unit")
+        words = unit.split(" ", 2) if isinstance(unit, str) else unit
+        self.unit = tuple(map(str, words)) if isinstance(words, list) and len(words) == 3 else None
 
     def alive(self) -> bool:
         """Whether the init process runs: that one, in this boot."""

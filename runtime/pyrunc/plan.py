@@ -7,6 +7,8 @@ A part of the config that cannot be honoured is refused here, before anything is
 import time
 
 from . import SPEC_VERSION
+from .cgroup import fs as cgroup_fs
+from .cgroup import manager, names, values
 from .errors import ConfigError, UsageError
 from .host import HostFacts
 from .kernel import descriptors, mountoptions, mounts, namespaces, notify
@@ -17,10 +19,10 @@ from .spec import config as spec
 from .spec.linux import Device as DeviceEntry
 from .spec.linux import Linux
 from .spec.process import Process
-from .spec.resources import Resources
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .cgroup.devices import Rule
     from .kernel.idmap import Range
 
 
@@ -79,7 +81,10 @@ class ContainerPlan:
         self.mount_sources: dict[int, int] = {}  # index in mounts -> descriptor of what is bound
         self.devices = tuple(_device(i, device) for i, device in enumerate(linux.devices))
         self.masked_paths, self.readonly_paths = tuple(linux.masked_paths), tuple(linux.readonly_paths)
-        self.cgroup = cgroup_path(linux.cgroups_path or "", options)
+        in_userns = host.in_userns or self.enters_user_namespace
+        self.cgroup = _cgroup(config, options, host, in_userns=in_userns)
+        if self.creates("user") and self.creates("cgroup") and host.euid == 0 and _mounts_cgroup_writable(config):
+            self.cgroup.owner = (_outside(self.uid_ranges), _outside(self.gid_ranges))
         kept = descriptors.kept(options.preserve_fds, options.environment)
         self.kept_fds = kept.count
         self.env = _environment(config.process, kept.env)
@@ -145,8 +150,9 @@ class ContainerPlan:
             state["annotations"] = self.annotations
         return state
 
-    def saved_state(self, pid: int, start_time: int) -> "dict[str, object]":
+    def saved_state(self, pid: int, start_time: int, cgroup: str) -> "dict[str, object]":
         """What state.json keeps for later commands."""
+        unit = self.cgroup.unit
         return {
             "id": self.container_id,
             "bundle": self.bundle,
@@ -155,7 +161,8 @@ class ContainerPlan:
             "startTime": start_time,
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "annotations": self.annotations,
-            "cgroup": self.cgroup,
+            "cgroup": cgroup or None,
+            "unit": [unit.slice, unit.name, self.cgroup.address] if unit else None,
             "hooks": {
                 name: [hook_value(hook) for hook in hooks]
                 for name, hooks in (("poststart", self.hooks.poststart), ("poststop", self.hooks.poststop))
@@ -205,6 +212,15 @@ def _environment(process: "Process | None", more: "list[str]") -> "list[str]":
     return list({entry.partition("=")[0]: entry for entry in [*process.env, *more]}.values())
 
 
+def _mounts_cgroup_writable(config: spec.Config) -> bool:
+    return any(mount.type in ("cgroup", "cgroup2") and "ro" not in mount.options for mount in config.mounts)
+
+
+def _outside(ranges: "tuple[Range, ...]") -> int:
+    """The id outside of the namespace's id 0."""
+    return next((outside for inside, outside, _ in ranges if inside == 0), 0)
+
+
 def _device(index: int, device: DeviceEntry) -> Device:
     mode = 0o666 if device.file_mode is None else device.file_mode & 0o7777
     return Device(
@@ -218,26 +234,37 @@ def _notify_mount(options: CreateOptions) -> Mount:
     return Mount(source, destination, "bind", mountoptions.parse(words))
 
 
-def cgroup_path(configured: str, options: CreateOptions) -> "str | None":
-    """The container's cgroup below the unified hierarchy's mount; None with the manager `disabled`."""
-    if options.cgroup_manager == "disabled":
-        return None
-    if options.cgroup_manager == "systemd":
-        slice_, _, rest = configured.partition(":")
-        prefix, _, name = rest.partition(":")
-        slice_ = slice_ or "system.slice"
-        unit = f"{prefix}-{name}.scope" if prefix else f"{name or options.container_id}.scope"
-        return f"/{slice_path(slice_)}/{unit}"
-    if ":" in configured and not configured.startswith("/"):
-        text = f"`{configured}` is a name for systemd"
-        raise ConfigError(text, pointer="/linux/cgroupsPath", hint="use --systemd-cgroup")
-    return "/" + (configured.strip("/") or options.container_id)
+def _cgroup(config: spec.Config, options: CreateOptions, host: HostFacts, *, in_userns: bool) -> manager.Want:
+    """What the container's cgroup shall be. Limits without the means to set them are an error."""
+    resources = config.linux.resources if "resources" not in options.ignored else None
+    settings: list[values.Setting] = []
+    rules: list[Rule] | None = None
+    if resources is not None:
+        settings = values.settings(resources, config.warnings.append)
+        if resources.devices and not in_userns:  # the kernel forbids device filters there, and the user cannot mknod
+            from .cgroup import devices
+
+            rules = devices.rules(resources.devices)
+    want = manager.Want(options.cgroup_manager, settings, rules)
+    configured = config.linux.cgroups_path or ""
+    if want.manager == manager.CGROUPFS:
+        own = None if host.privileged else cgroup_fs.own_path()
+        want.path = names.fs_path(configured, options.container_id, own)
+    elif want.manager == manager.SYSTEMD:
+        _scope(want, config, options, configured, user=not host.privileged)
+    elif settings:
+        raise ConfigError(
+            "there are limits, but --cgroup-manager disabled leaves nobody to set them", pointer=settings[0].pointer
+        )
+    return want
 
 
-def slice_path(name: str) -> str:
-    """The path of a slice: `a-b.slice` lies in `a.slice` (systemd.slice(5))."""
-    parts = name.removesuffix(".slice").split("-")
-    return "/".join("-".join(parts[: i + 1]) + ".slice" for i in range(len(parts)))
+def _scope(want: manager.Want, config: spec.Config, options: CreateOptions, configured: str, *, user: bool) -> None:
+    from .cgroup import properties, systemd
+
+    want.unit = names.unit(configured, options.container_id, user=user)
+    want.properties = [*properties.of_settings(want.settings), *properties.of_annotations(config.annotations)]
+    want.address = systemd.address(options.environment, user=user)
 
 
 def build(config: spec.Config, options: CreateOptions, host: HostFacts) -> ContainerPlan:
@@ -263,13 +290,6 @@ def _refuse_unsupported(config: spec.Config, options: CreateOptions) -> None:
             "seccomp filters are not supported yet", pointer="/linux/seccomp",
             hint="remove it, or use --insecure-ignore=seccomp to run without the filter",
         )  # fmt: skip
-    if linux.resources is not None and "resources" not in options.ignored:
-        asked = _asked_resource(linux.resources)
-        if asked:
-            raise ConfigError(
-                "resource limits are not supported yet", pointer=f"/linux/resources/{asked}",
-                hint="remove it, or use --insecure-ignore=resources to run without limits",
-            )  # fmt: skip
     for present, pointer in (
         (linux.intel_rdt is not None, "/linux/intelRdt"),
         (bool(linux.net_devices), "/linux/netDevices"),
@@ -278,17 +298,3 @@ def _refuse_unsupported(config: spec.Config, options: CreateOptions) -> None:
     ):
         if present:
             raise ConfigError(f"`{pointer.rpartition('/')[2]}` is not supported yet", pointer=pointer)
-
-
-def _asked_resource(resources: "Resources") -> str:
-    """The first section of `linux.resources` that asks for something; "" if none does."""
-    for key, section in (
-        ("devices", resources.devices), ("memory", resources.memory), ("cpu", resources.cpu),
-        ("blockIO", resources.block_io), ("hugepageLimits", resources.hugepage_limits),
-        ("network", resources.network), ("pids", resources.pids), ("rdma", resources.rdma),
-        ("unified", resources.unified),
-    ):  # fmt: skip
-        values = [getattr(section, name, None) for name in getattr(section, "__slots__", ())]
-        if section and (isinstance(section, (list, dict)) or any(value is not None for value in values)):
-            return key
-    return ""

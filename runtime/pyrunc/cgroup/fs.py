@@ -92,7 +92,7 @@ def frozen(path: str) -> bool:
 def kill(path: str) -> None:
     """Kill every process in the cgroup and below: at once by cgroup.kill (Linux 5.14), else one by one."""
     top = mount_point()
-    if top is None:
+    if top is None or not path.strip("/"):  # never the whole machine
         return
     try:
         write(f"{top}{path}/cgroup.kill", "1")

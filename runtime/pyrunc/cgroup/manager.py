@@ -1,4 +1,5 @@
-"""The cgroup managers behind one face: `cgroupfs` makes directories, `systemd` asks for a scope, `disabled` is none.
+"""The three cgroup managers behind one face: `cgroupfs` makes directories, `systemd` asks for a scope, `disabled` does
+nothing.
 
 For create, in this order, since each step needs what the one before it made:
 
@@ -109,7 +110,8 @@ def update(path: str, settings: "list[Setting]", unit: "Unit | None" = None, add
 
 def remove(path: str, unit: "Unit | None" = None, address: str = "") -> None:
     """Kill what is in the cgroup, and remove it and its unit; nothing if they are gone. Raises PyruncError."""
-    fs.kill(path)  # first: systemd would ask the processes politely, and wait
+    if path:  # "": create was killed before systemd told where
+        fs.kill(path)  # first: systemd would ask the processes politely, and wait
     if unit is not None:
         from .systemd import Manager
 
@@ -118,4 +120,5 @@ def remove(path: str, unit: "Unit | None" = None, address: str = "") -> None:
             manager.stop(unit)
         finally:
             manager.close()
-    fs.remove(path)
+    if path:
+        fs.remove(path)

@@ -36,10 +36,10 @@ def create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[Co
     options = _options(context, arguments, detach=detach)
     text = bundle.read_config(options.bundle, arguments.text("config"))
     config = parse_config(bundle.parse(text, arguments.text("config") or f"{options.bundle}/config.json"))
-    for warning in config.warnings:
-        context.log.warning(warning)
     here = host.facts()
     todo = plan.build(config, options, here)
+    for warning in config.warnings:
+        context.log.warning(warning)
     container = Container.claim(context.root, options.container_id)
     made = None
     try:

@@ -2,7 +2,6 @@
 
 from pyrunc import lifecycle
 from pyrunc.arguments import Arguments, Option, Verb
-from pyrunc.cgroup import fs as cgroup_fs
 from pyrunc.cli import Context
 from pyrunc.container import Container, State
 from pyrunc.errors import NotFound, PyruncError
@@ -47,9 +46,11 @@ def destroy(context: Context, container: Container, state: State) -> None:
         procs.signal(state.pid, state.start_time, _SIGKILL)
         if not procs.wait_gone(state.pid, state.start_time, _PATIENCE):
             raise PyruncError(f"process {state.pid} of container `{container.id}` does not die")
-    if state.cgroup is not None:
-        cgroup_fs.kill(state.cgroup)
-        cgroup_fs.remove(state.cgroup)
+    if state.cgroup is not None or state.unit is not None:
+        from pyrunc.cgroup import manager, names
+
+        unit = names.Unit(state.unit[0], state.unit[1]) if state.unit else None
+        manager.remove(state.cgroup or "", unit, state.unit[2] if state.unit else "")
     mounted = state.data.get("mounted")
     if isinstance(mounted, str) and mounted:
         from pyrunc.kernel import rootfs

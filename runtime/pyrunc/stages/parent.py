@@ -3,6 +3,7 @@
 import posix
 
 from pyrunc.cgroup import fs as cgroup_fs
+from pyrunc.cgroup import manager
 from pyrunc.container import Container
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import idmap, namespaces, procs, sealed, syscalls
@@ -23,10 +24,11 @@ _SIGKILL = 9
 class Created:
     """The init process that waits for `start`, and the terminal's end that was not sent to a console socket (or -1)."""
 
-    __slots__ = ("pid", "start_time", "terminal")
+    __slots__ = ("cgroup", "pid", "placed", "start_time", "terminal")
 
     def __init__(self, pid: int) -> None:
         self.pid, self.start_time, self.terminal = pid, 0, -1
+        self.cgroup, self.placed = "", False  # placed: clone3 has put it into its cgroup
 
 
 def create(plan: "ContainerPlan", container: Container, host: "HostFacts") -> Created:
@@ -46,14 +48,12 @@ def _create(plan: "ContainerPlan", container: Container, host: "HostFacts", made
     if plan.enters_user_namespace and host.euid == 0:
         plan.open_mount_sources()
     gates = _make_gates(container)
-    cgroup = -1
-    if plan.cgroup is not None:
-        container.note("cgroup", plan.cgroup)
-        cgroup = cgroup_fs.make(plan.cgroup)
+    cgroup = _place(plan, container, host)
     if not plan.has_mount_namespace:
         container.note("mounted", plan.rootfs)
     ours, theirs = protocol.pair()
     made.pid = _spawn(plan, ours, theirs, gates, cgroup)
+    made.placed = cgroup >= 0
     theirs.close()
     for fd in (cgroup, gates.helper, gates.fifo, gates.result):
         if fd >= 0:
@@ -62,10 +62,31 @@ def _create(plan: "ContainerPlan", container: Container, host: "HostFacts", made
     made.start_time = facts[1] if facts else 0
     container.note("pid", made.pid)
     container.note("startTime", made.start_time)
-    _serve(plan, ours, host, made)
-    container.save(plan.saved_state(made.pid, made.start_time))
+    _serve(plan, ours, host, made, container)
+    container.save(plan.saved_state(made.pid, made.start_time, made.cgroup))
     ours.acknowledge()
     ours.close()
+
+
+def _place(plan: "ContainerPlan", container: Container, host: "HostFacts") -> int:
+    """Make the cgroup, if it is us who make it; its descriptor or -1. Who asks for no limits can do without one."""
+    want = plan.cgroup
+    if want.unit is not None:
+        container.note("unit", f"{want.unit.slice} {want.unit.name} {want.address}")
+    if want.manager != manager.CGROUPFS:
+        return -1
+    container.note("cgroup", want.path)
+    try:
+        return manager.place(want)
+    except PyruncError as error:
+        no_hierarchy = cgroup_fs.mount_point() is None
+        if want.settings or want.devices or not (no_hierarchy or (not host.privileged and error.errno in _NOT_OURS)):
+            raise
+    want.manager = manager.DISABLED
+    return -1
+
+
+_NOT_OURS = (1, 2, 13, 30)  # EPERM, ENOENT, EACCES, EROFS
 
 
 def _make_gates(container: Container) -> handover.Gates:
@@ -109,12 +130,19 @@ def _clone_hint(plan: "ContainerPlan", error: OSError) -> str:
     return ""
 
 
-def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: Created) -> None:
+def _serve(
+    plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: Created, container: Container
+) -> None:
     """The conversation of `protocol`, from our side."""
     try:
         if plan.creates("user"):
             channel.expect(protocol.READY_FOR_MAPS, "entering its namespaces")
             idmap.write(made.pid, plan.uid_ranges, plan.gid_ranges, privileged=host.euid == 0)
+        made.cgroup = manager.adopt(
+            plan.cgroup, made.pid, placed=made.placed, description=f"container {plan.container_id}"
+        )
+        if plan.cgroup.unit is not None:
+            container.note("cgroup", made.cgroup)
         _set_oom_score(plan, made.pid)
         channel.send(protocol.GO)
         if plan.asks_parent_for_hooks:
@@ -134,6 +162,8 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
             _set_rlimits(plan.process, made.pid)
             channel.acknowledge()
         channel.expect(protocol.CREATED, "becoming the container's user")
+        # Now that no interpreter is in the cgroup any more: the smallest limit that holds the program will do.
+        manager.restrict(plan.cgroup, made.cgroup)
     except protocol.PeerGone as error:
         raise _why_gone(error, made) from None
 
@@ -194,13 +224,13 @@ def _undo(plan: "ContainerPlan", made: Created, error: BaseException) -> None:
         except (ProcessLookupError, ChildProcessError):
             pass
     try:
-        if plan.cgroup is not None and (made.pid or not isinstance(error, PyruncError)):
-            cgroup_fs.kill(plan.cgroup)
-            cgroup_fs.remove(plan.cgroup)
+        path = made.cgroup or (plan.cgroup.path if made.placed else "")
+        if path:
+            manager.remove(path, plan.cgroup.unit, plan.cgroup.address)
         if not plan.has_mount_namespace:
             from pyrunc.kernel import rootfs
 
             rootfs.detach(plan.rootfs)
     except PyruncError:
         if isinstance(error, PyruncError):
-            error.hint = error.hint or f"cgroup `{plan.cgroup}` is left behind"
+            error.hint = error.hint or f"cgroup `{made.cgroup}` is left behind"

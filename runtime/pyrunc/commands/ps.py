@@ -1,0 +1,50 @@
+"""pyrunc ps: the processes of a container."""
+
+from pyrunc import jsontext
+from pyrunc.arguments import Arguments, Option, Verb
+from pyrunc.cgroup import fs as cgroup_fs
+from pyrunc.cli import Context, print_out
+from pyrunc.container import Container
+from pyrunc.errors import PyruncError, UsageError
+
+VERB = Verb(
+    "list the processes of a container",
+    ("ID", "[PS-OPTION...]"),
+    (Option("format", "table (default) or json", "FORMAT", "f"),),
+    stop_at_operand=True,
+)
+
+
+def run(context: Context, arguments: Arguments) -> int:
+    """Print their pids as JSON, or the lines of ps(1) that are about them."""
+    form = arguments.text("format", "table")
+    if form not in ("table", "json"):
+        raise UsageError(f"unknown format `{form}`", hint="use table or json")
+    container = Container.open(context.root, arguments.operands[0])
+    state = container.load()
+    if state.cgroup is None:
+        raise PyruncError(f"cannot list the processes of container `{container.id}`: it has no cgroup of its own")
+    pids = cgroup_fs.processes(state.cgroup)
+    if form == "json":
+        print_out(jsontext.dumps(pids) + "\n")
+    else:
+        print_out(_table(pids, arguments.operands[1:] or ["-ef"]))
+    return 0
+
+
+def _table(pids: "list[int]", options: "list[str]") -> str:
+    import subprocess
+
+    try:
+        done = subprocess.run(["/bin/ps", *options], check=False, capture_output=True, text=True)
+    except OSError as error:
+        raise PyruncError.from_os("run `/bin/ps`", error, hint="--format json does without") from None
+    if done.returncode:
+        raise PyruncError(f"ps {' '.join(options)}: {done.stderr.strip()}")
+    header, *lines = done.stdout.splitlines()
+    titles = header.split()
+    if "PID" not in titles:
+        raise PyruncError("the output of ps has no PID column", hint="choose options that print one")
+    column, wanted = titles.index("PID"), set(map(str, pids))
+    kept = [line for line in lines if len(fields := line.split()) > column and fields[column] in wanted]
+    return "".join(f"{line}\n" for line in (header, *kept))

@@ -1,0 +1,18 @@
+"""pyrunc resume: let the processes of a paused container go on."""
+
+from pyrunc.arguments import Arguments, Verb
+from pyrunc.cli import Context
+
+from .pause import open_for
+
+VERB = Verb("let the processes of a paused container go on", ("ID",))
+
+
+def run(context: Context, arguments: Arguments) -> int:
+    """Thaw."""
+    container, _, cgroup = open_for(context, arguments, "resume")
+    from pyrunc.cgroup import control
+
+    control.thaw(cgroup)
+    container.unlock()
+    return 0

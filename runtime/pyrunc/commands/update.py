@@ -1,0 +1,99 @@
+"""pyrunc update: change the limits of a container while it runs."""
+
+from pyrunc import jsontext
+from pyrunc.arguments import Arguments, Option, Verb
+from pyrunc.bundle import read_file
+from pyrunc.cgroup import control, devices, manager, names, values
+from pyrunc.cli import Context
+from pyrunc.errors import UsageError
+from pyrunc.spec.config import parse_resources
+from pyrunc.spec.resources import Resources
+
+from .pause import open_for
+
+# option -> (section and key of linux.resources, help)
+_NUMBERS = {
+    "blkio-weight": ("blockIO", "weight", "weight of block I/O, 10 to 1000"),
+    "cpu-period": ("cpu", "period", "CPU period in microseconds"),
+    "cpu-quota": ("cpu", "quota", "CPU time in each period in microseconds, -1 for no limit"),
+    "cpu-burst": ("cpu", "burst", "CPU time that may be saved up, in microseconds"),
+    "cpu-rt-period": ("cpu", "realtimePeriod", "cgroup v1 only"),
+    "cpu-rt-runtime": ("cpu", "realtimeRuntime", "cgroup v1 only"),
+    "cpu-share": ("cpu", "shares", "CPU shares, 2 to 262144"),
+    "cpu-idle": ("cpu", "idle", "1: run only when the CPU is idle"),
+    "memory": ("memory", "limit", "memory limit in bytes, -1 for none"),
+    "memory-reservation": ("memory", "reservation", "memory that is kept for it, in bytes"),
+    "memory-swap": ("memory", "swap", "limit of memory and swap together in bytes, -1 for none"),
+    "kernel-memory": ("memory", "kernel", "cgroup v1 only"),
+    "kernel-memory-tcp": ("memory", "kernelTCP", "cgroup v1 only"),
+    "pids-limit": ("pids", "limit", "number of processes and threads, -1 for no limit"),
+}
+_TEXTS = {
+    "cpuset-cpus": ("cpu", "cpus", "CPUs, such as 0-3,7"),
+    "cpuset-mems": ("cpu", "mems", "memory nodes"),
+}
+_SUFFIXES = {"k": 10, "m": 20, "g": 30, "t": 40}
+
+VERB = Verb(
+    "change the limits of a container",
+    ("ID",),
+    (
+        Option("resources", "read linux.resources from FILE as JSON, - for standard input", "FILE", "r"),
+        *(Option(name, text, "NUMBER") for name, (_, _, text) in _NUMBERS.items()),
+        *(Option(name, text, "LIST") for name, (_, _, text) in _TEXTS.items()),
+    ),
+)
+
+
+def run(context: Context, arguments: Arguments) -> int:
+    """Write them; all or none."""
+    resources = _resources(arguments)
+    container, state, cgroup = open_for(context, arguments, "update")
+    settings = values.settings(resources, context.log.warning, control.current(cgroup))
+    unit = names.Unit(state.unit[0], state.unit[1]) if state.unit else None
+    manager.update(cgroup, settings, unit, state.unit[2] if state.unit else "")
+    if resources.devices:
+        import posix
+
+        from pyrunc.cgroup import fs
+
+        directory = fs.enter(cgroup)
+        devices.attach(directory, devices.rules(resources.devices))
+        posix.close(directory)
+    container.unlock()
+    return 0
+
+
+def _resources(arguments: Arguments) -> Resources:
+    """From the file, or from the options; of both, the file counts, as in runc."""
+    source = arguments.text("resources")
+    if source:
+        path = "/dev/stdin" if source == "-" else source
+        text = _read_input() if source == "-" else read_file(path)
+        return parse_resources(jsontext.loads(text, path))
+    value: dict[str, dict[str, object]] = {}
+    for name, (section, key, _) in _NUMBERS.items():
+        if name in arguments.options:
+            value.setdefault(section, {})[key] = _number(name, arguments.text(name))
+    for name, (section, key, _) in _TEXTS.items():
+        if name in arguments.options:
+            value.setdefault(section, {})[key] = arguments.text(name)
+    return parse_resources(value)
+
+
+def _read_input() -> bytes:
+    import posix
+
+    content = b""
+    while chunk := posix.read(0, 1 << 16):
+        content += chunk
+    return content
+
+
+def _number(name: str, text: str) -> int:
+    digits, shift = text, 0
+    if text[-1:].lower() in _SUFFIXES and name.startswith(("memory", "kernel")):
+        digits, shift = text[:-1], _SUFFIXES[text[-1].lower()]
+    if not digits.removeprefix("-").isdecimal():
+        raise UsageError(f"invalid value `{text}` for flag -{name}: a whole number is needed")
+    return int(digits) << shift
