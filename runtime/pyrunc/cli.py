@@ -5,6 +5,7 @@ import sys
 
 from . import SPEC_VERSION, __version__, arguments
 from .arguments import Arguments, Option
+from .context import Context, print_out
 from .errors import PyruncError, UsageError
 from .log import Log
 
@@ -41,35 +42,6 @@ VERBS = {
     "validate": "check the config.json of a bundle",
 }
 _BARE_MESSAGE = frozenset(("create", "run"))  # conmon hands the line to podman, which puts the runtime's name before
-
-
-class Context:
-    """What every verb may use: the log, the state root, the environment as the caller gave it, the global options."""
-
-    __slots__ = ("environment", "log", "options", "root")
-
-    def __init__(self, options: Arguments, log: Log, environment: "dict[bytes, bytes]") -> None:
-        from . import bundle, host
-
-        self.options, self.log, self.environment = options, log, environment
-        root = options.text("root")
-        self.root = bundle.absolute(root) if root else host.state_root(environment)
-
-    @property
-    def cgroup_manager(self) -> str:
-        """ "systemd", "cgroupfs" or "disabled"."""
-        name = self.options.text("cgroup-manager") or ("systemd" if self.options.flag("systemd-cgroup") else "cgroupfs")
-        if name not in ("systemd", "cgroupfs", "disabled"):
-            raise UsageError(f"unknown cgroup manager `{name}`", hint="use systemd, cgroupfs or disabled")
-        return name
-
-    @property
-    def ignored(self) -> "frozenset[str]":
-        """Parts of a config that --insecure-ignore names."""
-        names = frozenset(filter(None, self.options.text("insecure-ignore").split(",")))
-        if unknown := names - {"seccomp", "resources"}:
-            raise UsageError(f"--insecure-ignore: unknown part `{min(unknown)}`", hint="use seccomp, resources or both")
-        return names
 
 
 def original_environment() -> "dict[bytes, bytes]":
@@ -157,18 +129,6 @@ def _help() -> str:
 def _print(text: str) -> int:
     print_out(text)
     return 0
-
-
-def print_out(text: str) -> None:
-    """Write to standard output, now: `sys.stdout` would find out at the very end that the disk is full."""
-    data = text.encode("utf-8", "surrogateescape")
-    try:
-        while data:
-            data = data[posix.write(1, data) :]
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise PyruncError.from_os("write to standard output", error) from None
 
 
 def main() -> None:

@@ -7,7 +7,6 @@ import struct
 import sys
 
 import pytest
-
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import sealed
 from pyrunc.stages import program
@@ -230,7 +229,7 @@ def test_damaged_lists_are_refused(carry_out):
 def test_helper_cannot_be_written(tmp_path):
     """CVE-2019-5736: the file that a container sees as /proc/PID/exe."""
     helper = sealed.helper()
-    with pytest.raises(OSError, match="not permitted|busy"):
+    with pytest.raises(OSError, match=r"not permitted|busy"):
         os.write(os.open(f"/proc/self/fd/{helper}", os.O_RDWR), b"x")
     with pytest.raises(OSError, match="not permitted"):
         os.ftruncate(helper, 0)

@@ -4,8 +4,8 @@ import posix
 
 from pyrunc import bundle, host, plan
 from pyrunc.arguments import Arguments, Option, Verb
-from pyrunc.cli import Context
 from pyrunc.container import Container
+from pyrunc.context import Context
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import notify
 from pyrunc.spec.config import parse_config

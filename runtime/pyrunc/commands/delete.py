@@ -2,8 +2,8 @@
 
 from pyrunc import lifecycle
 from pyrunc.arguments import Arguments, Option, Verb
-from pyrunc.cli import Context
 from pyrunc.container import Container, State
+from pyrunc.context import Context
 from pyrunc.errors import NotFound, PyruncError
 from pyrunc.kernel import procs
 

@@ -5,7 +5,7 @@ Constant for one build: it asks neither the kernel nor for privilege.
 
 from pyrunc import SPEC_VERSION, __version__
 from pyrunc.arguments import Arguments, Verb
-from pyrunc.cli import Context, print_out
+from pyrunc.context import Context, print_out
 from pyrunc.kernel import capabilities, mountoptions, namespaces
 from pyrunc.spec.config import HOOKS
 from pyrunc.spec.linux import MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES

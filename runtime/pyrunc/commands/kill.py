@@ -5,8 +5,8 @@ import posix
 from pyrunc import lifecycle
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.cgroup import fs as cgroup_fs
-from pyrunc.cli import Context
 from pyrunc.container import Container
+from pyrunc.context import Context
 from pyrunc.errors import NotPermitted
 from pyrunc.kernel import procs, signals
 

@@ -4,8 +4,8 @@ import posix
 
 from pyrunc import jsontext
 from pyrunc.arguments import Arguments, Option, Verb
-from pyrunc.cli import Context, print_out
 from pyrunc.container import Container
+from pyrunc.context import Context, print_out
 from pyrunc.errors import PyruncError, UsageError
 
 VERB = Verb(

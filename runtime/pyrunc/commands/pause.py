@@ -2,8 +2,8 @@
 
 from pyrunc import lifecycle
 from pyrunc.arguments import Arguments, Verb
-from pyrunc.cli import Context
 from pyrunc.container import Container, State
+from pyrunc.context import Context
 from pyrunc.errors import PyruncError
 
 VERB = Verb("stop all processes of a container until it is resumed", ("ID",))

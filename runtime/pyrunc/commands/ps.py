@@ -3,8 +3,8 @@
 from pyrunc import jsontext
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.cgroup import fs as cgroup_fs
-from pyrunc.cli import Context, print_out
 from pyrunc.container import Container
+from pyrunc.context import Context, print_out
 from pyrunc.errors import PyruncError, UsageError
 
 VERB = Verb(

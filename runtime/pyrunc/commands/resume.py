@@ -1,7 +1,7 @@
 """pyrunc resume: let the processes of a paused container go on."""
 
 from pyrunc.arguments import Arguments, Verb
-from pyrunc.cli import Context
+from pyrunc.context import Context
 
 from .pause import open_for
 

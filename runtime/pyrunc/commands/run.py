@@ -3,7 +3,7 @@
 import _prctl
 
 from pyrunc.arguments import Arguments, Option, Verb
-from pyrunc.cli import Context
+from pyrunc.context import Context
 from pyrunc.errors import NotFound
 from pyrunc.stages import foreground
 

@@ -3,7 +3,7 @@
 import posix
 
 from pyrunc.arguments import Arguments, Option, Verb
-from pyrunc.cli import Context
+from pyrunc.context import Context
 from pyrunc.errors import PyruncError
 from pyrunc.spec.default import default_config
 

@@ -5,8 +5,8 @@ import select
 
 from pyrunc import lifecycle
 from pyrunc.arguments import Arguments, Verb
-from pyrunc.cli import Context
 from pyrunc.container import Container, SavedHook, State
+from pyrunc.context import Context
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import notify
 from pyrunc.stages import program

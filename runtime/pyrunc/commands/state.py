@@ -2,8 +2,8 @@
 
 from pyrunc import jsontext, lifecycle
 from pyrunc.arguments import Arguments, Verb
-from pyrunc.cli import Context, print_out
 from pyrunc.container import Container
+from pyrunc.context import Context, print_out
 
 VERB = Verb("print the state of a container as JSON", ("ID",))
 

@@ -4,7 +4,7 @@ from pyrunc import jsontext
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.bundle import read_file
 from pyrunc.cgroup import control, devices, manager, names, values
-from pyrunc.cli import Context
+from pyrunc.context import Context
 from pyrunc.errors import UsageError
 from pyrunc.spec.config import parse_resources
 from pyrunc.spec.resources import Resources

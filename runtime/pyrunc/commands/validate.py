@@ -2,7 +2,7 @@
 
 from pyrunc import bundle
 from pyrunc.arguments import Arguments, Option, Verb
-from pyrunc.cli import Context, print_out
+from pyrunc.context import Context, print_out
 from pyrunc.errors import printable
 from pyrunc.spec import schema
 

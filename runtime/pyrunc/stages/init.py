@@ -1,7 +1,7 @@
 """The container's first process, from the clone to the handover: read it top to bottom.
 
-Three paragraphs, by where we stand: in the host's root, in the container's root, and on the way out. What is to be done
-was decided in the plan. Everything that fails raises; the parent gets the error as a value.
+Three steps, by where we stand: into the namespaces, the root built from outside, and inside it; then the way out. What
+is to be done was decided in the plan. Everything that fails raises; the parent gets the error as a value.
 """
 
 import _signal
@@ -40,7 +40,22 @@ def run(plan: "ContainerPlan", channel: "Channel", gates: "Gates") -> None:
 
 
 def _become_container(plan: "ContainerPlan", channel: "Channel", gates: "Gates") -> None:
-    # -- in the host's root, in new namespaces --------------------------------------------------------------------
+    _enter_namespaces(plan, channel)
+    root = _build_root(plan, channel)
+    null = rootfs.null_device()
+    proc = procfs.private(subset=False) if plan.sysctl else -1
+    _load_what_is_needed_inside(plan)
+    console = _move_in(plan, channel, root, null, proc)
+    env = credentials.with_home(plan.env, plan.process.user.uid) if plan.process else []
+    if plan.process is not None:
+        credentials.make_working_directory(plan.process.cwd)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+    credentials.default_signals()
+    handover.leave(plan, env, gates, channel, console)
+
+
+def _enter_namespaces(plan: "ContainerPlan", channel: "Channel") -> None:
+    """In the host's root: from a process of the runtime's to root of the container's namespaces."""
     _prctl.prctl(_prctl.PR_SET_PDEATHSIG, _SIGKILL)
     if plan.creates("user"):
         channel.send(protocol.READY_FOR_MAPS)
@@ -61,6 +76,9 @@ def _become_container(plan: "ContainerPlan", channel: "Channel", gates: "Gates")
     if plan.creates("network"):
         network.loopback_up()
 
+
+def _build_root(plan: "ContainerPlan", channel: "Channel") -> int:
+    """In the host's root still: mounts, devices, and the hooks that may change them; a descriptor of the root."""
     posix.umask(0o022)
     root = rootfs.prepare(plan.rootfs, plan.propagation, private=plan.has_mount_namespace)
     for i, mount in enumerate(plan.mounts):
@@ -76,11 +94,11 @@ def _become_container(plan: "ContainerPlan", channel: "Channel", gates: "Gates")
 
         state = plan.state("creating", posix.getpid())
         hooks.run("createContainer", plan.hooks.create_container, state, environ=plan.options.environment)
-    load_what_is_needed_inside(plan)
+    return root
 
-    # -- in the container's root ----------------------------------------------------------------------------------
-    null = rootfs.null_device()
-    proc = procfs.private(subset=False) if plan.sysctl else -1
+
+def _move_in(plan: "ContainerPlan", channel: "Channel", root: int, null: int, proc: int) -> int:
+    """Make it the root, and close off what the container may not see or write; the terminal's end for it, or -1."""
     if not plan.has_mount_namespace:
         rootfs.change_root(root)
     elif plan.options.pivot:
@@ -100,17 +118,10 @@ def _become_container(plan: "ContainerPlan", channel: "Channel", gates: "Gates")
         rootfs.make_readonly(root)
     if plan.propagation:
         rootfs.set_propagation(root, plan.propagation)
-    env = credentials.with_home(plan.env, plan.process.user.uid) if plan.process else []
-    if plan.process is not None:
-        credentials.make_working_directory(plan.process.cwd)
-
-    # -- on the way out -------------------------------------------------------------------------------------------
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
-    credentials.default_signals()
-    handover.leave(plan, env, gates, channel, console)
+    return console
 
 
-def load_what_is_needed_inside(plan: "ContainerPlan") -> None:
+def _load_what_is_needed_inside(plan: "ContainerPlan") -> None:
     """Import what the rest of this file uses, then make importing impossible: it would run code from the image."""
     if plan.sysctl:
         from pyrunc.kernel import sysctl  # noqa: F401  (loaded for later)

@@ -130,9 +130,7 @@ def _clone_hint(plan: "ContainerPlan", error: OSError) -> str:
     return ""
 
 
-def _serve(
-    plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: Created, container: Container
-) -> None:
+def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: Created, container: Container) -> None:
     """The conversation of `protocol`, from our side."""
     try:
         if plan.creates("user"):

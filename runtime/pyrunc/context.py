@@ -1,0 +1,47 @@
+"""What every command gets: the caller's environment and global options, the state root, the log, standard output."""
+
+import posix
+
+from . import bundle, host
+from .arguments import Arguments
+from .errors import PyruncError, UsageError
+from .log import Log
+
+
+class Context:
+    """What every verb may use: the log, the state root, the environment as the caller gave it, the global options."""
+
+    __slots__ = ("environment", "log", "options", "root")
+
+    def __init__(self, options: Arguments, log: Log, environment: "dict[bytes, bytes]") -> None:
+        self.options, self.log, self.environment = options, log, environment
+        root = options.text("root")
+        self.root = bundle.absolute(root) if root else host.state_root(environment)
+
+    @property
+    def cgroup_manager(self) -> str:
+        """ "systemd", "cgroupfs" or "disabled"."""
+        name = self.options.text("cgroup-manager") or ("systemd" if self.options.flag("systemd-cgroup") else "cgroupfs")
+        if name not in ("systemd", "cgroupfs", "disabled"):
+            raise UsageError(f"unknown cgroup manager `{name}`", hint="use systemd, cgroupfs or disabled")
+        return name
+
+    @property
+    def ignored(self) -> "frozenset[str]":
+        """Parts of a config that --insecure-ignore names."""
+        names = frozenset(filter(None, self.options.text("insecure-ignore").split(",")))
+        if unknown := names - {"seccomp", "resources"}:
+            raise UsageError(f"--insecure-ignore: unknown part `{min(unknown)}`", hint="use seccomp, resources or both")
+        return names
+
+
+def print_out(text: str) -> None:
+    """Write to standard output, now: `sys.stdout` would find out at the very end that the disk is full."""
+    data = text.encode("utf-8", "surrogateescape")
+    try:
+        while data:
+            data = data[posix.write(1, data) :]
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise PyruncError.from_os("write to standard output", error) from None
