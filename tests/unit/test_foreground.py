@@ -244,8 +244,12 @@ def test_window_size(outer: OuterTerminal) -> None:
 
 
 def test_terminal_is_closed_and_opened_anew() -> None:
-    script = "exec </dev/null >/dev/null 2>&1; sleep 0.2; exec >/dev/tty; echo again; exit 5"
-    assert run("terminal", script) == (5, b"again\r\n")
+    script = "exec </dev/null >/dev/null 2>&1; sleep 0.2; exec >/dev/tty; echo again; exec sleep 1000"
+    with running("terminal", script) as process:
+        assert process.stdout is not None
+        read_until(process.stdout.fileno(), b"again")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE) == 143
 
 
 def test_stdin_at_its_end_and_a_reader_that_goes() -> None:

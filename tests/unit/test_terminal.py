@@ -73,23 +73,35 @@ def test_open_console_in_the_containers_devpts(tmp_path: Path) -> None:
     in_private_mounts(inside)
 
 
-@pytest.mark.parametrize("pts", ["missing", "symlink", "fifo", "ptmx is a fifo", "ptmx is a symlink"])
+PREPARED = ["missing", "symlink", "symlink to a devpts", "fifo", "ptmx is a fifo", "ptmx is a symlink", "tmpfs"]
+
+
+@pytest.mark.parametrize("pts", PREPARED)
 def test_open_console_without_a_devpts_of_the_container(tmp_path: Path, pts: str) -> None:
     def inside() -> None:
+        if pts == "tmpfs":  # its root directory has the inode number of a devpts's
+            mount("tmpfs", str(tmp_path / "dev/pts"), "tmpfs")
+            os.mkfifo(tmp_path / "dev/pts/ptmx")
+        elif pts == "symlink to a devpts":
+            mount("devpts", str(tmp_path / "elsewhere"), "devpts", 0, "newinstance,ptmxmode=0666")
         main, peer, _ = open_console(tmp_path, (30, 100))
         check(main, peer)
-        assert os.fstat(peer).st_dev != os.stat("/dev/pts").st_dev
+        known = [Path("/dev/pts"), tmp_path / "dev/pts", tmp_path / "elsewhere"]
+        assert os.fstat(peer).st_dev not in [os.stat(path).st_dev for path in known if path.exists()]
 
     (tmp_path / "dev").mkdir()
     if pts == "symlink":
         (tmp_path / "dev/pts").symlink_to("/dev/pts")
+    elif pts == "symlink to a devpts":
+        (tmp_path / "elsewhere").mkdir()
+        (tmp_path / "dev/pts").symlink_to("/elsewhere")
     elif pts == "fifo":
         os.mkfifo(tmp_path / "dev/pts")
     elif pts != "missing":
         (tmp_path / "dev/pts").mkdir()
         if pts == "ptmx is a fifo":
             os.mkfifo(tmp_path / "dev/pts/ptmx")
-        else:
+        elif pts == "ptmx is a symlink":
             (tmp_path / "dev/pts/ptmx").symlink_to("/dev/ptmx")
     in_private_mounts(inside)
 
