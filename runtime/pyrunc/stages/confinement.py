@@ -5,7 +5,7 @@ behind `load_filter` run under the profile.
 """
 
 import posix
-from _struct import calcsize, pack
+from _struct import calcsize, pack, unpack_from
 
 from pyrunc.kernel import lsm, seccomp, syscalls
 
@@ -50,4 +50,4 @@ def listener_of(message: bytes) -> "int | None":
     """The descriptor's number in init, if a message tells of a listener."""
     if len(message) != len(LISTENER) + _WORD or not message.startswith(LISTENER):
         return None
-    return int.from_bytes(message[len(LISTENER) :], "little" if pack("@H", 1)[0] else "big")
+    return int(unpack_from("@N", message, len(LISTENER))[0])

@@ -1,0 +1,126 @@
+"""AppArmor profiles and SELinux labels: what has to be written to which attribute of a process, and for keyrings.
+
+A label that cannot be applied is an error: the spec wants one for every property that is not honoured (runtime.md,
+"Create"), and a container that runs unconfined although its config says otherwise is what an attacker would like.
+runc does so too, crun goes on without. Only `unconfined` asks for nothing that a kernel without AppArmor lacks.
+
+The kernel takes a write to /proc/PID/attr/... from the process itself only, and, since Linux 5.13, only through a
+descriptor that was opened in the same memory, which execve changes. So init keeps a private procfs, and pyrunc-init
+opens the file in it and writes (`stages.confinement`); what is mounted on the container's /proc has no part in it
+(CVE-2019-16884).
+"""
+
+import posix
+
+from pyrunc.errors import ConfigError, PyruncError
+
+from . import procfs, syscalls
+
+# Below /proc/thread-self/attr. AppArmor's own directory is there since Linux 5.1: with two security modules `exec`
+# alone is the other one's.
+_APPARMOR_EXEC, _EXEC, _KEYCREATE, _CURRENT = "attr/apparmor/exec", "attr/exec", "attr/keycreate", "attr/current"
+_APPARMOR_ENABLED = "/sys/module/apparmor/parameters/enabled"
+_APPARMOR_PROFILES = "/sys/kernel/security/apparmor/profiles"
+_SELINUX, SELINUX_MAGIC = "/sys/fs/selinux", 0xF97CFF8C
+UNCONFINED = "unconfined"
+_MOST_BYTES = 4 << 20
+
+
+class Attribute:
+    """A write that the next execve of the same task obeys. path: below /proc/thread-self; value: for one write(2)."""
+
+    __slots__ = ("path", "value")
+
+    def __init__(self, path: str, value: bytes) -> None:
+        self.path, self.value = path, value
+
+    def describe(self) -> str:
+        """For an error; podman tells by the back-quoted path that it is a security attribute."""
+        return f"write file `/proc/thread-self/{self.path}`"
+
+
+def exec_attributes(selinux_label: str, apparmor_profile: str) -> "list[Attribute]":
+    """What a process has to write before its execve; "" for a config without. Called on the host, before create makes
+    anything. Raises ConfigError if a module is off or has no such profile."""
+    attributes = []
+    if selinux_label:
+        require_selinux("/process/selinuxLabel")
+        attributes.append(Attribute(_EXEC, selinux_label.encode()))
+    if apparmor_profile and _check_apparmor(apparmor_profile):
+        attributes.append(Attribute(_APPARMOR_EXEC, f"exec {apparmor_profile}".encode()))
+    return attributes
+
+
+def require_selinux(pointer: str) -> None:
+    """Raise ConfigError if SELinux is off; pointer: the label that needs it (also `/linux/mountLabel`)."""
+    if not selinux_enabled():
+        raise ConfigError("an SELinux label is given, but SELinux is not enabled here", pointer=pointer)
+
+
+def selinux_enabled() -> bool:
+    """Whether its file system is mounted and a policy is loaded: before that, every process is called `kernel`."""
+    try:
+        fd = posix.open(_SELINUX, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        there = syscalls.statfs_type(fd) == SELINUX_MAGIC
+    finally:
+        posix.close(fd)
+    return there and _read(f"/proc/thread-self/{_CURRENT}").rstrip(b"\0\n") not in {b"", b"kernel"}
+
+
+def apparmor_enabled() -> bool:
+    """Whether the kernel has AppArmor, and it was not turned off at boot."""
+    return _read(_APPARMOR_ENABLED).startswith(b"Y")
+
+
+def _check_apparmor(profile: str) -> bool:
+    """Whether there is something to write. Said here because the kernel's word for a profile that is not loaded is
+    ENOENT, which callers take for a missing program."""
+    pointer = "/process/apparmorProfile"
+    if not apparmor_enabled():
+        if profile == UNCONFINED:
+            return False
+        raise ConfigError(f"AppArmor is not enabled here, but profile `{profile}` is given", pointer=pointer)
+    loaded = {line.rpartition(b" (")[0] for line in _read(_APPARMOR_PROFILES).split(b"\n")}  # NAME (MODE)
+    # The list is root's to read. Names of other namespaces (:NS:NAME) and stacked ones (A//&B) are not in it.
+    plain = not profile.startswith(":") and "//" not in profile
+    if len(loaded) > 1 and plain and profile != UNCONFINED and profile.encode() not in loaded:
+        raise ConfigError(
+            f"AppArmor profile `{profile}` is not loaded", pointer=pointer, hint="apparmor_parser loads profiles"
+        )
+    return True
+
+
+def own_path(proc: int, attribute: Attribute) -> str:
+    """Where this process finds the attribute in the procfs `proc`: "PID/task/TID/attr/...", as after an execve."""
+    return f"{posix.readlink('thread-self', dir_fd=proc)}/{attribute.path}"
+
+
+def label_new_keys(proc: int, label: str) -> None:
+    """The SELinux label of the keyrings that this process makes from now on; "" gives the default back."""
+    try:
+        fd = procfs.open_file(proc, f"thread-self/{_KEYCREATE}", posix.O_WRONLY)
+        try:
+            posix.write(fd, label.encode())
+        finally:
+            posix.close(fd)
+    except OSError as error:
+        attribute = Attribute(_KEYCREATE, b"")
+        raise PyruncError.from_os(attribute.describe(), error, pointer="/process/selinuxLabel") from None
+
+
+def _read(path: str) -> bytes:
+    """A small file of the host; b"" if it cannot be read."""
+    try:
+        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+        try:
+            content = b""
+            while len(content) < _MOST_BYTES and (part := posix.read(fd, 1 << 16)):
+                content += part
+            return content
+        finally:
+            posix.close(fd)
+    except OSError:
+        return b""
