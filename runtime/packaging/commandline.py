@@ -18,7 +18,6 @@ CHOICES = {
     "log-format": ("text", "json"),
     "log-level": ("error", "warning", "debug"),
     "cgroup-manager": ("systemd", "cgroupfs", "disabled"),
-    "insecure-ignore": ("seccomp", "resources", "seccomp,resources"),
     "format": ("table", "json"),
 }
 

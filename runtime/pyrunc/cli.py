@@ -19,7 +19,6 @@ GLOBAL_OPTIONS = (
     Option("cgroup-manager", "systemd, cgroupfs (default) or disabled", "NAME"),
     Option("rootless", "accepted for compatibility: pyrunc sees by itself what it may do", "BOOL", hidden=True),
     Option("criu", "accepted for compatibility", "PATH", hidden=True),
-    Option("insecure-ignore", "development only: drop these parts of a config: seccomp,resources", "LIST"),
     Option("version", "print the version", short="v"),
     arguments.HELP,
 )

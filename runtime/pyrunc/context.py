@@ -26,14 +26,6 @@ class Context:
             raise UsageError(f"unknown cgroup manager `{name}`", hint="use systemd, cgroupfs or disabled")
         return name
 
-    @property
-    def ignored(self) -> "frozenset[str]":
-        """Parts of a config that --insecure-ignore names."""
-        names = frozenset(filter(None, self.options.text("insecure-ignore").split(",")))
-        if unknown := names - {"seccomp", "resources"}:
-            raise UsageError(f"--insecure-ignore: unknown part `{min(unknown)}`", hint="use seccomp, resources or both")
-        return names
-
 
 def print_out(text: str) -> None:
     """Write to standard output, now: `sys.stdout` would find out at the very end that the disk is full."""

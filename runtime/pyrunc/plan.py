@@ -24,13 +24,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .cgroup.devices import Rule
     from .kernel.idmap import Range
+    from .kernel.lsm import Attribute
+    from .kernel.seccomp import Filter, Profile
+    from .spec.seccomp import Seccomp
 
 
 class CreateOptions:
     """What the command line of `create` and `run` says."""
 
     __slots__ = (
-        "bundle", "cgroup_manager", "console_socket", "container_id", "detach", "environment", "ignored", "new_keyring",
+        "bundle", "cgroup_manager", "console_socket", "container_id", "detach", "environment", "new_keyring",
         "notify_source", "pid_file", "pidfd_socket", "pivot", "preserve_fds",
     )  # fmt: skip
 
@@ -40,7 +43,6 @@ class CreateOptions:
         self.notify_source = ""  # the state directory, if somebody listens on NOTIFY_SOCKET
         self.cgroup_manager = "cgroupfs"
         self.environment: dict[bytes, bytes] = {}
-        self.ignored: frozenset[str] = frozenset()
         self.preserve_fds = 0
         self.detach = self.pivot = self.new_keyring = True
 
@@ -49,11 +51,11 @@ class ContainerPlan:
     """What create will do. `new` is a mask of CLONE_NEW*; `joins` are namespaces to enter; paths are absolute."""
 
     __slots__ = (
-        "annotations", "bundle", "can_mknod", "cgroup", "container_id", "denies_setgroups", "devices", "domainname",
-        "env", "gid_ranges", "hooks", "hostname", "joins", "kept_fds", "masked_paths", "memory_policy", "mount_label",
-        "mount_sources", "mounts", "new", "new_keyring", "options", "personality", "process", "propagation",
-        "readonly_paths",
-        "rootfs", "rootfs_readonly", "sealed_mounts", "sysctl", "time_offsets", "uid_ranges",
+        "annotations", "attributes", "bundle", "can_mknod", "cgroup", "container_id", "denies_setgroups", "devices",
+        "domainname", "env", "filter", "gid_ranges", "hooks", "hostname", "joins", "kept_fds", "listener",
+        "masked_paths", "memory_policy", "mount_label", "mount_sources", "mounts", "new", "new_keyring", "options",
+        "personality", "process", "profile", "propagation", "readonly_paths", "rootfs", "rootfs_readonly",
+        "sealed_mounts", "sysctl", "time_offsets", "uid_ranges",
     )  # fmt: skip
 
     joins: "tuple[namespaces.Join, ...]"
@@ -87,6 +89,10 @@ class ContainerPlan:
             self.cgroup.owner = (_outside(self.uid_ranges), _outside(self.gid_ranges))
         kept = descriptors.kept(options.preserve_fds, options.environment)
         self.kept_fds = kept.count
+        self.profile = _profile(linux.seccomp) if linux.seccomp else None
+        self.filter: Filter | None = None  # the profile as the kernel takes it; compiled by who carries the plan out
+        self.listener = (linux.seccomp.listener_path, linux.seccomp.listener_metadata) if linux.seccomp else None
+        self.attributes = _attributes(config.process)
         self.env = _environment(config.process, kept.env)
         if options.notify_source:
             self.mounts += (_notify_mount(options),)
@@ -169,6 +175,7 @@ class ContainerPlan:
             },
             "process": self.process is not None,
             "privatePids": self.creates("pid"),
+            "seccompListener": self.listener if self.profile and self.profile.notifies else None,
             "mounted": None if self.has_mount_namespace else self.rootfs,
         }
 
@@ -212,6 +219,31 @@ def _environment(process: "Process | None", more: "list[str]") -> "list[str]":
     return list({entry.partition("=")[0]: entry for entry in [*process.env, *more]}.values())
 
 
+def _profile(section: "Seccomp") -> "Profile":
+    from .kernel.seccomp import Profile, Rule
+
+    rules = tuple(
+        Rule(
+            tuple(rule.names), rule.action, rule.errno_ret,
+            tuple((arg.index, arg.op, arg.value, arg.value_two or 0) for arg in rule.args),
+        )
+        for rule in section.syscalls
+    )  # fmt: skip
+    return Profile(
+        section.default_action, rules, default_errno=section.default_errno_ret,
+        architectures=tuple(section.architectures), flags=None if section.flags is None else tuple(section.flags),
+    )  # fmt: skip
+
+
+def _attributes(process: "Process | None") -> "list[Attribute]":
+    """The labels that the security modules are to give the program."""
+    if process is None or not (process.selinux_label or process.apparmor_profile):
+        return []
+    from .kernel import lsm
+
+    return lsm.exec_attributes(process.selinux_label or "", process.apparmor_profile or "")
+
+
 def _mounts_cgroup_writable(config: spec.Config) -> bool:
     return any(mount.type in ("cgroup", "cgroup2") and "ro" not in mount.options for mount in config.mounts)
 
@@ -236,7 +268,7 @@ def _notify_mount(options: CreateOptions) -> Mount:
 
 def _cgroup(config: spec.Config, options: CreateOptions, host: HostFacts, *, in_userns: bool) -> manager.Want:
     """What the container's cgroup shall be. Limits without the means to set them are an error."""
-    resources = config.linux.resources if "resources" not in options.ignored else None
+    resources = config.linux.resources
     settings: list[values.Setting] = []
     rules: list[Rule] | None = None
     if resources is not None:
@@ -269,7 +301,7 @@ def _scope(want: manager.Want, config: spec.Config, options: CreateOptions, conf
 
 def build(config: spec.Config, options: CreateOptions, host: HostFacts) -> ContainerPlan:
     """The plan for creating a container. Raises ConfigError for what cannot be honoured, with its place."""
-    _refuse_unsupported(config, options)
+    _refuse_unsupported(config)
     _check_terminal(config.process, options)
     return ContainerPlan(config, options, host)
 
@@ -282,19 +314,12 @@ def _check_terminal(process: "Process | None", options: CreateOptions) -> None:
         raise UsageError("--console-socket is given, but process.terminal is false in config.json")
 
 
-def _refuse_unsupported(config: spec.Config, options: CreateOptions) -> None:
+def _refuse_unsupported(config: spec.Config) -> None:
     """Parts of the spec that later versions bring: refused, never dropped in silence."""
-    linux, process = config.linux, config.process
-    if linux.seccomp is not None and "seccomp" not in options.ignored:
-        raise ConfigError(
-            "seccomp filters are not supported yet", pointer="/linux/seccomp",
-            hint="remove it, or use --insecure-ignore=seccomp to run without the filter",
-        )  # fmt: skip
+    linux = config.linux
     for present, pointer in (
         (linux.intel_rdt is not None, "/linux/intelRdt"),
         (bool(linux.net_devices), "/linux/netDevices"),
-        (process is not None and process.apparmor_profile, "/process/apparmorProfile"),
-        (process is not None and process.selinux_label, "/process/selinuxLabel"),
     ):
         if present:
             raise ConfigError(f"`{pointer.rpartition('/')[2]}` is not supported yet", pointer=pointer)

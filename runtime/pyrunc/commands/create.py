@@ -44,6 +44,12 @@ def create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[Co
     made = None
     try:
         container.write("config.json", text)
+        if todo.profile is not None:
+            from pyrunc.kernel import seccomp
+
+            todo.filter = seccomp.filter_of(todo.profile, f"{context.root}/.seccomp-cache")
+            for warning in todo.filter.warnings:
+                context.log.warning(warning)
         if options.notify_source:
             notify.make_directory(container.fd)
         made = parent.create(todo, container, here)
@@ -77,7 +83,7 @@ def _options(context: Context, arguments: Arguments, *, detach: bool) -> plan.Cr
     options.console_socket, options.pid_file = arguments.text("console-socket"), arguments.text("pid-file")
     options.pivot, options.new_keyring = not arguments.flag("no-pivot"), not arguments.flag("no-new-keyring")
     options.preserve_fds = arguments.natural("preserve-fds")
-    options.cgroup_manager, options.ignored = context.cgroup_manager, context.ignored
+    options.cgroup_manager = context.cgroup_manager
     options.environment = context.environment
     if notify.host_address(context.environment):
         options.notify_source = f"{context.root}/{options.container_id}"

@@ -7,6 +7,7 @@ from pyrunc import SPEC_VERSION, __version__
 from pyrunc.arguments import Arguments, Verb
 from pyrunc.context import Context, print_out
 from pyrunc.kernel import capabilities, mountoptions, namespaces
+from pyrunc.spec import seccomp
 from pyrunc.spec.config import HOOKS
 from pyrunc.spec.linux import MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES
 
@@ -32,9 +33,16 @@ def value() -> "dict[str, object]":
             "namespaces": sorted(namespaces.FLAGS),
             "capabilities": list(capabilities.NAMES),
             "cgroup": {"v1": False, "v2": True, "systemd": True, "systemdUser": True, "rdma": True},
-            "seccomp": {"enabled": False},
-            "apparmor": {"enabled": False},
-            "selinux": {"enabled": False},
+            "seccomp": {
+                "enabled": True,
+                "actions": sorted(seccomp.ACTIONS),
+                "operators": sorted(seccomp.OPERATORS),
+                "archs": sorted(seccomp.ARCHITECTURES),
+                "knownFlags": sorted(seccomp.FLAGS),
+                "supportedFlags": sorted(seccomp.FLAGS),
+            },
+            "apparmor": {"enabled": True},
+            "selinux": {"enabled": True},
             "intelRdt": {"enabled": False},
             "memoryPolicy": {"modes": sorted(MEMORY_POLICY_MODES), "flags": sorted(MEMORY_POLICY_FLAGS)},
             "mountExtensions": {"idmap": {"enabled": False}},

@@ -41,14 +41,14 @@ def start(context: Context, container: Container) -> "notify.Proxy | None":
         raise PyruncError(f"container `{container.id}` has no process to start", pointer="/process")
     host = notify.host_address(context.environment) if container.has("notify") else ""
     proxy = notify.Proxy(container.fd, host) if host else None
-    _release(container)
+    _release(container, state)
     hooks = state.hooks("poststart")
     if hooks:
         _poststart(context, container, state, hooks)
     return proxy
 
 
-def _release(container: Container) -> None:
+def _release(container: Container, state: State) -> None:
     """Write the byte that init waits for, and read how the exec went."""
     result = posix.open("exec.result", posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC, dir_fd=container.fd)
     try:
@@ -58,8 +58,8 @@ def _release(container: Container) -> None:
             raise PyruncError.from_os(f"start container `{container.id}`", error) from None
         raise PyruncError(f"container `{container.id}` has stopped before it was started") from None
     posix.write(fifo, b".")
+    report = _read_report(result, fifo, state)
     posix.close(fifo)
-    report = _read_to_end(result)
     posix.close(result)
     if program.is_record(report.removeprefix(STARTED)):
         raise program.error_of(report.removeprefix(STARTED))
@@ -69,17 +69,41 @@ def _release(container: Container) -> None:
     posix.unlink("exec.result", dir_fd=container.fd)
 
 
-def _read_to_end(fd: int) -> bytes:
-    """All that init writes until it is another program (which closes its end) or is gone."""
+def _read_report(result: int, fifo: int, state: State) -> bytes:
+    """All that init writes until it is another program (which closes its end) or is gone.
+
+    If it tells of a seccomp listener, that goes to the agent, and init may go on.
+    """
     poll = select.poll()
-    poll.register(fd, select.POLLIN)
+    poll.register(result, select.POLLIN)
+    wanted = state.data.get("seccompListener")
     content = b""
     while True:
         poll.poll()
-        chunk = posix.read(fd, 4096)
+        chunk = posix.read(result, 4096)
         if not chunk:
             return content
         content += chunk
+        if isinstance(wanted, list):
+            from pyrunc.stages import confinement
+
+            number = confinement.listener_of(content.removeprefix(STARTED))
+            if number is not None:
+                _hand_over_listener(state, number, str(wanted[0] or ""), wanted[1])
+                content = STARTED
+                posix.write(fifo, b".")
+
+
+def _hand_over_listener(state: State, number: int, path: str, metadata: object) -> None:
+    from pyrunc.kernel import listener, syscalls
+
+    pidfd = syscalls.pidfd_open(state.pid)
+    try:
+        said = metadata if isinstance(metadata, str) else None
+        content = listener.process_state(state.spec_state(lifecycle.CREATED), state.pid, said)
+        listener.hand_over(pidfd, number, path, content)
+    finally:
+        posix.close(pidfd)
 
 
 def _poststart(context: Context, container: Container, state: State, hooks: "list[SavedHook]") -> None:

@@ -15,11 +15,22 @@ from .program import CALL, CHECK_CWD, EXEC, EXPECT, FIND, HOOK, IF_REMEMBERED, R
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Protocol
+
+    from pyrunc.kernel.lsm import Attribute
+    from pyrunc.kernel.seccomp import Filter
     from pyrunc.plan import ContainerPlan
     from pyrunc.spec.linux import MemoryPolicy
     from pyrunc.spec.process import Process
 
     from .protocol import Channel
+
+    class Confinement(Protocol):
+        """What `confine` takes of a plan."""
+
+        attributes: list[Attribute]
+        filter: "Filter | None"
+
 
 LIMITS = b"limits"
 CREATED = b"created"
@@ -28,6 +39,7 @@ STARTED = b"started"
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_NAME, _PR_CAPBSET_DROP = 1, 4, 8, 15, 24
 _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _AMBIENT_RAISE, _AMBIENT_CLEAR_ALL = 38, 47, 2, 4
 _CAPABILITY_VERSION_3 = 0x20080522
+_SYS_ADMIN = 1 << 21
 _EPERM, _EACCES, _EINVAL, _ENOSYS = 1, 13, 22, 38
 _PERSONALITIES = {"LINUX": 0, "LINUX32": 8}
 _POLICIES = {"SCHED_OTHER": 0, "SCHED_FIFO": 1, "SCHED_RR": 2, "SCHED_BATCH": 3, "SCHED_ISO": 4, "SCHED_IDLE": 5,
@@ -42,16 +54,18 @@ _MODE_FLAGS = {"MPOL_F_STATIC_NODES": 1 << 15, "MPOL_F_RELATIVE_NODES": 1 << 14,
 
 
 class Gates:
-    """The descriptors that init hands over: the helper, the fifos it waits on and answers to."""
+    """The descriptors that init hands over: the helper, the fifos it waits on and answers to, and with labels to
+    write a private procfs (else -1)."""
 
-    __slots__ = ("fifo", "helper", "result")
+    __slots__ = ("fifo", "helper", "proc", "result")
 
     def __init__(self, helper: int, fifo: int, result: int) -> None:
-        self.helper, self.fifo, self.result = helper, fifo, result
+        self.helper, self.fifo, self.result, self.proc = helper, fifo, result, -1
 
     def move_above(self, lowest: int) -> None:
         """Move all of them out of the range of numbers that the container's program keeps."""
         self.helper, self.fifo, self.result = (_above(fd, lowest) for fd in (self.helper, self.fifo, self.result))
+        self.proc = _above(self.proc, lowest) if self.proc >= 0 else -1
 
 
 def _above(fd: int, lowest: int) -> int:
@@ -61,7 +75,6 @@ def _above(fd: int, lowest: int) -> int:
 def program(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: int) -> "tuple[Program, list[int]]":
     """The last steps, and the descriptors beyond the gates that they use."""
     steps = Program()
-    extra: list[int] = []
     kept = 3 + plan.kept_fds
     steps.call("prctl", _PR_SET_DUMPABLE, 0, label="hide from other processes")  # exec has reset it
     steps.call("prctl", _PR_SET_NAME, steps.string("pyrunc-init"), label="set the process name")
@@ -80,7 +93,8 @@ def program(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: int)
         _memory_policy(steps, plan.memory_policy)
     if process is not None:
         _scheduling(steps, process)
-        _identity(steps, process, denied_groups=plan.denies_setgroups)
+        keep = _SYS_ADMIN if plan.filter is not None and needs_privilege_for_filter(process) else 0
+        _identity(steps, process, keep, denied_groups=plan.denies_setgroups)
         steps.step(CHECK_CWD, 0, (), process.cwd)
         steps.step(FIND, 0, (steps.strings(candidates(process.args[0], env)),), process.args[0])
 
@@ -94,11 +108,33 @@ def program(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: int)
     steps.call("read", gates.fifo, byte, 1, label="wait for start", expect=1, flags=RETRY_EINTR)
     if process is None:
         steps.step(CALL, 0, (), "start a container whose config has no process", flags=EXPECT, expect=-1)
-        return steps, extra
-    extra += _start_container_hooks(steps, plan, env)
+        return steps, []
+    extra = _start_container_hooks(steps, plan, env)
     steps.call("write", gates.result, steps.blob(STARTED), len(STARTED), label="tell start", expect=len(STARTED))
+    if gates.proc >= 0:
+        extra.append(gates.proc)
+    confine(steps, plan, process, gates.proc, report=gates.result, gate=gates.fifo)
     steps.step(EXEC, 0, (steps.strings(process.args), steps.strings(env)), f"exec `{process.args[0]}`")
     return steps, extra
+
+
+def confine(steps: Program, plan: "Confinement", process: "Process", proc: int, *, report: int, gate: int) -> None:
+    """The labels and the seccomp filter, last of all: a hook must not run under them. `proc`: see `confinement`."""
+    if not plan.attributes and plan.filter is None:
+        return
+    from . import confinement
+
+    confinement.set_attributes(steps, plan.attributes, proc)
+    if plan.filter is not None:
+        confinement.load_filter(steps, plan.filter, report, gate)
+        if needs_privilege_for_filter(process):
+            _set_capabilities(steps, process, 0)
+
+
+def needs_privilege_for_filter(process: "Process") -> bool:
+    """Whether CAP_SYS_ADMIN has to be kept until the filter is loaded (seccomp(2)): no_new_privs would do instead."""
+    sets = process.capabilities
+    return not process.no_new_privileges and not (sets and "CAP_SYS_ADMIN" in sets.effective)
 
 
 def candidates(name: str, env: "list[str]") -> "list[str]":
@@ -109,8 +145,11 @@ def candidates(name: str, env: "list[str]") -> "list[str]":
     return [f"{directory or '.'}/{name}" for directory in path.split(":")] if name and path else []
 
 
-def _identity(steps: Program, process: "Process", *, denied_groups: bool) -> None:
-    """Bounding set, ids, working directory, capabilities, no_new_privs: from root of the container to the user."""
+def _identity(steps: Program, process: "Process", keep: int, *, denied_groups: bool) -> None:
+    """Bounding set, ids, working directory, capabilities, no_new_privs: from root of the container to the user.
+
+    keep: a mask of capabilities that are given up later.
+    """
     user, sets = process.user, process.capabilities
     bounding = capabilities.mask(sets.bounding) if sets else 0
     # The bounding set first: it takes CAP_SETPCAP, which the user may not have.
@@ -129,21 +168,28 @@ def _identity(steps: Program, process: "Process", *, denied_groups: bool) -> Non
         steps.call("setgroups", len(user.additional_gids), groups, label=f"set groups {user.additional_gids}")
     steps.call("setresgid", user.gid, user.gid, user.gid, label=f"become gid {user.gid}")
     steps.call("setresuid", user.uid, user.uid, user.uid, label=f"become uid {user.uid}")
-    _capability_sets(steps, process)
+    _set_capabilities(steps, process, keep)
+    _set_ambient(steps, process)
     steps.call("chdir", cwd, label=f"chdir to `{process.cwd}`", flags=IF_REMEMBERED)
     if process.no_new_privileges:
         steps.call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, label="set no_new_privs")
 
 
-def _capability_sets(steps: Program, process: "Process") -> None:
+def _set_capabilities(steps: Program, process: "Process", keep: int) -> None:
     sets = process.capabilities
     # What we do not have ourselves cannot be given: the spec wants a warning, which create has written, no failure.
     ours = capabilities.bounding()
     wanted = (sets.effective, sets.permitted, sets.inheritable) if sets else ((), (), ())
     words = [capabilities.mask(names) & ours for names in wanted]
+    words[0] |= keep & ours
+    words[1] |= keep & ours
     header = steps.blob(pack("@Ii", _CAPABILITY_VERSION_3, 0))
     halves = [word >> shift & 0xFFFFFFFF for shift in (0, 32) for word in words]
     steps.call("capset", header, steps.blob(pack("@6I", *halves)), label="set the capabilities")
+
+
+def _set_ambient(steps: Program, process: "Process") -> None:
+    sets = process.capabilities
     steps.call("prctl", _PR_CAP_AMBIENT, _AMBIENT_CLEAR_ALL, 0, 0, 0, label="clear ambient capabilities",
                tolerated=(_EINVAL,))  # fmt: skip
     ambient = capabilities.mask(sets.ambient) if sets else 0

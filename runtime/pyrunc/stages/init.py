@@ -43,7 +43,9 @@ def _become_container(plan: "ContainerPlan", channel: "Channel", gates: "Gates")
     _enter_namespaces(plan, channel)
     root = _build_root(plan, channel)
     null = rootfs.null_device()
-    proc = procfs.private(subset=False) if plan.sysctl else -1
+    proc = procfs.private(subset=False) if plan.sysctl or plan.attributes else -1
+    if plan.attributes:
+        gates.proc = proc
     _load_what_is_needed_inside(plan)
     console = _move_in(plan, channel, root, null, proc)
     env = credentials.with_home(plan.env, plan.process.user.uid) if plan.process else []
@@ -127,6 +129,8 @@ def _load_what_is_needed_inside(plan: "ContainerPlan") -> None:
         from pyrunc.kernel import sysctl  # noqa: F401  (loaded for later)
     if plan.process is not None and plan.process.terminal:
         from pyrunc.kernel import terminal  # noqa: F401  (loaded for later)
+    if plan.attributes or plan.filter is not None:
+        from . import confinement  # noqa: F401  (loaded for later)
     if plan.hooks.start_container:
         from pyrunc import jsontext  # noqa: F401  (loaded for later)
     sys.path.clear()
