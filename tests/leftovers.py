@@ -2,7 +2,8 @@
 
 Counted are: our child processes (containers are re-parented to us) and processes in this session's cgroups, zombies,
 mounts, cgroups, entries of the state directory, files under /run and /dev/shm, files in /tmp that bear a container
-id or the runtime's name, abstract sockets with such names, and our own open file descriptors.
+id or the runtime's name, abstract sockets with such names, our own open file
+descriptors, and owner and mode of /dev/null.
 """
 
 import contextlib
@@ -28,6 +29,7 @@ class Facts:
     files: set[str]
     sockets: set[str]
     descriptors: set[str]
+    null_device: set[str]
 
     def added_since(self, before: "Facts") -> list[str]:
         """What is here and was not before, as 'kind: name' lines."""
@@ -49,6 +51,7 @@ def observe(state_root: Path) -> Facts:
         files=_files(),
         sockets=_abstract_sockets(),
         descriptors=_descriptors(),
+        null_device=_null_device(),
     )
 
 
@@ -150,6 +153,14 @@ def _descriptors() -> set[str]:
         except FileNotFoundError:
             continue  # the listing itself
     return found
+
+
+def _null_device() -> set[str]:
+    """Owner and mode of /dev/null, which crun 1.8 gives to the container's user when it is a standard stream."""
+    if runtime_name() == "crun":
+        return set()
+    status = os.stat("/dev/null")
+    return {f"{status.st_uid}:{status.st_gid} {status.st_mode:o}"}
 
 
 def _clean_up(before: Facts) -> None:

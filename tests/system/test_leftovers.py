@@ -9,6 +9,7 @@ import pytest
 from tests import leftovers
 from tests.bundle import Bundle
 from tests.kernelcalls import mount
+from tests.peers import differs
 from tests.privatehost import CGROUP_ROOT
 from tests.runtime import Runtime, new_id
 
@@ -68,3 +69,12 @@ def test_sees_an_open_descriptor(runtime: Runtime) -> None:
     os.close(reading)
     os.close(writing)
     assert [line.split(":")[0] for line in left] == ["descriptors", "descriptors"]
+
+
+@differs(crun="1.8.1 gives it away, so it is not checked there")
+def test_sees_a_change_of_the_null_device(runtime: Runtime) -> None:
+    before = leftovers.observe(runtime.root)
+    os.chown("/dev/null", 7, 7)
+    left = leftovers.check(before, runtime.root)
+    os.chown("/dev/null", 0, 0)
+    assert [line.split(":")[0] for line in left] == ["null_device"]

@@ -47,7 +47,7 @@ def test_one_of_ten_starts_wins(runtime: Runtime, bundle: Bundle) -> None:
         assert container.output() in ("", "ran\n")
 
 
-@differs(crun="1.8.1: the losers fail because a file went away")
+@differs(crun="1.8.1: the losers may fail on a file that went away", runc="1.1.5: the losers may fail on its cgroup")
 def test_ten_deletes_by_force_all_succeed(runtime: Runtime, bundle: Bundle) -> None:
     with runtime.running(bundle.shell("exec sleep 1000")) as container:
         for result in together(runtime, 10, "delete", "--force", container.id):
@@ -84,6 +84,7 @@ def test_list_and_state_during_create_and_delete(runtime: Runtime, bundle: Bundl
         assert deleting.returncode == 0
 
 
+@differs(crun="1.8.1 may leave a container whose status was not written yet")
 def test_create_and_delete_of_one_id_in_turns_never_disturb_each_other(runtime: Runtime, bundle: Bundle) -> None:
     container_id = new_id()
     bundle.save(container_id)

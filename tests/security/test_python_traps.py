@@ -1,0 +1,110 @@
+"""Nothing of the caller's environment or of the image is ever imported or loaded by the runtime's interpreter."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.bundle import Bundle
+from tests.peers import only_pyrunc
+from tests.runtime import Runtime, caller_environment, new_id
+
+pytestmark = only_pyrunc("is not written in Python")
+
+MODULES = (
+    "json os re argparse subprocess traceback encodings/__init__ encodings/utf_8 linecache errno enum posixpath site "
+    "sitecustomize usercustomize pwd grp locale pyrunc/__init__ pyrunc/errors"
+)
+
+
+def lay_traps(directory: Path, marker: Path) -> None:
+    """Write modules that betray their import by making the marker."""
+    for name in MODULES.split():
+        path = directory / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"open({str(marker)!r}, 'w').close()\n")
+
+
+@pytest.fixture
+def marker(area: Path) -> Path:
+    """The file that a sprung trap on the host would make."""
+    return area / "sprung"
+
+
+def environments(trap: Path) -> dict[str, dict[str, str]]:
+    """Variables by which Python's start-up can be turned aside."""
+    return {
+        "PYTHONPATH": {"PYTHONPATH": str(trap)},
+        "PYTHONHOME": {"PYTHONHOME": str(trap)},
+        "PYTHONSTARTUP": {"PYTHONSTARTUP": str(trap / "site.py"), "PYTHONINSPECT": "1"},
+        "PYTHONUSERBASE": {"PYTHONUSERBASE": str(trap), "HOME": str(trap)},
+        "PYTHONPLATLIBDIR": {"PYTHONPLATLIBDIR": str(trap), "PYTHONWARNINGS": "error", "PYTHONVERBOSE": "1"},
+        "current directory": {},
+    }
+
+
+@pytest.mark.parametrize("name", environments(Path("/")))
+def test_environment_and_current_directory(runtime: Runtime, bundle: Bundle, marker: Path, name: str) -> None:
+    lay_traps(bundle.path, marker)  # podman and buildah call the runtime in the bundle's directory
+    environment = caller_environment(**environments(bundle.path)[name])
+    container_id = new_id()
+    bundle.shell("exec sleep 1000").save(container_id)
+    for command in (
+        ["--version"],
+        ["features"],
+        ["create", container_id],
+        ["start", container_id],
+        ["state", container_id],
+        ["list"],
+        ["kill", container_id, "KILL"],
+        ["delete", "--force", container_id],
+        ["create", "--bundle", "/no/such/bundle", new_id()],
+        ["nonsense"],
+    ):
+        result = runtime.call(*command, cwd=bundle.path, env=environment)
+        assert "import" not in result.stderr
+        assert (result.returncode == 0) is (command[0] != "nonsense" and "/no/such/bundle" not in command)
+    assert not marker.exists()
+
+
+PYTHON_PATHS = ("usr/lib/python3", "usr/lib/python3.11", "usr/lib/python3/dist-packages", "usr/lib/pyrunc", "")
+
+
+@pytest.mark.parametrize("failure", ["none", "missing program", "missing cwd", "startContainer hook"])
+def test_image_full_of_traps(runtime: Runtime, bundle: Bundle, failure: str) -> None:
+    for directory in PYTHON_PATHS:
+        lay_traps(bundle.rootfs / directory, Path("/sprung"))
+    (bundle.rootfs / "etc/ld.so.preload").write_text("/lib/trap.so\n")
+    (bundle.rootfs / "etc/nsswitch.conf").write_text("passwd: trap\ngroup: trap\n")
+    bundle.process["user"] = {"uid": 0, "gid": 0, "additionalGids": [7]}
+    if failure == "missing program":
+        bundle.process["args"] = ["no-such-program"]
+    elif failure == "missing cwd":
+        bundle.process["cwd"] = "/etc/passwd"
+    elif failure == "startContainer hook":
+        bundle.hook("startContainer", "exit 1")
+    result = runtime.run(bundle)
+    assert (result.returncode == 0) is (failure == "none")
+    assert not (bundle.rootfs / "sprung").exists()
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@pytest.mark.parametrize("program", ["true", "no-such-program"])
+def test_no_code_is_opened_after_the_root_has_changed(
+    runtime: Runtime, bundle: Bundle, area: Path, program: str
+) -> None:
+    bundle.process["args"] = [program]
+    container_id = new_id()
+    bundle.save(container_id)
+    argv = runtime.argv("run", "--bundle", bundle.path, container_id)
+    trace = area / "trace"
+    calls = "trace=openat,openat2,open,pivot_root,chroot"
+    subprocess.run(["strace", "-ff", "-o", trace, "-e", calls, *argv], check=False, timeout=120, stderr=-3)
+    changed = [path for path in area.glob("trace.*") if "pivot_root(" in path.read_text()]
+    assert changed
+    for path in changed:
+        after = path.read_text().partition("pivot_root(")[2]
+        assert not re.search(r"\"[^\"]*(\.py|\.pyc|\.so|\.so\.\d+|ld\.so\.\w+|nsswitch\.conf)\"", after), after
