@@ -6,7 +6,7 @@ A part of the config that cannot be honoured is refused here, before anything is
 
 import time
 
-from . import SPEC_VERSION
+from . import SPEC_VERSION, confined
 from .cgroup import fs as cgroup_fs
 from .cgroup import manager, names, values
 from .errors import ConfigError, UsageError
@@ -24,9 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .cgroup.devices import Rule
     from .kernel.idmap import Range
-    from .kernel.lsm import Attribute
-    from .kernel.seccomp import Filter, Profile
-    from .spec.seccomp import Seccomp
+    from .kernel.seccomp import Filter
 
 
 class CreateOptions:
@@ -89,10 +87,10 @@ class ContainerPlan:
             self.cgroup.owner = (_outside(self.uid_ranges), _outside(self.gid_ranges))
         kept = descriptors.kept(options.preserve_fds, options.environment)
         self.kept_fds = kept.count
-        self.profile = _profile(linux.seccomp) if linux.seccomp else None
+        self.profile = confined.profile(linux.seccomp) if linux.seccomp else None
         self.filter: Filter | None = None  # the profile as the kernel takes it; compiled by who carries the plan out
         self.listener = (linux.seccomp.listener_path, linux.seccomp.listener_metadata) if linux.seccomp else None
-        self.attributes = _attributes(config.process)
+        self.attributes = confined.attributes(config.process)
         self.env = _environment(config.process, kept.env)
         if options.notify_source:
             self.mounts += (_notify_mount(options),)
@@ -175,6 +173,7 @@ class ContainerPlan:
             },
             "process": self.process is not None,
             "privatePids": self.creates("pid"),
+            "newKeyring": self.new_keyring,
             "seccompListener": self.listener if self.profile and self.profile.notifies else None,
             "mounted": None if self.has_mount_namespace else self.rootfs,
         }
@@ -217,31 +216,6 @@ def _environment(process: "Process | None", more: "list[str]") -> "list[str]":
     if process is None:
         return []
     return list({entry.partition("=")[0]: entry for entry in [*process.env, *more]}.values())
-
-
-def _profile(section: "Seccomp") -> "Profile":
-    from .kernel.seccomp import Profile, Rule
-
-    rules = tuple(
-        Rule(
-            tuple(rule.names), rule.action, rule.errno_ret,
-            tuple((arg.index, arg.op, arg.value, arg.value_two or 0) for arg in rule.args),
-        )
-        for rule in section.syscalls
-    )  # fmt: skip
-    return Profile(
-        section.default_action, rules, default_errno=section.default_errno_ret,
-        architectures=tuple(section.architectures), flags=None if section.flags is None else tuple(section.flags),
-    )  # fmt: skip
-
-
-def _attributes(process: "Process | None") -> "list[Attribute]":
-    """The labels that the security modules are to give the program."""
-    if process is None or not (process.selinux_label or process.apparmor_profile):
-        return []
-    from .kernel import lsm
-
-    return lsm.exec_attributes(process.selinux_label or "", process.apparmor_profile or "")
 
 
 def _mounts_cgroup_writable(config: spec.Config) -> bool:

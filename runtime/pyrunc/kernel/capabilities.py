@@ -10,7 +10,7 @@ NAMES = (
     "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
 )  # fmt: skip  (the order is the kernel's: the index is the number, include/uapi/linux/capability.h)
 _NUMBERS = {name: number for number, name in enumerate(NAMES)}
-LAST_KNOWN = len(NAMES) - 1
+HIGHEST = 63  # the sets have 64 bits: what newer kernels know fits as well
 
 
 def mask(names: "list[str] | tuple[str, ...]") -> int:
@@ -23,26 +23,18 @@ def mask(names: "list[str] | tuple[str, ...]") -> int:
     return result
 
 
-def last() -> int:
-    """The number of the kernel's last capability, from /proc (3.2); may be beyond the last that we know."""
-    import posix
-
-    try:
-        fd = posix.open("/proc/sys/kernel/cap_last_cap", posix.O_RDONLY | posix.O_CLOEXEC)
-    except OSError:
-        return LAST_KNOWN
-    try:
-        return int(posix.read(fd, 16))
-    finally:
-        posix.close(fd)
-
-
 def bounding() -> int:
-    """The bounding set of this process."""
+    """The bounding set of this process, as far as we know the names.
+
+    Asked of prctl(2): /proc may be the image's where this is called.
+    """
     import _prctl
 
     result = 0
-    for number in range(last() + 1):
-        if _prctl.prctl(_prctl.PR_CAPBSET_READ, number):
-            result |= 1 << number
+    for number in range(len(NAMES)):
+        try:
+            present = _prctl.prctl(_prctl.PR_CAPBSET_READ, number)
+        except (OSError, ValueError):  # a kernel, or an extension, that knows fewer
+            break
+        result |= present << number
     return result

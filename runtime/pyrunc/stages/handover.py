@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
+    from pyrunc.execplan import ExecPlan
     from pyrunc.kernel.lsm import Attribute
     from pyrunc.kernel.seccomp import Filter
     from pyrunc.plan import ContainerPlan
@@ -64,44 +65,21 @@ class Gates:
 
     def move_above(self, lowest: int) -> None:
         """Move all of them out of the range of numbers that the container's program keeps."""
-        self.helper, self.fifo, self.result = (_above(fd, lowest) for fd in (self.helper, self.fifo, self.result))
-        self.proc = _above(self.proc, lowest) if self.proc >= 0 else -1
+        self.helper, self.fifo, self.result = (above(fd, lowest) for fd in (self.helper, self.fifo, self.result))
+        self.proc = above(self.proc, lowest) if self.proc >= 0 else -1
 
 
-def _above(fd: int, lowest: int) -> int:
+def above(fd: int, lowest: int) -> int:
+    """The descriptor, or a copy of it whose number is not below `lowest`."""
     return fd if fd >= lowest else fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, lowest)
 
 
 def program(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: int) -> "tuple[Program, list[int]]":
     """The last steps, and the descriptors beyond the gates that they use."""
-    steps = Program()
-    kept = 3 + plan.kept_fds
-    steps.call("prctl", _PR_SET_DUMPABLE, 0, label="hide from other processes")  # exec has reset it
-    steps.call("prctl", _PR_SET_NAME, steps.string("pyrunc-init"), label="set the process name")
-    steps.step(REPORT_TO, 0, (channel,), "report to create")
-    steps.call("close_range", kept, 0xFFFFFFFF, syscalls.CLOSE_RANGE_CLOEXEC, label="close inherited descriptors")
-    process = plan.process
-    byte = steps.blob(b"\0")
-    if process is not None and process.rlimits:
-        # The parent sets them: it may raise them, a user namespace's root may not. Not earlier, because an interpreter
-        # would not fit into a small RLIMIT_AS; not later, because it takes privilege over who we become.
-        steps.call("write", channel, steps.blob(LIMITS), len(LIMITS), label="ask for limits", expect=len(LIMITS))
-        steps.call("read", channel, byte, 1, label="wait for limits", expect=1, flags=RETRY_EINTR)
-    if plan.personality is not None:
-        steps.call("personality", _PERSONALITIES[plan.personality.domain], label="set the personality")
-    if plan.memory_policy is not None:
-        _memory_policy(steps, plan.memory_policy)
-    if process is not None:
-        _scheduling(steps, process)
-        keep = _SYS_ADMIN if plan.filter is not None and needs_privilege_for_filter(process) else 0
-        _identity(steps, process, keep, denied_groups=plan.denies_setgroups)
-        steps.step(CHECK_CWD, 0, (), process.cwd)
-        steps.step(FIND, 0, (steps.strings(candidates(process.args[0], env)),), process.args[0])
-
-    # From here on the end of the channel tells us if create dies; the signal would also come when it ends well.
-    steps.call("prctl", _PR_SET_PDEATHSIG, 0, label="outlive create")
-    steps.call("write", channel, steps.blob(CREATED), len(CREATED), label="tell create", expect=len(CREATED))
-    steps.call("read", channel, byte, 1, label="wait for create, which has ended", expect=1, flags=RETRY_EINTR)
+    steps = begin(plan, channel)
+    become_user(steps, plan, env, channel)
+    say_created(steps, channel)
+    process, byte = plan.process, steps.blob(b"\0")
     # From here on the container outlives the command that made it.
     steps.call("close", channel, label="leave create")
     steps.step(REPORT_TO, 0, (gates.result,), "report to start")
@@ -116,6 +94,50 @@ def program(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: int)
     confine(steps, plan, process, gates.proc, report=gates.result, gate=gates.fifo)
     steps.step(EXEC, 0, (steps.strings(process.args), steps.strings(env)), f"exec `{process.args[0]}`")
     return steps, extra
+
+
+def begin(plan: "ContainerPlan | ExecPlan", channel: int) -> Program:
+    """A list with its first steps: hide, say where errors go, keep no descriptor that the program is not to have."""
+    steps = Program()
+    steps.call("prctl", _PR_SET_DUMPABLE, 0, label="hide from other processes")  # exec has reset it
+    steps.call("prctl", _PR_SET_NAME, steps.string("pyrunc-init"), label="set the process name")
+    steps.step(REPORT_TO, 0, (channel,), "report to the command")
+    kept = 3 + plan.kept_fds
+    steps.call("close_range", kept, 0xFFFFFFFF, syscalls.CLOSE_RANGE_CLOEXEC, label="close inherited descriptors")
+    return steps
+
+
+def become_user(steps: Program, plan: "ContainerPlan | ExecPlan", env: "list[str]", channel: int) -> None:
+    """Limits, scheduling, ids, capabilities and working directory of the process; its program is found."""
+    process = plan.process
+    if process is not None and process.rlimits:
+        # The parent sets them: it may raise them, a user namespace's root may not. Not earlier, because an interpreter
+        # would not fit into a small RLIMIT_AS; not later, because it takes privilege over who we become.
+        steps.call("write", channel, steps.blob(LIMITS), len(LIMITS), label="ask for limits", expect=len(LIMITS))
+        wait(steps, channel, "wait for limits")
+    if plan.personality is not None:
+        steps.call("personality", _PERSONALITIES[plan.personality.domain], label="set the personality")
+    if plan.memory_policy is not None:
+        _memory_policy(steps, plan.memory_policy)
+    if process is not None:
+        _scheduling(steps, process)
+        keep = _SYS_ADMIN if plan.filter is not None and needs_privilege_for_filter(process) else 0
+        _identity(steps, process, keep, denied_groups=plan.denies_setgroups)
+        steps.step(CHECK_CWD, 0, (), process.cwd)
+        steps.step(FIND, 0, (steps.strings(candidates(process.args[0], env)),), process.args[0])
+
+
+def say_created(steps: Program, channel: int) -> None:
+    """Tell the command that all is prepared, and wait until it has made note of it."""
+    # From here on the end of the channel tells us if it dies; the signal would also come when it ends well.
+    steps.call("prctl", _PR_SET_PDEATHSIG, 0, label="outlive the command")
+    steps.call("write", channel, steps.blob(CREATED), len(CREATED), label="tell the command", expect=len(CREATED))
+    wait(steps, channel, "wait for the command, which has ended")
+
+
+def wait(steps: Program, channel: int, label: str) -> None:
+    """Wait for a byte from the command; its end is an error."""
+    steps.call("read", channel, steps.blob(b"\0"), 1, label=label, expect=1, flags=RETRY_EINTR)
 
 
 def confine(steps: Program, plan: "Confinement", process: "Process", proc: int, *, report: int, gate: int) -> None:
@@ -152,8 +174,9 @@ def _identity(steps: Program, process: "Process", keep: int, *, denied_groups: b
     """
     user, sets = process.user, process.capabilities
     bounding = capabilities.mask(sets.bounding) if sets else 0
-    # The bounding set first: it takes CAP_SETPCAP, which the user may not have.
-    for number in range(capabilities.last() + 1):
+    # The bounding set first: it takes CAP_SETPCAP, which the user may not have. All numbers that there can be: what
+    # /proc says of the last one may be the image's word, and what is left out a set-user-id program would have.
+    for number in range(capabilities.HIGHEST + 1):
         if not bounding >> number & 1:
             steps.call("prctl", _PR_CAPBSET_DROP, number, label="drop from the bounding set", tolerated=(_EINVAL,))
     # A directory that only root may enter, or only the user (FUSE): whoever of the two succeeds.
@@ -233,8 +256,8 @@ def _start_container_hooks(steps: Program, plan: "ContainerPlan", env: "list[str
     # The pid is the one that the container sees (runtime.md, "State").
     state = jsontext.dump_bytes(plan.state(status="created", pid=posix.getpid()))
     lowest = 3 + plan.kept_fds
-    state_fd = _above(sealed.data("state", state), lowest)
-    output = _above(posix.memfd_create("hook-output", posix.MFD_CLOEXEC), lowest)
+    state_fd = above(sealed.data("state", state), lowest)
+    output = above(posix.memfd_create("hook-output", posix.MFD_CLOEXEC), lowest)
     for i, hook in enumerate(plan.hooks.start_container):
         args = steps.strings(list(hook.args) or [hook.path])
         hook_env = steps.strings(env if hook.env is None else hook.env)
@@ -247,27 +270,46 @@ def leave(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: "Chann
     """Compose the steps, number the descriptors that are kept, close all others, and become pyrunc-init."""
     lowest = 3 + plan.kept_fds
     if console >= 0:
-        console = _above(console, 3)
-        fcntl.ioctl(console, _TIOCSCTTY, 0)
-        for stream in range(3):
-            posix.dup2(console, stream)
+        take_terminal(console)
+        use_terminal(console)
     if plan.process is not None:
         credentials.own_standard_streams(plan.process.user.uid)
-    talk = _above(channel.fileno(), lowest)
+    talk = above(channel.fileno(), lowest)
     gates.move_above(lowest)
     steps, extra = program(plan, env, gates, talk)
-    listing = _above(sealed.data("steps", steps.data()), lowest)
-    kept = sorted((talk, gates.helper, gates.fifo, gates.result, listing, *extra))
+    listing = above(sealed.data("steps", steps.data()), lowest)
+    keep_only(lowest, (talk, gates.fifo, gates.result, listing, *extra), gates.helper)
+    become_helper(gates.helper, listing)
+
+
+def take_terminal(console: int) -> None:
+    """Make a terminal the controlling one of our session."""
+    fcntl.ioctl(console, _TIOCSCTTY, 0)
+
+
+def use_terminal(console: int) -> None:
+    """Make a terminal the standard streams."""
+    console = above(console, 3)
+    for stream in range(3):
+        posix.dup2(console, stream)
+
+
+def keep_only(lowest: int, kept: "tuple[int, ...]", helper: int) -> None:
+    """Close the descriptors from `lowest` on but the helper's and `kept`, which will pass the helper's exec."""
     first = lowest
-    for fd in kept:
+    for fd in sorted((*kept, helper)):
         if fd > first:
             syscalls.close_range(first, fd - 1)
         first = fd + 1
-        if fd != gates.helper:
+        if fd != helper:
             posix.set_inheritable(fd, True)
     syscalls.close_range(first)
+
+
+def become_helper(helper: int, listing: int) -> None:
+    """Become pyrunc-init, which carries out the list in the descriptor `listing`."""
     try:
-        syscalls.execveat(gates.helper, "", ["pyrunc-init", str(listing)], [])
+        syscalls.execveat(helper, "", ["pyrunc-init", str(listing)], [])
     except OSError as error:
         raise PyruncError.from_os("become pyrunc-init", error) from None
 

@@ -75,8 +75,8 @@ class Channel:
         """Tell pyrunc-init, which reads no more than a byte, that what it waits for is done."""
         self._socket.send(COMMIT)
 
-    def expect(self, word: str, doing: str) -> object:
-        """Wait for this message and no other; its value. `doing` says what the other side is at, for the error."""
+    def receive(self) -> bytes:
+        """The next message as it came; empty at the end of the conversation."""
         message, control, _, _ = self._socket.recvmsg(_LARGEST, 1024, _socket.MSG_CMSG_CLOEXEC)
         self.fds = [
             int.from_bytes(data[i : i + 4], _BYTE_ORDER)
@@ -84,6 +84,11 @@ class Channel:
             if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS)
             for i in range(0, len(data), 4)
         ]
+        return message
+
+    def expect(self, word: str, doing: str) -> object:
+        """Wait for this message and no other; its value. `doing` says what the other side is at, for the error."""
+        message = self.receive()
         if not message:
             raise PeerGone(f"container init exited while {doing}")
         if program.is_record(message):
