@@ -26,6 +26,7 @@ GLOBAL_OPTIONS = (
 VERBS = {
     "create": "create a container from a bundle",
     "start": "run the program of a created container",
+    "exec": "run a further program in a container",
     "state": "print the state of a container",
     "kill": "send a signal to a container",
     "delete": "delete a container",
@@ -40,7 +41,9 @@ VERBS = {
     "features": "print what this runtime supports",
     "validate": "check the config.json of a bundle",
 }
-_BARE_MESSAGE = frozenset(("create", "run"))  # conmon hands the line to podman, which puts the runtime's name before
+# Whose messages conmon hands to podman, which puts the runtime's name before them.
+_BARE_MESSAGE = frozenset(("create", "run", "exec"))
+_EXEC_FAILED = 255  # as runc: the statuses up to 254 are the program's
 
 
 def original_environment() -> "dict[bytes, bytes]":
@@ -89,7 +92,7 @@ def run(argv: "list[str]") -> int:
         if log.debugging:
             raise
         log.error(f"internal error: {type(error).__name__}: {error} (--debug shows where)")
-    return 1
+    return _EXEC_FAILED if verb == "exec" else 1
 
 
 def _log(given: Arguments) -> Log:

@@ -126,10 +126,16 @@ def number(text: str, what: str) -> int:
 def _capabilities(value: "dict[str, object]", names: "list[str]") -> "dict[str, object]":
     """Added to three sets. Never to the inheritable one, from which a file could raise them (CVE-2022-27650)."""
     sets = _section(value, "capabilities")
-    wanted = [name if name.startswith("CAP_") else f"CAP_{name}" for name in map(str.upper, names)]
+    wanted = list(map(capability, names))
     for key in ("bounding", "effective", "permitted"):
         sets[key] = [*_list(sets, key), *wanted]
     return sets
+
+
+def capability(name: str) -> str:
+    """The spec's name of a capability: "net_admin" is CAP_NET_ADMIN."""
+    name = name.upper()
+    return name if name.startswith("CAP_") else f"CAP_{name}"
 
 
 def cpus(text: str) -> "tuple[int, ...]":

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "runtime/pyrunc"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Part -> the parts that it may import, besides itself and the package's constants. `kernel` knows nothing of configs
-# and containers; `plan` and its kin alone know both a config and the kernel; a later line may only look at earlier ones.
+# and containers; `plan` and its kin alone know both a config and the kernel; later lines may look at earlier ones only.
 MAY_IMPORT = {
     "errors": (),
     "jsontext": ("errors",),

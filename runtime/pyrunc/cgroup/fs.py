@@ -10,7 +10,7 @@ from pyrunc.errors import PyruncError
 
 from .files import directory, mount_point, read, write
 
-__all__ = ["enter", "frozen", "join", "kill", "make", "mount_point", "own_path", "processes", "remove"]
+__all__ = ["enter", "frozen", "join", "kill", "make", "mount_point", "own_path", "path_of", "processes", "remove"]
 
 _EAGAIN, _EACCES, _EBUSY, _ENODEV, _EOPNOTSUPP = 11, 13, 16, 19, 95
 _SIGKILL = 9
@@ -18,7 +18,12 @@ _SIGKILL = 9
 
 def own_path() -> str:
     """The cgroup of this process in the unified hierarchy."""
-    for line in (read("/proc/self/cgroup") or "").splitlines():
+    return path_of("self")
+
+
+def path_of(pid: "int | str") -> str:
+    """The cgroup of a process in the unified hierarchy; "/" if the process is gone."""
+    for line in (read(f"/proc/{pid}/cgroup") or "").splitlines():
         if line.startswith("0::"):
             return line[3:]
     return "/"

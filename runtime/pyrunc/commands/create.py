@@ -1,13 +1,10 @@
 """pyrunc create: a container from a bundle, up to the point where its program could run (runtime.md, "Create")."""
 
-import posix
-
 from pyrunc import bundle, host, plan
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.container import Container
 from pyrunc.context import Context
-from pyrunc.errors import PyruncError
-from pyrunc.kernel import notify
+from pyrunc.kernel import notify, procs
 from pyrunc.spec.config import parse_config
 from pyrunc.stages import parent
 
@@ -54,7 +51,7 @@ def create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[Co
             notify.make_directory(container.fd)
         made = parent.create(todo, container, here)
         if options.pid_file:
-            _write_pid_file(options.pid_file, made.pid)
+            procs.write_pid_file(options.pid_file, made.pid)
     except BaseException:
         if made is not None:
             from .delete import destroy
@@ -88,19 +85,3 @@ def _options(context: Context, arguments: Arguments, *, detach: bool) -> plan.Cr
     if notify.host_address(context.environment):
         options.notify_source = f"{context.root}/{options.container_id}"
     return options
-
-
-def _write_pid_file(path: str, pid: int) -> None:
-    """Whole or not at all: conmon reads it as soon as we are gone. A stale temporary file is replaced."""
-    directory, slash, name = path.rpartition("/")
-    partial = f"{directory}{slash}.{name}.{posix.getpid()}"
-    try:
-        flags = posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC | posix.O_NOFOLLOW
-        fd = posix.open(partial, flags, 0o644)
-        try:
-            posix.write(fd, str(pid).encode())
-        finally:
-            posix.close(fd)
-        posix.rename(partial, path)
-    except OSError as error:
-        raise PyruncError.from_os(f"write the pid file `{path}`", error) from None

@@ -98,3 +98,24 @@ def set_time_offsets(offsets: "dict[str, tuple[int, int]]") -> None:
         syscalls.setns(fd, syscalls.CLONE_NEWTIME)
     finally:
         posix.close(fd)
+
+
+def others(pid: int) -> int:
+    """The mask (CLONE_NEW*) of the namespaces in which a process is and we are not. OSError if it is gone.
+
+    For setns(2) with its pidfd, which takes our own user namespace for an error.
+    """
+    mask = 0
+    for kind, flag in FLAGS.items():
+        name = _FILES.get(kind, kind)
+        try:
+            mine = posix.stat(f"/proc/self/ns/{name}")
+        except FileNotFoundError:  # a kernel without them
+            continue
+        theirs = posix.stat(f"/proc/{pid}/ns/{name}")
+        if (mine.st_dev, mine.st_ino) != (theirs.st_dev, theirs.st_ino):
+            mask |= flag
+    return mask
+
+
+_FILES = {"mount": "mnt", "network": "net"}  # /proc/PID/ns/*, where the spec's name is another

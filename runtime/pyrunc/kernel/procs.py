@@ -2,6 +2,8 @@
 
 import posix
 
+from pyrunc.errors import PyruncError
+
 from . import syscalls
 
 
@@ -60,3 +62,19 @@ def wait_gone(pid: int, start_time: int, seconds: float) -> bool:
         return not alive(pid, start_time) or bool(poll.poll(seconds * 1000)) or not alive(pid, start_time)
     finally:
         posix.close(pidfd)
+
+
+def write_pid_file(path: str, pid: int) -> None:
+    """Whole or not at all: conmon reads it as soon as we are gone. A stale temporary file is replaced."""
+    directory, slash, name = path.rpartition("/")
+    partial = f"{directory}{slash}.{name}.{posix.getpid()}"
+    try:
+        flags = posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC | posix.O_NOFOLLOW
+        fd = posix.open(partial, flags, 0o644)
+        try:
+            posix.write(fd, str(pid).encode())
+        finally:
+            posix.close(fd)
+        posix.rename(partial, path)
+    except OSError as error:
+        raise PyruncError.from_os(f"write the pid file `{path}`", error) from None

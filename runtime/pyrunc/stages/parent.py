@@ -8,13 +8,12 @@ from pyrunc.container import Container
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import idmap, namespaces, procs, sealed, syscalls
 
-from . import handover, init, middle, protocol
+from . import handover, init, middle, outside, protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.host import HostFacts
     from pyrunc.plan import ContainerPlan
-    from pyrunc.spec.process import Process
 
     from .protocol import Channel
 
@@ -141,7 +140,7 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
         )
         if plan.cgroup.unit is not None:
             container.note("cgroup", made.cgroup)
-        _set_oom_score(plan, made.pid)
+        outside.set_oom_score(plan.process, made.pid)
         channel.send(protocol.GO)
         if plan.asks_parent_for_hooks:
             channel.expect(protocol.MOUNTED, "mounting")
@@ -157,7 +156,7 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
             _deliver_terminal(plan, channel, str(name), made)
         if plan.process is not None and plan.process.rlimits:
             channel.expect(protocol.LIMITS, "setting up the container")
-            _set_rlimits(plan.process, made.pid)
+            outside.set_rlimits(plan.process, made.pid)
             channel.acknowledge()
         channel.expect(protocol.CREATED, "becoming the container's user")
         # Now that no interpreter is in the cgroup any more: the smallest limit that holds the program will do.
@@ -185,30 +184,6 @@ def _why_gone(error: PyruncError, made: Created) -> PyruncError:
     made.pid = 0
     how = f"signal {status & 0x7F}" if status & 0x7F else f"status {status >> 8}"
     return PyruncError(error.message.replace("exited", f"exited ({how})", 1))
-
-
-def _set_oom_score(plan: "ContainerPlan", pid: int) -> None:
-    """From outside: with a user namespace the container itself may not lower it."""
-    if plan.process is None or plan.process.oom_score_adj is None:
-        return
-    value = plan.process.oom_score_adj
-    try:
-        fd = posix.open(f"/proc/{pid}/oom_score_adj", posix.O_WRONLY | posix.O_CLOEXEC)
-        try:
-            posix.write(fd, str(value).encode())
-        finally:
-            posix.close(fd)
-    except OSError as error:
-        raise PyruncError.from_os(f"set oom_score_adj to {value}", error, pointer="/process/oomScoreAdj") from None
-
-
-def _set_rlimits(process: "Process", pid: int) -> None:
-    for i, limit in enumerate(process.rlimits):
-        try:
-            syscalls.set_limit(pid, limit.type, limit.soft, limit.hard)
-        except OSError as error:
-            what = f"set {limit.type} to {limit.soft}:{limit.hard}"
-            raise PyruncError.from_os(what, error, pointer=f"/process/rlimits/{i}") from None
 
 
 def _undo(plan: "ContainerPlan", made: Created, error: BaseException) -> None:

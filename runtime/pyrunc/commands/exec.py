@@ -1,0 +1,150 @@
+"""pyrunc exec: run a further program in a running container."""
+
+import posix
+
+from pyrunc import execplan, lifecycle
+from pyrunc.arguments import Arguments, Option, Verb
+from pyrunc.bundle import absolute, read_file
+from pyrunc.container import Container, State
+from pyrunc.context import Context
+from pyrunc.errors import NotPermitted, PyruncError, UsageError
+from pyrunc.jsontext import loads
+from pyrunc.kernel import capabilities, procs
+from pyrunc.spec.config import parse_config
+from pyrunc.stages import exec as stage
+
+OPTIONS = (
+    Option("process", "read the process from FILE (JSON, as `process` of config.json)", "FILE", "p"),
+    Option("cwd", "working directory in the container", "DIR"),
+    Option("env", "set an environment variable; may be repeated", "NAME=VALUE", "e", repeat=True),
+    Option("tty", "give it a terminal", short="t"),
+    Option("user", "run as UID and GID, as numbers", "UID[:GID]", "u"),
+    Option("additional-gids", "add a group, as a number; may be repeated", "GID", "g", repeat=True),
+    Option("cap", "add a capability; may be repeated", "CAP", "c", repeat=True),
+    Option("no-new-privs", "set no_new_privs"),
+    Option("apparmor", "run under this AppArmor profile", "PROFILE"),
+    Option("process-label", "run with this SELinux label", "LABEL"),
+    Option("cgroup", "run in this cgroup below the container's", "PATH"),
+    Option("detach", "do not wait for the program to end", short="d"),
+    Option("pid-file", "write the pid of the process to FILE", "FILE"),
+    Option("console-socket", "send the terminal to the AF_UNIX socket PATH", "PATH"),
+    Option("pidfd-socket", "send a pidfd of the process to the AF_UNIX socket PATH", "PATH"),
+    Option("preserve-fds", "pass the descriptors 3 to 2+N to the program", "N"),
+    Option("ignore-paused", "wait in a paused container until it is resumed"),
+    Option("no-subreaper", "accepted for compatibility", hidden=True),
+)
+VERB = Verb("run a further program in a container", ("ID", "[ARG...]"), OPTIONS, stop_at_operand=True)
+
+
+def run(context: Context, arguments: Arguments) -> int:
+    """The exit status is the program's, or 128 and the signal that ended it; 0 with --detach.
+
+    Takes no lock: a poststart hook may call us, and nothing here changes the container.
+    """
+    container = Container.open(context.root, arguments.operands[0])
+    state = container.load()
+    status = container.status(state)
+    if not (status == lifecycle.PAUSED and arguments.flag("ignore-paused")):
+        lifecycle.require("exec", status, container.id)
+    plan = _plan(context, arguments, container, state)
+    try:
+        target = stage.Target(state)
+        plan.denies_setgroups = target.denies_setgroups()
+        made = stage.enter(plan, target, arguments.text("console-socket"))
+    except PyruncError:
+        if state.alive():
+            raise
+        raise NotPermitted("container not running") from None
+    posix.close(target.pidfd)
+    return _let_go(arguments, plan, made, state)
+
+
+def _let_go(arguments: Arguments, plan: "execplan.ExecPlan", made: stage.Entered, state: State) -> int:
+    """Tell the caller of the process, let it run its program, and stay with it."""
+    detach, pid_file = arguments.flag("detach"), arguments.text("pid-file")
+    try:
+        if pid_file:
+            procs.write_pid_file(pid_file, made.pid)
+        if arguments.text("pidfd-socket"):
+            _send_pidfd(arguments.text("pidfd-socket"), made.pid)
+        if detach:
+            stage.release(plan, made, state.spec_state(lifecycle.RUNNING))
+            return 0
+        from pyrunc.stages import foreground
+
+        signals = foreground.Signals()
+        stage.release(plan, made, state.spec_state(lifecycle.RUNNING))
+    except BaseException as error:
+        made.abandon()
+        if pid_file:
+            _remove(pid_file)
+        if isinstance(error, PyruncError) and not state.alive():
+            raise NotPermitted("container not running") from None
+        raise
+    return foreground.attend(made.pid, signals, made.terminal)
+
+
+def _plan(context: Context, arguments: Arguments, container: Container, state: State) -> "execplan.ExecPlan":
+    saved = loads(container.read("config.json"), f"{container.path}/config.json")
+    config = parse_config(saved)
+    process = execplan.process_of(_base(arguments, saved), _options(arguments))
+    execplan.check_terminal(
+        process, detach=arguments.flag("detach"), console_socket=arguments.text("console-socket")
+    )
+    plan = execplan.ExecPlan(container.id, config, process, arguments.natural("preserve-fds"))
+    plan.new_keyring = state.data.get("newKeyring") is not False
+    if "cgroup" in arguments.options:
+        plan.cgroup = execplan.sub_cgroup(arguments.text("cgroup"))
+    if plan.profile is not None:
+        from pyrunc.kernel import seccomp
+
+        plan.filter = seccomp.filter_of(plan.profile, f"{context.root}/.seccomp-cache")
+    return plan
+
+
+def _base(arguments: Arguments, saved: object) -> object:
+    """The JSON value of the process that the options change: the file's, or the container's."""
+    path = arguments.text("process")
+    if path:
+        value = loads(read_file(absolute(path)), path)
+        if not isinstance(value, dict):
+            raise UsageError(f"`{path}` is not a process: a JSON object is needed")
+        return value
+    if len(arguments.operands) < 2:
+        raise UsageError("`exec` needs a program to run, or --process", hint="see `pyrunc exec --help`")
+    return saved.get("process") if isinstance(saved, dict) else None
+
+
+def _options(arguments: Arguments) -> execplan.ExecOptions:
+    options = execplan.ExecOptions(arguments.operands[1:])
+    options.cwd, options.user = arguments.text("cwd"), arguments.text("user")
+    options.env, options.additional_gids = arguments.texts("env"), arguments.texts("additional-gids")
+    options.apparmor, options.process_label = arguments.text("apparmor"), arguments.text("process-label")
+    options.capabilities = arguments.texts("cap")
+    if unknown := [name for name in options.capabilities if not capabilities.mask([execplan.capability(name)])]:
+        raise UsageError(f"unknown capability `{unknown[0]}`")
+    if "user" in arguments.options and not options.user:
+        raise UsageError("--user is empty: a numeric UID[:GID] is needed")
+    # The container's own program may have a terminal; that says nothing of this one.
+    options.terminal = arguments.flag("tty") if arguments.flag("tty") or not arguments.text("process") else None
+    if "no-new-privs" in arguments.options:
+        options.no_new_privileges = arguments.flag("no-new-privs")
+    return options
+
+
+def _send_pidfd(path: str, pid: int) -> None:
+    from pyrunc.kernel import syscalls, unixsocket
+
+    pidfd = syscalls.pidfd_open(pid)
+    try:
+        unixsocket.send_descriptor(path, pidfd, b"pidfd", "pidfd socket")
+    finally:
+        posix.close(pidfd)
+
+
+def _remove(path: str) -> None:
+    """Nobody is to look for a process that failed; it may not have come to the file."""
+    try:
+        posix.unlink(path)
+    except FileNotFoundError:
+        return

@@ -1,0 +1,217 @@
+"""The command's side of exec: a further process in a container's namespaces and cgroup.
+
+    exec                            joiner                      the process: pyrunc-init nearly at once
+      | clone3 into the cgroup ------>|
+      |                               | setns
+      |<---------------- "console" ---|   only with a terminal; carries it
+      |                               | clone3(CLONE_PARENT) ------->|
+      |<--------------- "init-pid" ---|                              |
+      | oom_score_adj                                                |
+      |-------------------------------------------------------- "." >|
+      |<-------------------------------------------------- "limits" -|   only with rlimits, answered by "."
+      |                                                              | becomes the user
+      |<------------------------------------------------- "created" -|
+      | pid file                                                     |
+      |-------------------------------------------------------- "." >|
+      |<------------------------------------------------- "started" -|   then labels and filter
+      |<-- "listen" and a descriptor's number -----------------------|   only with a listener, answered by "."
+      |<-- end of the stream: execve has closed it ------------------|
+
+An error may come in place of each message, as in `protocol`.
+"""
+
+import posix
+
+from pyrunc.cgroup import fs as cgroup_fs
+from pyrunc.errors import PyruncError
+from pyrunc.kernel import namespaces, procs, sealed, syscalls
+
+from . import handover, joiner, outside, program, protocol
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.container import State
+    from pyrunc.execplan import ExecPlan
+
+    from .protocol import Channel
+
+_SIGKILL = 9
+_EBUSY, _EOPNOTSUPP = 16, 95
+_DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC
+
+
+class Target:
+    """A container's init: its pidfd, the namespaces (CLONE_NEW*) in which it is and we are not, its cgroup or None,
+    a descriptor of its root if it has no mount namespace of its own, else -1."""
+
+    __slots__ = ("cgroup", "namespaces", "pid", "pidfd", "root", "start_time")
+
+    def __init__(self, state: "State") -> None:
+        self.pid, self.start_time, self.cgroup = state.pid, state.start_time, state.cgroup
+        try:
+            self.pidfd = syscalls.pidfd_open(state.pid)
+            if not procs.alive(state.pid, state.start_time):  # asked after the pidfd has pinned the pid
+                raise ProcessLookupError(3, "")
+            self.namespaces = namespaces.others(state.pid)
+            mounted = state.data.get("mounted")
+            self.root = posix.open(mounted, _DIRECTORY) if isinstance(mounted, str) else -1
+        except OSError as error:
+            raise PyruncError.from_os("look at the container's first process", error) from None
+
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return procs.alive(self.pid, self.start_time)
+
+    def denies_setgroups(self) -> bool:
+        """Whether its user namespace forbids setgroups(2), as an ordinary user's does (user_namespaces(7))."""
+        try:
+            fd = posix.open(f"/proc/{self.pid}/setgroups", posix.O_RDONLY | posix.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            return posix.read(fd, 16).strip() == b"deny"
+        finally:
+            posix.close(fd)
+
+
+class Entered:
+    """The process in the container, which waits for `release`, and its terminal's main end (or -1)."""
+
+    __slots__ = ("channel", "joiner", "pid", "terminal")
+
+    def __init__(self, channel: "Channel") -> None:
+        self.channel, self.joiner, self.pid, self.terminal = channel, 0, 0, -1
+
+    def abandon(self) -> None:
+        """Kill and reap what was made; our children, not reaped: the pids are their own."""
+        self.channel.close()
+        for pid in (self.joiner, self.pid):
+            if pid > 1:
+                posix.kill(pid, _SIGKILL)
+        while True:  # also one whose pid we were not told
+            try:
+                posix.waitpid(-1, 0)
+            except ChildProcessError:
+                break
+        if self.terminal >= 0:
+            posix.close(self.terminal)
+
+
+def enter(plan: "ExecPlan", target: Target, console_socket: str) -> Entered:
+    """Make the process, up to the point where it only has to be let go. Nothing is left of one that fails."""
+    ours, theirs = protocol.pair()
+    made = Entered(ours)
+    try:
+        helper = sealed.helper()
+        made.joiner = _clone(plan, target)
+        if made.joiner == 0:
+            ours.close()
+            joiner.run(plan, target, theirs, helper)
+        theirs.close()
+        posix.close(helper)
+        _serve(plan, made, console_socket)
+    except BaseException:
+        made.abandon()
+        raise
+    return made
+
+
+def _clone(plan: "ExecPlan", target: Target) -> int:
+    """Clone the joiner into the cgroup; 0 in it."""
+    before = posix.sched_getaffinity(0) if plan.initial_cpus else None
+    if plan.initial_cpus:
+        posix.sched_setaffinity(0, plan.initial_cpus)
+    pid = -1
+    try:
+        pid = _clone_into(plan, target)
+    finally:
+        if before and pid != 0:
+            posix.sched_setaffinity(0, before)
+    return pid
+
+
+def _clone_into(plan: "ExecPlan", target: Target) -> int:
+    if target.cgroup is None:
+        if plan.cgroup:
+            raise PyruncError(f"container `{plan.container_id}` has no cgroup, so there is no --cgroup in it")
+        return syscalls.fork_into()
+    path = f"{target.cgroup}{plan.cgroup or ''}"
+    try:
+        return _fork_into(path)
+    except OSError as error:
+        # An init such as systemd has divided the cgroup and left it: only its parts may hold processes.
+        its = cgroup_fs.path_of(target.pid)
+        if error.errno in {_EBUSY, _EOPNOTSUPP} and plan.cgroup is None and its.startswith(f"{target.cgroup}/"):
+            path = its
+        else:
+            raise PyruncError.from_os(f"clone a process into cgroup `{path}`", error) from None
+    try:
+        return _fork_into(path)
+    except OSError as error:
+        raise PyruncError.from_os(f"clone a process into cgroup `{path}`", error) from None
+
+
+def _fork_into(path: str) -> int:
+    fd = cgroup_fs.enter(path)
+    try:
+        return syscalls.fork_into(0, fd)
+    finally:
+        posix.close(fd)
+
+
+def _serve(plan: "ExecPlan", made: Entered, console_socket: str) -> None:
+    channel, process = made.channel, plan.process
+    if process.terminal:
+        name = channel.expect(protocol.CONSOLE, "entering the container")
+        (made.terminal,) = channel.fds
+        if console_socket:
+            from pyrunc.kernel import terminal
+
+            terminal.send_console(console_socket, made.terminal, str(name))
+            posix.close(made.terminal)
+            made.terminal = -1
+    pid = channel.expect(protocol.INIT_PID, "entering the container")
+    assert isinstance(pid, int)
+    made.pid = pid
+    posix.waitpid(made.joiner, 0)
+    made.joiner = 0
+    outside.set_oom_score(process, pid)
+    channel.acknowledge()
+    if process.rlimits:
+        channel.expect(protocol.LIMITS, "setting up the process")
+        outside.set_rlimits(process, pid)
+        channel.acknowledge()
+    channel.expect(protocol.CREATED, "becoming the container's user")
+
+
+def release(plan: "ExecPlan", made: Entered, state: "dict[str, object]") -> None:
+    """Let it run its program. Raises what it met on its way. state: the container's, for a seccomp agent."""
+    made.channel.acknowledge()
+    started = False
+    while message := made.channel.receive():
+        if program.is_record(message):
+            raise program.error_of(message)
+        if message == handover.STARTED:
+            started = True
+        elif plan.filter is not None and plan.filter.listens:
+            _hand_over_listener(plan, made, message, state)
+    made.channel.close()
+    if not started:
+        raise PyruncError("the process was killed before it ran its program")
+
+
+def _hand_over_listener(plan: "ExecPlan", made: Entered, message: bytes, state: "dict[str, object]") -> None:
+    from pyrunc.kernel import listener
+
+    from . import confinement
+
+    number = confinement.listener_of(message)
+    path, metadata = plan.listener or (None, None)
+    if number is None or path is None:
+        raise PyruncError("the process said what nobody has asked for")
+    pidfd = syscalls.pidfd_open(made.pid)
+    try:
+        listener.hand_over(pidfd, number, path, listener.process_state(state, made.pid, metadata))
+    finally:
+        posix.close(pidfd)
+    made.channel.acknowledge()

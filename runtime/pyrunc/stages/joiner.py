@@ -1,0 +1,143 @@
+"""The process that `exec` makes first: it joins the container's namespaces, and its child becomes the program.
+
+A process that joins a pid namespace is not in it, only its children are. So all that takes an interpreter is done here,
+where the container does not see us: its processes could look for our memory and our descriptors (CVE-2016-9962). The
+child is pyrunc-init after a few system calls, and can be traced by nobody before (PR_SET_DUMPABLE).
+"""
+
+import _signal
+import posix
+import sys
+
+import _prctl
+
+from pyrunc.errors import PyruncError
+from pyrunc.kernel import credentials, rootfs, sealed, syscalls
+
+from . import handover, protocol
+from .program import EXEC
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.execplan import ExecPlan
+
+    from .exec import Target
+    from .program import Program
+    from .protocol import Channel
+
+_SIGKILL = 9
+_TERMINAL_OF_OURS = 0  # the standard input is the console by then
+
+
+def run(plan: "ExecPlan", target: "Target", channel: "Channel", helper: int) -> None:
+    """Join, clone, tell the command the program's pid, leave. Never returns. helper: pyrunc-init's descriptor."""
+    try:
+        _join(plan, target, channel, helper)
+    except PyruncError as error:
+        channel.send_error(error)
+    except OSError as error:
+        where = f" `{error.filename}`" if error.filename else ""
+        channel.send_error(PyruncError.from_os(f"enter the container{where}", error))
+    except BaseException as error:  # noqa: BLE001  (nothing may pass from here into the command's code)
+        channel.send_error(PyruncError(f"internal error in exec: {type(error).__name__}: {error}"))
+    posix._exit(1)  # noqa: SLF001
+
+
+def _join(plan: "ExecPlan", target: "Target", channel: "Channel", helper: int) -> None:
+    proc = _prepare(plan)
+    _enter_namespaces(plan, target)
+    console = _open_console(plan, channel)
+    env = credentials.with_home(plan.env, plan.process.user.uid)
+    if console >= 0:
+        handover.use_terminal(console)
+    credentials.own_standard_streams(plan.process.user.uid)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+    credentials.default_signals()
+    lowest = 3 + plan.kept_fds
+    talk, helper = handover.above(channel.fileno(), lowest), handover.above(helper, lowest)
+    proc = handover.above(proc, lowest) if proc >= 0 else -1
+    # With labels the list names the process that writes them, so it cannot be made before that exists.
+    listing = -1 if plan.attributes else _compose(plan, env, talk, proc)
+    handover.keep_only(lowest, tuple(fd for fd in (talk, listing, proc) if fd >= 0), helper)
+    pid = syscalls.fork_into(syscalls.CLONE_PARENT)
+    if pid == 0:
+        _prctl.prctl(_prctl.PR_SET_PDEATHSIG, _SIGKILL)
+        posix.setsid()
+        if console >= 0:
+            handover.take_terminal(_TERMINAL_OF_OURS)
+        if listing < 0:
+            listing = _compose(plan, env, talk, proc)
+            posix.set_inheritable(listing, True)
+        handover.become_helper(helper, listing)
+    channel.send(protocol.INIT_PID, pid)
+    posix._exit(0)  # noqa: SLF001
+
+
+def _prepare(plan: "ExecPlan") -> int:
+    """In the host's namespaces: hide, and load what is needed later; a private procfs for labels, or -1."""
+    _prctl.prctl(_prctl.PR_SET_PDEATHSIG, _SIGKILL)
+    _prctl.prctl(_prctl.PR_SET_DUMPABLE, 0)
+    if plan.final_cpus:
+        posix.sched_setaffinity(0, plan.final_cpus)
+    proc = -1
+    if plan.attributes:
+        from pyrunc.kernel import procfs
+
+        proc = procfs.private()
+    if plan.process.terminal:
+        from pyrunc.kernel import terminal  # noqa: F401  (loaded for later)
+    if plan.attributes or plan.filter is not None:
+        from . import confinement  # noqa: F401  (loaded for later)
+    sys.path.clear()  # from here on an import would run code from the image
+    sys.meta_path.clear()
+    return proc
+
+
+def _enter_namespaces(plan: "ExecPlan", target: "Target") -> None:
+    """All at once: the kernel looks at our privilege before the first, and is done with all or with none."""
+    if target.namespaces:
+        try:
+            syscalls.setns(target.pidfd, target.namespaces)
+        except OSError as error:
+            raise PyruncError.from_os("join the container's namespaces", error) from None
+    if target.namespaces & syscalls.CLONE_NEWUSER:
+        credentials.become_root()
+    _prctl.prctl(_prctl.PR_SET_DUMPABLE, 0)  # other credentials have reset it
+    if target.root >= 0:
+        rootfs.change_root(target.root)
+    if plan.new_keyring:
+        credentials.new_session_keyring(f"_ses.{plan.container_id}")  # the container's: that of the name is there
+    posix.umask(0o022)
+
+
+def _open_console(plan: "ExecPlan", channel: "Channel") -> int:
+    """A terminal of the container's: its main end goes to the command, the other is returned; -1 without."""
+    if not plan.process.terminal:
+        return -1
+    from pyrunc.kernel import terminal
+
+    size = plan.process.console_size
+    root = posix.open("/", posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    main, peer, name = terminal.open_console(root, (size.height, size.width) if size else None)
+    posix.close(root)
+    channel.send(protocol.CONSOLE, name, (main,))
+    posix.close(main)
+    return peer
+
+
+def _compose(plan: "ExecPlan", env: "list[str]", talk: int, proc: int) -> int:
+    """The list of last steps, in a descriptor that the program will not have."""
+    return handover.above(sealed.data("steps", _steps(plan, env, talk, proc).data()), 3 + plan.kept_fds)
+
+
+def _steps(plan: "ExecPlan", env: "list[str]", talk: int, proc: int) -> "Program":
+    process = plan.process
+    steps = handover.begin(plan, talk)
+    handover.wait(steps, talk, "wait for exec")
+    handover.become_user(steps, plan, env, talk)
+    handover.say_created(steps, talk)
+    started = steps.blob(handover.STARTED)
+    steps.call("write", talk, started, len(handover.STARTED), label="tell exec", expect=len(handover.STARTED))
+    handover.confine(steps, plan, process, proc, report=talk, gate=talk)
+    steps.step(EXEC, 0, (steps.strings(process.args), steps.strings(env)), f"exec `{process.args[0]}`")
+    return steps

@@ -1,0 +1,35 @@
+"""What the command sets of a process that it has made, because the process itself may not or must not yet."""
+
+import posix
+
+from pyrunc.errors import PyruncError
+from pyrunc.kernel import syscalls
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.spec.process import Process
+
+
+def set_oom_score(process: "Process | None", pid: int) -> None:
+    """From outside: with a user namespace the container itself may not lower it."""
+    if process is None or process.oom_score_adj is None:
+        return
+    value = process.oom_score_adj
+    try:
+        fd = posix.open(f"/proc/{pid}/oom_score_adj", posix.O_WRONLY | posix.O_CLOEXEC)
+        try:
+            posix.write(fd, str(value).encode())
+        finally:
+            posix.close(fd)
+    except OSError as error:
+        raise PyruncError.from_os(f"set oom_score_adj to {value}", error, pointer="/process/oomScoreAdj") from None
+
+
+def set_rlimits(process: "Process", pid: int) -> None:
+    """`process.rlimits`, above the present hard limits, too."""
+    for i, limit in enumerate(process.rlimits):
+        try:
+            syscalls.set_limit(pid, limit.type, limit.soft, limit.hard)
+        except OSError as error:
+            what = f"set {limit.type} to {limit.soft}:{limit.hard}"
+            raise PyruncError.from_os(what, error, pointer=f"/process/rlimits/{i}") from None
