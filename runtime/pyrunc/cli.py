@@ -6,7 +6,7 @@ import sys
 from . import SPEC_VERSION, __version__, arguments
 from .arguments import Arguments, Option
 from .context import Context, print_out
-from .errors import PyruncError, UsageError
+from .errors import PyruncError, Terminated, UsageError
 from .log import Log
 
 GLOBAL_OPTIONS = (
@@ -84,8 +84,8 @@ def run(argv: "list[str]") -> int:
         log.error(str(error), "" if verb in _BARE_MESSAGE else "pyrunc: ")
     except BrokenPipeError:
         return 1
-    except KeyboardInterrupt:
-        return 130
+    except Terminated as ending:
+        return 128 + ending.number
     except OSError as error:
         log.error(str(PyruncError.from_os(f"{verb or 'pyrunc'}: {error.filename or 'system call'}", error)))
     except Exception as error:  # no traceback ever reaches a user; --debug prints it
@@ -148,6 +148,13 @@ def _put_in_order() -> None:
 
     descriptors.open_standard_streams()
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+    for number in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGTERM):
+        if _signal.getsignal(number) != _signal.SIG_IGN:
+            _signal.signal(number, _end)
+
+
+def _end(number: int, _: object) -> None:
+    raise Terminated(number)
 
 
 def console_script() -> int:

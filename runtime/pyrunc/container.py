@@ -177,7 +177,10 @@ class Container:
         """The state as it was saved; from the journal while (or because) create did not come to its end."""
         content = self._read("state.json")
         if content is None:
-            return State(self._journal(), saved=False)
+            journal = self._journal()
+            if not journal:  # not even claimed by us, or the disk was full
+                raise PyruncError(f"the state of container `{self.id}` is damaged: it is empty", hint=_DAMAGED_HINT)
+            return State(journal, saved=False)
         try:
             data = jsontext.loads(content, "state.json")
         except PyruncError as error:

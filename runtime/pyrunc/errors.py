@@ -109,4 +109,12 @@ class NotPermitted(PyruncError):
     """The container's status does not allow the command."""
 
 
+class Terminated(BaseException):
+    """A signal asks the command to end: what it has begun is undone on the way out. number: of the signal."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"signal {number}")
+        self.number = number
+
+
 _KINDS = {kind.__name__: kind for kind in (PyruncError, ConfigError, UsageError, NotFound, NotPermitted)}

@@ -35,9 +35,7 @@ def _names(context: Context) -> "list[str]":
     try:
         return sorted(name for name in posix.listdir(context.root) if not name.startswith("."))
     except FileNotFoundError:
-        if context.options.text("root"):
-            raise PyruncError(f"open the state root `{context.root}`", errno=2) from None
-        return []
+        return []  # it is made with the first container
     except OSError as error:
         raise PyruncError.from_os(f"open the state root `{context.root}`", error) from None
 
