@@ -175,7 +175,7 @@ def test_working_directory_through_a_descriptor(  # CVE-2024-21626
 ) -> None:
     descriptor = os.open(outside, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        for number in (*range(3, 16), descriptor):
+        for number in {*range(3, 16), descriptor}:
             cwd = f"/proc/self/fd/{number}"
             if through == "symlink":
                 link = bundle.rootfs / f"workdir{number}"

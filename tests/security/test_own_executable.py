@@ -1,6 +1,6 @@
 """CVE-2019-5736: a container must not be able to write to the runtime's executable, interpreter or helper.
 
-The attempts open for writing and never write, so that a runtime that fails here is left whole.
+The attempts open files for writing and never write, so that a runtime that fails here is left whole.
 """
 
 import fcntl
@@ -19,6 +19,7 @@ F_GET_SEALS = 1034
 F_SEAL_WRITE = 0x8
 POWER = ["CAP_DAC_OVERRIDE", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_SYS_ADMIN"]
 
+# A sealed memfd can be opened for writing, but not written: only there does the attack write.
 # Keeps /proc/PID/exe of each foreign program open while that runs, and tries to open it for writing afterwards.
 ATTACK = r"""
 attack() {
@@ -27,7 +28,9 @@ attack() {
     case "$name" in *busybox*) exit ;; esac
     echo "seen $name"
     for attempt in 1 2 3 4 5; do
-        (exec 8<>/proc/self/fd/9 && echo "WRITABLE $name")
+        (exec 8<>/proc/self/fd/9 || exit
+            case "$name" in *memfd:*) echo x >&8 || exit ;; esac
+            echo "WRITABLE $name")
         sleep 0.1
     done
 }
