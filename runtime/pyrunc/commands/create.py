@@ -35,6 +35,10 @@ def create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[Co
     config = parse_config(bundle.parse(text, arguments.text("config") or f"{options.bundle}/config.json"))
     here = host.facts()
     todo = plan.build(config, options, here)
+    if here.privileged and todo.joins_kind("pid"):
+        from pyrunc.kernel import sealed
+
+        sealed.protect_interpreter(context.environment)
     for warning in config.warnings:
         context.log.warning(warning)
     container = Container.claim(context.root, options.container_id)

@@ -9,7 +9,8 @@ from . import syscalls
 
 _MFD_EXEC = 0x10  # Linux 6.3; older kernels say EINVAL and make every memory file executable
 _F_ADD_SEALS, _ALL_SEALS = 1033, 0xF  # SEAL, SHRINK, GROW, WRITE
-_EINVAL, _EACCES = 22, 13
+_EINVAL = 22
+_O_PATH, _ST_RDONLY = 0o10000000, 1
 
 
 def helper() -> int:
@@ -33,6 +34,41 @@ def data(name: str, content: bytes) -> int:
     posix.write(fd, content)
     fcntl.fcntl(fd, _F_ADD_SEALS, _ALL_SEALS)
     return fd
+
+
+def protect_interpreter(environment: "dict[bytes, bytes]") -> None:
+    """Go on as the same command in an interpreter that cannot be written to, before any process of ours enters a pid
+    namespace that others are in: who may trace it there could write to /proc/PID/exe. Costs a start of the interpreter.
+
+    It runs from a private read-only copy of the mount that it lies on. Returns at once in that second run.
+    """
+    executable = posix.open("/proc/self/exe", _O_PATH | posix.O_CLOEXEC)
+    try:
+        if syscalls.mount_flags(executable) & _ST_RDONLY:
+            return
+        directory, _, name = posix.readlink("/proc/self/exe").rpartition("/")
+        clone = syscalls.open_tree(syscalls.AT_FDCWD, directory, syscalls.OPEN_TREE_CLONE)
+        syscalls.mount_setattr(clone, set_=syscalls.MOUNT_ATTR_RDONLY)
+        interpreter = posix.open(name, _O_PATH | posix.O_CLOEXEC | posix.O_NOFOLLOW, dir_fd=clone)
+        variables = [f"{_text(key)}={_text(value)}" for key, value in environment.items()]
+        syscalls.execveat(interpreter, "", _command_line(), variables)
+    except OSError as error:
+        raise PyruncError.from_os("protect the interpreter from being overwritten", error) from None
+    finally:
+        posix.close(executable)
+
+
+def _command_line() -> "list[str]":
+    fd = posix.open("/proc/self/cmdline", posix.O_RDONLY | posix.O_CLOEXEC)
+    content = b""
+    while chunk := posix.read(fd, 1 << 16):
+        content += chunk
+    posix.close(fd)
+    return [_text(word) for word in content.split(b"\0")[:-1]]
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
 
 
 def _in_memory(path: str) -> int:
