@@ -2,7 +2,7 @@
 
 import posix
 
-from pyrunc import execplan, lifecycle
+from pyrunc import execplan, host, lifecycle
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.bundle import absolute, read_file
 from pyrunc.container import Container, State
@@ -87,6 +87,10 @@ def _let_go(arguments: Arguments, plan: "execplan.ExecPlan", made: stage.Entered
 def _plan(context: Context, arguments: Arguments, container: Container, state: State) -> "execplan.ExecPlan":
     saved = loads(container.read("config.json"), f"{container.path}/config.json")
     config = parse_config(saved)
+    if config.linux.namespace("user") is None and host.facts().privileged:
+        from pyrunc.kernel import sealed
+
+        sealed.protect_interpreter(context.environment)
     process = execplan.process_of(_base(arguments, saved), _options(arguments))
     execplan.check_terminal(
         process, detach=arguments.flag("detach"), console_socket=arguments.text("console-socket")
