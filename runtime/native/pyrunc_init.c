@@ -18,7 +18,7 @@
 
 typedef unsigned long word;
 
-enum kind { CALL, FIND, CHECK_CWD, HOOK, REPORT_TO, EXEC };
+enum kind { CALL, FIND, CHECK_CWD, HOOK, REPORT_TO, EXEC, SPLIT };
 enum flag { EXPECT = 1, RETRY_EINTR = 2, REMEMBER = 4, IF_REMEMBERED = 8, STORE = 16 };
 
 struct step {
@@ -183,6 +183,13 @@ static long hook(const struct step *s, long *detail) {
     return r < 0 ? r : ready <= 0 ? -ETIMEDOUT : status ? -ECANCELED : 0;
 }
 
+/* Go on as a child, made with the clone flags in arg 0; the parent reports the child's pid, one word, and ends. */
+static long split(const struct step *s) {
+    long pid = call(__NR_clone, s->arg[0], 0, 0, 0, 0);
+    if (pid <= 0) return pid;
+    leave(call(__NR_write, report, &pid, sizeof pid) == (long)sizeof pid ? 0 : 126);
+}
+
 static void run(char *base, const struct header *head) {
     const struct step *steps = (const void *)(head + 1);
     int remembered = 0; /* whether a step with REMEMBER met an error that it tolerates */
@@ -201,6 +208,7 @@ static void run(char *base, const struct header *head) {
         case HOOK: r = hook(s, &detail); break;
         case REPORT_TO: report = (int)s->arg[0]; break;
         case EXEC: r = call(__NR_execve, chosen, s->arg[0], s->arg[1]); break;
+        case SPLIT: r = split(s); break;
         default: r = -ENOSYS;
         }
         for (int t = 0; t < 3; t++)

@@ -8,10 +8,10 @@ import time
 
 from . import SPEC_VERSION, confined
 from .cgroup import fs as cgroup_fs
-from .cgroup import manager, names, values
+from .cgroup import manager, names
 from .errors import ConfigError, UsageError
 from .host import HostFacts
-from .kernel import descriptors, mountoptions, mounts, namespaces, notify
+from .kernel import descriptors, mountoptions, mounts, namespaces
 from .kernel.devices import Device
 from .kernel.mounts import Mount
 from .kernel.syscalls import MS_RDONLY
@@ -23,6 +23,7 @@ from .spec.process import Process
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .cgroup.devices import Rule
+    from .cgroup.values import Setting
     from .kernel.idmap import Range
     from .kernel.seccomp import Filter
 
@@ -94,6 +95,8 @@ class ContainerPlan:
         self.env = _environment(config.process, kept.env)
         if options.notify_source:
             self.mounts += (_notify_mount(options),)
+            from .kernel import notify
+
             self.env.append(notify.VARIABLE)
 
     def _namespaces(self, linux: Linux, host: HostFacts) -> None:
@@ -236,6 +239,8 @@ def _device(index: int, device: DeviceEntry) -> Device:
 
 
 def _notify_mount(options: CreateOptions) -> Mount:
+    from .kernel import notify
+
     source, destination, words = notify.mount(options.notify_source)
     return Mount(source, destination, "bind", mountoptions.parse(words))
 
@@ -243,9 +248,11 @@ def _notify_mount(options: CreateOptions) -> Mount:
 def _cgroup(config: spec.Config, options: CreateOptions, host: HostFacts, *, in_userns: bool) -> manager.Want:
     """What the container's cgroup shall be. Limits without the means to set them are an error."""
     resources = config.linux.resources
-    settings: list[values.Setting] = []
+    settings: list[Setting] = []
     rules: list[Rule] | None = None
     if resources is not None:
+        from .cgroup import values
+
         settings = values.settings(resources, config.warnings.append)
         if resources.devices and not in_userns:  # the kernel forbids device filters there, and the user cannot mknod
             from .cgroup import devices

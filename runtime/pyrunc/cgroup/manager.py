@@ -11,7 +11,7 @@ For create, in this order, since each step needs what the one before it made:
 A limit below what the interpreter uses would kill init: `restrict` belongs after init has become `pyrunc-init`.
 """
 
-from . import control, fs, values
+from . import control, fs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +43,12 @@ def place(want: Want) -> int:
         return -1
     fd = fs.make(want.path)
     try:
-        control.enable(want.path, values.controllers(want.settings))
+        needed: dict[str, str] = {}
+        if want.settings:
+            from . import values
+
+            needed = values.controllers(want.settings)
+        control.enable(want.path, needed)
     except BaseException:
         import posix
 

@@ -4,7 +4,7 @@ from pyrunc import bundle, host, plan
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.container import Container
 from pyrunc.context import Context
-from pyrunc.kernel import notify, procs
+from pyrunc.kernel import procs
 from pyrunc.spec.config import parse_config
 from pyrunc.stages import parent
 
@@ -52,6 +52,8 @@ def create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[Co
             for warning in todo.filter.warnings:
                 context.log.warning(warning)
         if options.notify_source:
+            from pyrunc.kernel import notify
+
             notify.make_directory(container.fd)
         made = parent.create(todo, container, here)
         if options.pid_file:
@@ -86,6 +88,9 @@ def _options(context: Context, arguments: Arguments, *, detach: bool) -> plan.Cr
     options.preserve_fds = arguments.natural("preserve-fds")
     options.cgroup_manager = context.cgroup_manager
     options.environment = context.environment
-    if notify.host_address(context.environment):
-        options.notify_source = f"{context.root}/{options.container_id}"
+    if b"NOTIFY_SOCKET" in context.environment:
+        from pyrunc.kernel import notify
+
+        if notify.host_address(context.environment):
+            options.notify_source = f"{context.root}/{options.container_id}"
     return options

@@ -92,9 +92,7 @@ def _plan(context: Context, arguments: Arguments, container: Container, state: S
 
         sealed.protect_interpreter(context.environment)
     process = execplan.process_of(_base(arguments, saved), _options(arguments))
-    execplan.check_terminal(
-        process, detach=arguments.flag("detach"), console_socket=arguments.text("console-socket")
-    )
+    execplan.check_terminal(process, detach=arguments.flag("detach"), console_socket=arguments.text("console-socket"))
     plan = execplan.ExecPlan(container.id, config, process, arguments.natural("preserve-fds"))
     plan.new_keyring = state.data.get("newKeyring") is not False
     if "cgroup" in arguments.options:

@@ -8,9 +8,12 @@ from pyrunc.arguments import Arguments, Verb
 from pyrunc.container import Container, SavedHook, State
 from pyrunc.context import Context
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import notify
 from pyrunc.stages import program
 from pyrunc.stages.handover import STARTED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.kernel.notify import Proxy
 
 VERB = Verb("run the program of a created container", ("ID",))
 
@@ -30,7 +33,7 @@ def run(context: Context, arguments: Arguments) -> int:
     return 0
 
 
-def start(context: Context, container: Container) -> "notify.Proxy | None":
+def start(context: Context, container: Container) -> "Proxy | None":
     """Start a locked container. Raises what init met on its way to the program.
 
     The proxy for what the container tells the service manager, if one listens to us.
@@ -39,13 +42,19 @@ def start(context: Context, container: Container) -> "notify.Proxy | None":
     lifecycle.require("start", container.status(state), container.id)
     if state.data.get("process") is False:
         raise PyruncError(f"container `{container.id}` has no process to start", pointer="/process")
-    host = notify.host_address(context.environment) if container.has("notify") else ""
-    proxy = notify.Proxy(container.fd, host) if host else None
+    proxy = _proxy(context, container) if b"NOTIFY_SOCKET" in context.environment and container.has("notify") else None
     _release(container, state)
     hooks = state.hooks("poststart")
     if hooks:
         _poststart(context, container, state, hooks)
     return proxy
+
+
+def _proxy(context: Context, container: Container) -> "Proxy | None":
+    from pyrunc.kernel import notify
+
+    host = notify.host_address(context.environment)
+    return notify.Proxy(container.fd, host) if host else None
 
 
 def _release(container: Container, state: State) -> None:

@@ -93,9 +93,9 @@ def _check_apparmor(profile: str) -> bool:
     return True
 
 
-def own_path(proc: int, attribute: Attribute) -> str:
-    """Where this process finds the attribute in the procfs `proc`: "PID/task/TID/attr/...", as after an execve."""
-    return f"{posix.readlink('thread-self', dir_fd=proc)}/{attribute.path}"
+def own_path(attribute: Attribute) -> str:
+    """Where a process finds the attribute in a private procfs: the symlink is the kernel's own."""
+    return f"thread-self/{attribute.path}"
 
 
 def label_new_keys(proc: int, label: str) -> None:

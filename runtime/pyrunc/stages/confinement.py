@@ -13,9 +13,7 @@ from .program import RETRY_EINTR, Program
 
 LISTENER = b"listen\0\0"  # to `start` or `exec`, with a word behind it: the listener's descriptor
 _WORD = calcsize("N")
-_BENEATH = (
-    syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_XDEV | syscalls.RESOLVE_NO_SYMLINKS | syscalls.RESOLVE_NO_MAGICLINKS
-)
+_BENEATH = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_XDEV | syscalls.RESOLVE_NO_MAGICLINKS
 
 
 def set_attributes(steps: Program, attributes: "list[lsm.Attribute]", proc: int) -> None:
@@ -25,7 +23,7 @@ def set_attributes(steps: Program, attributes: "list[lsm.Attribute]", proc: int)
     """
     how = steps.blob(pack("=QQQ", posix.O_WRONLY | posix.O_CLOEXEC, 0, _BENEATH))
     for attribute in attributes:
-        path, label = steps.string(lsm.own_path(proc, attribute)), attribute.describe()
+        path, label = steps.string(lsm.own_path(attribute)), attribute.describe()
         fd = steps.call("openat2", proc, path, how, 24, label=label)
         steps.call("write", fd, steps.blob(attribute.value), len(attribute.value), label=label)
 

@@ -1,11 +1,12 @@
 """The command's side of exec: a further process in a container's namespaces and cgroup.
 
-    exec                            joiner                      the process: pyrunc-init nearly at once
+    exec                            joiner, then pyrunc-init    the process
       | clone3 into the cgroup ------>|
       |                               | setns
       |<---------------- "console" ---|   only with a terminal; carries it
-      |                               | clone3(CLONE_PARENT) ------->|
-      |<--------------- "init-pid" ---|                              |
+      |                               | execveat of pyrunc-init      |
+      |                               | clone(CLONE_PARENT) -------->|
+      |<------------------ its pid ---|                              |
       | oom_score_adj                                                |
       |-------------------------------------------------------- "." >|
       |<-------------------------------------------------- "limits" -|   only with rlimits, answered by "."
@@ -170,16 +171,14 @@ def _serve(plan: "ExecPlan", made: Entered, console_socket: str) -> None:
             terminal.send_console(console_socket, made.terminal, str(name))
             posix.close(made.terminal)
             made.terminal = -1
-    pid = channel.expect(protocol.INIT_PID, "entering the container")
-    assert isinstance(pid, int)
-    made.pid = pid
+    made.pid = channel.expect_pid("entering the container")
     posix.waitpid(made.joiner, 0)
     made.joiner = 0
-    outside.set_oom_score(process, pid)
+    outside.set_oom_score(process, made.pid)
     channel.acknowledge()
     if process.rlimits:
         channel.expect(protocol.LIMITS, "setting up the process")
-        outside.set_rlimits(process, pid)
+        outside.set_rlimits(process, made.pid)
         channel.acknowledge()
     channel.expect(protocol.CREATED, "becoming the container's user")
 

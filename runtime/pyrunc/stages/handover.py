@@ -270,7 +270,7 @@ def leave(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: "Chann
     """Compose the steps, number the descriptors that are kept, close all others, and become pyrunc-init."""
     lowest = 3 + plan.kept_fds
     if console >= 0:
-        take_terminal(console)
+        fcntl.ioctl(console, _TIOCSCTTY, 0)
         use_terminal(console)
     if plan.process is not None:
         credentials.own_standard_streams(plan.process.user.uid)
@@ -280,11 +280,6 @@ def leave(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: "Chann
     listing = above(sealed.data("steps", steps.data()), lowest)
     keep_only(lowest, (talk, gates.fifo, gates.result, listing, *extra), gates.helper)
     become_helper(gates.helper, listing)
-
-
-def take_terminal(console: int) -> None:
-    """Make a terminal the controlling one of our session."""
-    fcntl.ioctl(console, _TIOCSCTTY, 0)
 
 
 def use_terminal(console: int) -> None:

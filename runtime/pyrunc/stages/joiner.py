@@ -1,8 +1,9 @@
 """The process that `exec` makes first: it joins the container's namespaces, and its child becomes the program.
 
 A process that joins a pid namespace is not in it, only its children are. So all that takes an interpreter is done here,
-where the container does not see us: its processes could look for our memory and our descriptors (CVE-2016-9962). The
-child is pyrunc-init after a few system calls, and can be traced by nobody before (PR_SET_DUMPABLE).
+where the container does not see us, and the child is made by pyrunc-init: a container with CAP_SYS_PTRACE, which
+PR_SET_DUMPABLE does not stop, would find the interpreter's memory and descriptors in it (CVE-2016-9962), and through
+/proc/PID/exe its file (CVE-2019-5736).
 """
 
 import _signal
@@ -15,22 +16,20 @@ from pyrunc.errors import PyruncError
 from pyrunc.kernel import credentials, rootfs, sealed, syscalls
 
 from . import handover, protocol
-from .program import EXEC
+from .program import EXEC, SPLIT, Program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.execplan import ExecPlan
 
     from .exec import Target
-    from .program import Program
     from .protocol import Channel
 
-_SIGKILL = 9
-_TERMINAL_OF_OURS = 0  # the standard input is the console by then
+_SIGKILL, _PR_SET_PDEATHSIG, _TIOCSCTTY = 9, 1, 0x540E
 
 
 def run(plan: "ExecPlan", target: "Target", channel: "Channel", helper: int) -> None:
-    """Join, clone, tell the command the program's pid, leave. Never returns. helper: pyrunc-init's descriptor."""
+    """Join, and become pyrunc-init, whose descriptor `helper` is. Never returns."""
     try:
         _join(plan, target, channel, helper)
     except PyruncError as error:
@@ -56,21 +55,10 @@ def _join(plan: "ExecPlan", target: "Target", channel: "Channel", helper: int) -
     lowest = 3 + plan.kept_fds
     talk, helper = handover.above(channel.fileno(), lowest), handover.above(helper, lowest)
     proc = handover.above(proc, lowest) if proc >= 0 else -1
-    # With labels the list names the process that writes them, so it cannot be made before that exists.
-    listing = -1 if plan.attributes else _compose(plan, env, talk, proc)
+    steps = _steps(plan, env, talk, proc, controlling=console >= 0)
+    listing = handover.above(sealed.data("steps", steps.data()), lowest)
     handover.keep_only(lowest, tuple(fd for fd in (talk, listing, proc) if fd >= 0), helper)
-    pid = syscalls.fork_into(syscalls.CLONE_PARENT)
-    if pid == 0:
-        _prctl.prctl(_prctl.PR_SET_PDEATHSIG, _SIGKILL)
-        posix.setsid()
-        if console >= 0:
-            handover.take_terminal(_TERMINAL_OF_OURS)
-        if listing < 0:
-            listing = _compose(plan, env, talk, proc)
-            posix.set_inheritable(listing, True)
-        handover.become_helper(helper, listing)
-    channel.send(protocol.INIT_PID, pid)
-    posix._exit(0)  # noqa: SLF001
+    handover.become_helper(helper, listing)
 
 
 def _prepare(plan: "ExecPlan") -> int:
@@ -125,14 +113,15 @@ def _open_console(plan: "ExecPlan", channel: "Channel") -> int:
     return peer
 
 
-def _compose(plan: "ExecPlan", env: "list[str]", talk: int, proc: int) -> int:
-    """The list of last steps, in a descriptor that the program will not have."""
-    return handover.above(sealed.data("steps", _steps(plan, env, talk, proc).data()), 3 + plan.kept_fds)
-
-
-def _steps(plan: "ExecPlan", env: "list[str]", talk: int, proc: int) -> "Program":
+def _steps(plan: "ExecPlan", env: "list[str]", talk: int, proc: int, *, controlling: bool) -> Program:
+    """The list of last steps; controlling: the standard input is to be the controlling terminal."""
     process = plan.process
     steps = handover.begin(plan, talk)
+    steps.step(SPLIT, 0, (syscalls.CLONE_PARENT,), "clone the process in the container")
+    steps.call("prctl", _PR_SET_PDEATHSIG, _SIGKILL, label="die with the command")
+    steps.call("setsid", label="make a session")
+    if controlling:
+        steps.call("ioctl", 0, _TIOCSCTTY, 0, label="take the terminal")
     handover.wait(steps, talk, "wait for exec")
     handover.become_user(steps, plan, env, talk)
     handover.say_created(steps, talk)

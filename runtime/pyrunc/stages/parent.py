@@ -6,9 +6,9 @@ from pyrunc.cgroup import fs as cgroup_fs
 from pyrunc.cgroup import manager
 from pyrunc.container import Container
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import idmap, namespaces, procs, sealed, syscalls
+from pyrunc.kernel import namespaces, procs, sealed, syscalls
 
-from . import handover, init, middle, outside, protocol
+from . import handover, init, outside, protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,6 +112,8 @@ def _spawn(plan: "ContainerPlan", ours: "Channel", theirs: "Channel", gates: han
         ours.close()
         if direct:
             init.run(plan, theirs, gates)
+        from . import middle
+
         middle.run(plan, theirs, gates)
     if direct:
         return pid
@@ -134,6 +136,8 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
     try:
         if plan.creates("user"):
             channel.expect(protocol.READY_FOR_MAPS, "entering its namespaces")
+            from pyrunc.kernel import idmap
+
             idmap.write(made.pid, plan.uid_ranges, plan.gid_ranges, privileged=host.euid == 0)
         made.cgroup = manager.adopt(
             plan.cgroup, made.pid, placed=made.placed, description=f"container {plan.container_id}"

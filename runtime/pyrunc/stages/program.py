@@ -17,7 +17,7 @@ from pyrunc.errors import PyruncError
 from pyrunc.kernel.syscalls import number
 
 MAGIC = 0x70797275
-CALL, FIND, CHECK_CWD, HOOK, REPORT_TO, EXEC = range(6)
+CALL, FIND, CHECK_CWD, HOOK, REPORT_TO, EXEC, SPLIT = range(7)
 EXPECT, RETRY_EINTR, REMEMBER, IF_REMEMBERED, STORE = 1, 2, 4, 8, 16
 _WORD = calcsize("N")
 _MASK = (1 << 8 * _WORD) - 1

@@ -28,6 +28,7 @@ nothing else.
 
 import _socket
 import sys
+from _struct import calcsize, unpack
 
 from pyrunc import jsontext
 from pyrunc.errors import PyruncError
@@ -88,18 +89,34 @@ class Channel:
 
     def expect(self, word: str, doing: str) -> object:
         """Wait for this message and no other; its value. `doing` says what the other side is at, for the error."""
+        message = self._receive_good(doing)
+        got, _, value = message.decode("utf-8", "replace").partition(" ")
+        parsed = jsontext.loads(value, f"message `{got}`") if value else None
+        if got != word:
+            raise PyruncError(f"container init said `{got}` while {doing}, where `{word}` is due")
+        return parsed
+
+
+    def expect_pid(self, doing: str) -> int:
+        """Wait for the pid, one word, that pyrunc-init tells when it has made a child to go on as (`program.SPLIT`)."""
+        message = self._receive_good(doing)
+        if len(message) != calcsize("@l"):
+            raise PyruncError(f"container init said `{message.decode('utf-8', 'replace')}` where a pid is due")
+        (pid,) = unpack("@l", message)
+        return int(pid)
+
+    def _receive_good(self, doing: str) -> bytes:
+        """The next message that is not an error; errors are raised."""
         message = self.receive()
         if not message:
             raise PeerGone(f"container init exited while {doing}")
         if program.is_record(message):
             raise program.error_of(message)
-        got, _, value = message.decode("utf-8", "replace").partition(" ")
-        parsed = jsontext.loads(value, f"message `{got}`") if value else None
-        if got == ERROR and isinstance(parsed, dict):
+        word, _, value = message.partition(b" ")
+        parsed = jsontext.loads(value, "the message `error`") if word == ERROR.encode() else None
+        if isinstance(parsed, dict):
             raise PyruncError.from_wire(parsed)
-        if got != word:
-            raise PyruncError(f"container init said `{got}` while {doing}, where `{word}` is due")
-        return parsed
+        return message
 
 
 class PeerGone(PyruncError):
