@@ -113,7 +113,7 @@ $(DEPENDENCIES): $(SYSTEM) pyproject.toml $(PACKAGING)/requirements.py
 	           <($(python) -ISc 'import sys; print(sys.version_info[:2])') || \
 	    $(python) -m venv --clear $(VENV)
 	@$(VENV)/bin/python $(PACKAGING)/requirements.py build runtime > build/requirements
-	@$(PIP) wheel --wheel-dir build/wheels --requirement build/requirements
+	@$(PIP) wheel --use-pep517 --wheel-dir build/wheels --requirement build/requirements
 	@$(PIP) install --no-index --find-links build/wheels --requirement build/requirements
 	@mkdir -p $(@D) && touch $@
 
