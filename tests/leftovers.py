@@ -47,7 +47,7 @@ def observe(state_root: Path) -> Facts:
         processes={f"{pid} {_command(pid)}" for pid in _our_processes()},
         mounts=_mounts(),
         cgroups=set(_our_cgroups()),
-        state={str(path) for path in state_root.rglob("*")} if state_root.is_dir() else set(),
+        state=_state(state_root),
         files=_files(),
         sockets=_abstract_sockets(),
         descriptors=_descriptors(),
@@ -73,6 +73,11 @@ def reap() -> None:
             return
         if pid == 0:
             return
+
+
+def _state(root: Path) -> set[str]:
+    """The state directory but for compiled filters, which are kept (up to a bounded number) for later use."""
+    return {str(path) for path in root.rglob("*") if ".seccomp-cache" not in path.parts}
 
 
 def _pids(facts: Facts) -> set[int]:
