@@ -22,6 +22,8 @@ from .spec.process import Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .cgroup.devices import Rule
     from .cgroup.values import Setting
     from .kernel.idmap import Range
@@ -78,7 +80,7 @@ class ContainerPlan:
         self.propagation = linux.rootfs_propagation or ""
         self.mount_label = linux.mount_label or ""
         self.sealed_mounts: tuple[str, ...] = ()  # made read-only at the end
-        self.mounts = tuple(self._mount(i, mount) for i, mount in enumerate(config.mounts))
+        self.mounts = tuple(self._mount(i, mount, config.warnings.append) for i, mount in enumerate(config.mounts))
         self.mount_sources: dict[int, int] = {}  # index in mounts -> descriptor of what is bound
         self.devices = tuple(_device(i, device) for i, device in enumerate(linux.devices))
         self.masked_paths, self.readonly_paths = tuple(linux.masked_paths), tuple(linux.readonly_paths)
@@ -190,11 +192,15 @@ class ContainerPlan:
         """
         return self.joins_kind("user") or self.joins_kind("pid") or (self.creates("user") and bool(self.joins))
 
-    def _mount(self, index: int, mount: spec.Mount) -> Mount:
+    def _mount(self, index: int, mount: spec.Mount, warn: "Callable[[str], None]") -> Mount:
         pointer = f"/mounts/{index}"
         options = mountoptions.parse(tuple(mount.options))
         if mount.uid_mappings or mount.gid_mappings or options.idmap:
             raise ConfigError("id-mapped mounts are not supported yet", pointer=pointer)
+        if options.bind and options.data:  # the kernel looks at none of them; crun and runc 1.1 say nothing
+            words = ",".join(options.data)
+            warn(f"a bind mount has no file system options: `{words}` is ignored ({pointer}/options)")
+            options.data = []
         source = mount.source or ""
         if options.bind and not source.startswith("/"):
             if not source:

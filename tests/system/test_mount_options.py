@@ -254,3 +254,9 @@ def test_slave_mount_receives_later_mounts_of_the_host(runtime: Runtime, bundle:
         umount(str(shared / "sub"))
         mount("none", str(shared), "", MS_PRIVATE)
         umount(str(shared))
+
+
+def test_file_system_options_of_a_bind_mount_are_of_no_effect(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+    bundle.mount("/mnt", area, "bind", "mode=755").shell("ls -d /mnt")
+    result = runtime.run(bundle)
+    assert (result.returncode, result.stdout) == (0, "/mnt\n"), result.stderr

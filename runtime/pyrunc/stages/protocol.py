@@ -73,8 +73,11 @@ class Channel:
         self.send(ERROR, error.to_wire())
 
     def acknowledge(self) -> None:
-        """Tell pyrunc-init, which reads no more than a byte, that what it waits for is done."""
-        self._socket.send(COMMIT)
+        """Tell pyrunc-init, which reads no more than a byte, that what it waits for is done. PeerGone if it is gone."""
+        try:
+            self._socket.send(COMMIT)
+        except BrokenPipeError:
+            raise PeerGone("the process was killed before it ran its program") from None
 
     def receive(self) -> bytes:
         """The next message as it came; empty at the end of the conversation."""
