@@ -49,6 +49,10 @@ def run(context: Context, arguments: Arguments) -> int:
     plan = _plan(context, arguments, container, state)
     try:
         target = stage.Target(state)
+        if target.sees_us() and host.facts().privileged:
+            from pyrunc.kernel import sealed
+
+            sealed.protect_interpreter(context.environment)
         plan.denies_setgroups = target.denies_setgroups()
         made = stage.enter(plan, target, arguments.text("console-socket"))
     except PyruncError:
@@ -87,10 +91,6 @@ def _let_go(arguments: Arguments, plan: "execplan.ExecPlan", made: stage.Entered
 def _plan(context: Context, arguments: Arguments, container: Container, state: State) -> "execplan.ExecPlan":
     saved = loads(container.read("config.json"), f"{container.path}/config.json")
     config = parse_config(saved)
-    if config.linux.namespace("user") is None and host.facts().privileged:
-        from pyrunc.kernel import sealed
-
-        sealed.protect_interpreter(context.environment)
     process = execplan.process_of(_base(arguments, saved), _options(arguments))
     execplan.check_terminal(process, detach=arguments.flag("detach"), console_socket=arguments.text("console-socket"))
     plan = execplan.ExecPlan(container.id, config, process, arguments.natural("preserve-fds"))

@@ -59,9 +59,10 @@ class Target:
         except OSError as error:
             raise PyruncError.from_os("look at the container's first process", error) from None
 
-    def alive(self) -> bool:
-        """Whether it still runs."""
-        return procs.alive(self.pid, self.start_time)
+    def sees_us(self) -> bool:
+        """Whether the container's processes could look for the interpreter, with the privilege to trace it: they share
+        our pid namespace and our user namespace. In another pid namespace they meet pyrunc-init alone (`joiner`)."""
+        return not self.namespaces & (syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUSER)
 
     def denies_setgroups(self) -> bool:
         """Whether its user namespace forbids setgroups(2), as an ordinary user's does (user_namespaces(7))."""
