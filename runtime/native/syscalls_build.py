@@ -30,6 +30,7 @@ CALLS = [
     ("mount_flags", "int fd", None),
     ("mount_id", "int dir, const char *path, int flags", None),
     ("close_range", "unsigned first, unsigned last, unsigned flags", "SYS_close_range, first, last, flags"),
+    ("default_signal", "int number", None),
     ("set_limit", "int pid, unsigned resource, uint64_t soft, uint64_t hard", None),
     ("pidfd_open", "int pid, unsigned flags", "SYS_pidfd_open, pid, flags"),
     ("pidfd_getfd", "int pidfd, int number, unsigned flags", "SYS_pidfd_getfd, pidfd, number, flags"),
@@ -116,6 +117,11 @@ static long pyrunc_mount_setattr(int fd, const char *path, unsigned flags, uint6
                                  uint64_t spread, int id) {
     struct pyrunc_mount_attr attr = { set, clear, spread, id < 0 ? 0 : id };
     RESULT(syscall(SYS_mount_setattr, fd, path, flags, &attr, sizeof attr));
+}
+
+static long pyrunc_default_signal(int number) {  /* also those two that libc keeps for itself */
+    uint64_t action[8] = { 0 };  /* struct sigaction of the kernel: handler SIG_DFL, no flags, empty mask */
+    RESULT(syscall(SYS_rt_sigaction, number, action, 0, 8));
 }
 
 static long pyrunc_set_limit(int pid, unsigned resource, uint64_t soft, uint64_t hard) {

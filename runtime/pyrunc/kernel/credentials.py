@@ -109,9 +109,5 @@ def own_standard_streams(uid: int) -> None:
 def default_signals() -> None:
     """Every signal at its default: CPython ignores SIGPIPE and SIGXFSZ, the caller may ignore others, exec keeps it."""
     for number in range(1, _signal.NSIG):
-        if number in {_SIGKILL, _SIGSTOP}:
-            continue
-        try:
-            _signal.signal(number, _signal.SIG_DFL)
-        except (OSError, ValueError):  # 32 and 33 are libc's own
-            continue
+        if number not in {_SIGKILL, _SIGSTOP}:
+            syscalls.default_signal(number)

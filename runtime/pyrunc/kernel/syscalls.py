@@ -173,6 +173,11 @@ def close_range(first: int, last: int = 0xFFFFFFFF, flags: int = 0) -> None:
     _result(lib.pyrunc_close_range(first, last, flags))
 
 
+def default_signal(number: int) -> None:
+    """rt_sigaction(2) to SIG_DFL; also of 32 and 33, which libc reserves and posix_spawn(3) leaves ignored."""
+    _result(lib.pyrunc_default_signal(number))
+
+
 def set_limit(pid: int, name: str, soft: int, hard: int) -> None:
     """prlimit(2) of another process, by the resource's name ("RLIMIT_NOFILE"); 2**64-1 is no limit."""
     _result(lib.pyrunc_set_limit(pid, getattr(lib, name), soft, hard))
