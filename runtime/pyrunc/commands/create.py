@@ -13,7 +13,7 @@ OPTIONS = (
     Option("config", "read FILE in place of the bundle's config.json", "FILE", "f"),
     Option("console-socket", "send the terminal to the AF_UNIX socket PATH", "PATH"),
     Option("pid-file", "write the pid of the container's first process to FILE", "FILE"),
-    Option("pidfd-socket", "send a pidfd of it to the AF_UNIX socket PATH", "PATH", hidden=True),
+    Option("pidfd-socket", "send a pidfd of it to the AF_UNIX socket PATH", "PATH"),
     Option("preserve-fds", "pass the descriptors 3 to 2+N to the container", "N"),
     Option("no-pivot", "do not use pivot_root (for a root that is the initramfs)"),
     Option("no-new-keyring", "stay in the caller's session keyring"),
@@ -58,6 +58,8 @@ def create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[Co
         made = parent.create(todo, container, here)
         if options.pid_file:
             procs.write_pid_file(options.pid_file, made.pid)
+        if options.pidfd_socket:
+            procs.send_pidfd(options.pidfd_socket, made.pid)
     except BaseException:
         if made is not None:
             from .delete import destroy
@@ -84,6 +86,7 @@ def _options(context: Context, arguments: Arguments, *, detach: bool) -> plan.Cr
     options = plan.CreateOptions(arguments.operands[0], bundle.absolute(arguments.text("bundle", ".")))
     options.detach = detach
     options.console_socket, options.pid_file = arguments.text("console-socket"), arguments.text("pid-file")
+    options.pidfd_socket = arguments.text("pidfd-socket")
     options.pivot, options.new_keyring = not arguments.flag("no-pivot"), not arguments.flag("no-new-keyring")
     options.preserve_fds = arguments.natural("preserve-fds")
     options.cgroup_manager = context.cgroup_manager

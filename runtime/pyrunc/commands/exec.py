@@ -70,7 +70,7 @@ def _let_go(arguments: Arguments, plan: "execplan.ExecPlan", made: stage.Entered
         if pid_file:
             procs.write_pid_file(pid_file, made.pid)
         if arguments.text("pidfd-socket"):
-            _send_pidfd(arguments.text("pidfd-socket"), made.pid)
+            procs.send_pidfd(arguments.text("pidfd-socket"), made.pid)
         if detach:
             stage.release(plan, made, state.spec_state(lifecycle.RUNNING))
             return 0
@@ -132,16 +132,6 @@ def _options(arguments: Arguments) -> execplan.ExecOptions:
     if "no-new-privs" in arguments.options:
         options.no_new_privileges = arguments.flag("no-new-privs")
     return options
-
-
-def _send_pidfd(path: str, pid: int) -> None:
-    from pyrunc.kernel import syscalls, unixsocket
-
-    pidfd = syscalls.pidfd_open(pid)
-    try:
-        unixsocket.send_descriptor(path, pidfd, b"pidfd", "pidfd socket")
-    finally:
-        posix.close(pidfd)
 
 
 def _remove(path: str) -> None:

@@ -78,3 +78,14 @@ def write_pid_file(path: str, pid: int) -> None:
         posix.rename(partial, path)
     except OSError as error:
         raise PyruncError.from_os(f"write the pid file `{path}`", error) from None
+
+
+def send_pidfd(path: str, pid: int) -> None:
+    """Send a pidfd of the process to the AF_UNIX socket at `path`, with SCM_RIGHTS (`--pidfd-socket`)."""
+    from . import unixsocket
+
+    pidfd = syscalls.pidfd_open(pid)
+    try:
+        unixsocket.send_descriptor(path, pidfd, b"pidfd", "pidfd socket")
+    finally:
+        posix.close(pidfd)
