@@ -11,6 +11,8 @@ For create, in this order, since each step needs what the one before it made:
 A limit below what the interpreter uses would kill init: `restrict` belongs after init has become `pyrunc-init`.
 """
 
+from pyrunc.errors import PyruncError
+
 from . import control, fs
 
 TYPE_CHECKING = False
@@ -92,6 +94,14 @@ def restrict(want: Want, path: str) -> None:
     control.apply(path, want.settings)
     if want.owner is not None:
         control.delegate(path, *want.owner)
+
+
+def check_survivors(want: Want, path: str) -> None:
+    """Raise PyruncError if the limit of memory that was just set has cost init its life."""
+    limit = next((setting for setting in want.settings if setting.file == "memory.max"), None)
+    if limit is not None and control.oom_kills(path):
+        text = f"container init was killed for want of memory: the limit of {limit.value} bytes is too low"
+        raise PyruncError(text, pointer=limit.pointer)
 
 
 def update(path: str, settings: "list[Setting]", unit: "Unit | None" = None, address: str = "") -> None:

@@ -165,6 +165,7 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
         channel.expect(protocol.CREATED, "becoming the container's user")
         # Now that no interpreter is in the cgroup any more: the smallest limit that holds the program will do.
         manager.restrict(plan.cgroup, made.cgroup)
+        manager.check_survivors(plan.cgroup, made.cgroup)
     except protocol.PeerGone as error:
         raise _why_gone(error, made) from None
 
