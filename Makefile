@@ -67,7 +67,10 @@ check: tools build ## ruff, mypy --strict and shellcheck
 
 .PHONY: test-vm
 test-vm: build ## podman's checks with an installed pyrunc in a virtual machine, as root
-	@conformance/test-vm
+	@conformance/test-vm --keep
+	@conformance/test-vm --no-install --keep --control '' --cgroup-manager cgroupfs --group limits
+	@conformance/vm/vm run --timeout 900 conformance/vm/cgroup-cycles
+	@conformance/vm/vm down
 
 .PHONY: conformance
 conformance: build ## opencontainers' validation programs with pyrunc and PEERS, as root
