@@ -128,7 +128,7 @@ def complete(scripts: Path, *words: str) -> list[str]:
         (["pyrunc", "--log-f"], ["--log-format"]),
         (["pyrunc", "--log-format", ""], ["text", "json"]),
         (["pyrunc", "--log-format", "json", "val"], ["validate"]),
-        (["pyrunc", "create", "--pid"], ["--pid-file"]),
+        (["pyrunc", "create", "--pid"], ["--pid-file", "--pidfd-socket"]),
         (["pyrunc", "create", ""], []),
         (["pyrunc", "start", ""], ["one", "two"]),
         (["pyrunc", "--root", "/x", "delete", "--force", "t"], ["two"]),

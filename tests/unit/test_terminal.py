@@ -22,10 +22,12 @@ def in_private_mounts(function: Callable[[], None]) -> None:
     child = os.fork()
     if child == 0:
         try:
-            uid = os.geteuid()
+            uid, gid = os.geteuid(), os.getegid()
             unshare(CLONE_NEWNS | (CLONE_NEWUSER if uid else 0))
             if uid:
                 Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
+                Path("/proc/self/setgroups").write_text("deny")
+                Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
             mount("none", "/", "", MS_REC | MS_PRIVATE)
             function()
         except BaseException:
