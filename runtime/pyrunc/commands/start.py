@@ -8,6 +8,7 @@ from pyrunc.arguments import Arguments, Verb
 from pyrunc.container import Container, SavedHook, State
 from pyrunc.context import Context
 from pyrunc.errors import PyruncError
+from pyrunc.kernel import procs
 from pyrunc.stages import program
 from pyrunc.stages.handover import STARTED
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 VERB = Verb("run the program of a created container", ("ID",))
 
 _ENXIO = 6
+_SIGKILL = 9
 
 
 def run(context: Context, arguments: Arguments) -> int:
@@ -73,6 +75,8 @@ def _release(container: Container, state: State) -> None:
     if program.is_record(report.removeprefix(STARTED)):
         raise program.error_of(report.removeprefix(STARTED))
     if report != STARTED:
+        # A `start` that was killed can have let it go as far as its wait for a seccomp agent; it must not run without.
+        procs.signal(state.pid, state.start_time, _SIGKILL)
         raise PyruncError(f"the first process of container `{container.id}` was killed before it ran its program")
     posix.unlink("exec.fifo", dir_fd=container.fd)
     posix.unlink("exec.result", dir_fd=container.fd)

@@ -137,7 +137,7 @@ def _mount_classic(mount: "Mount", kind: str, covered: int, root: int) -> int:
     The destination is given as the working directory, so that no path is looked up.
     """
     options = mount.options
-    data = ",".join(options.data + ([f"context={mount.label}"] if mount.label and kind not in _UNLABELLED else []))
+    data = ",".join(options.data + ([f'context="{mount.label}"'] if mount.label and kind not in _UNLABELLED else []))
     before = posix.open(".", paths.O_PATH | posix.O_CLOEXEC)
     try:
         posix.fchdir(covered)
