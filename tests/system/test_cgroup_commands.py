@@ -1,0 +1,85 @@
+"""pause, resume, ps, events and update: the commands that work on a container's cgroup."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.bundle import Bundle
+from tests.peers import differs
+from tests.runtime import Container, Runtime, error_text
+from tests.waiting import eventually, exit_code
+
+
+@pytest.fixture
+def running(runtime: Runtime, bundle: Bundle):
+    with runtime.created(bundle.shell("while :; do sleep 1; done")) as container:
+        container.start()
+        yield container
+
+
+def command(container: Container, *words: str):
+    name, *options = words
+    return container.runtime.call(name, *options, container.id)
+
+
+def test_pause_and_resume(running: Container) -> None:
+    assert command(running, "pause").returncode == 0
+    assert running.status == "paused"
+    assert command(running, "resume").returncode == 0
+    assert running.status == "running"
+
+
+@differs(crun="1.8.1 pauses twice", runc="1.1.5 says so in a warning of two lines")
+def test_pause_twice_and_resume_what_runs_are_errors(running: Container) -> None:
+    error_text(command(running, "resume"), "running")
+    assert command(running, "pause").returncode == 0
+    error_text(command(running, "pause"), "paused")
+    assert command(running, "resume").returncode == 0
+
+
+def test_paused_container_can_be_killed(running: Container) -> None:
+    pid = running.pid
+    assert command(running, "pause").returncode == 0
+    running.kill("KILL")
+    assert exit_code(pid) == -signal.SIGKILL
+
+
+def test_ps_as_json_lists_the_pids(running: Container) -> None:
+    assert running.pid in json.loads(command(running, "ps", "--format", "json").stdout)
+
+
+@differs(crun="1.8.1 prints pids and no lines of ps(1)")
+def test_ps_as_table_has_the_lines_of_ps(running: Container) -> None:
+    header, *lines = command(running, "ps").stdout.splitlines()
+    assert "PID" in header
+    assert any(str(running.pid) in line.split() for line in lines)
+
+
+@differs(crun="has no events")
+def test_statistics_once(running: Container) -> None:
+    line = json.loads(command(running, "events", "--stats").stdout)
+    assert (line["type"], line["id"]) == ("stats", running.id)
+    assert {"cpu", "memory", "pids"} <= set(line["data"])
+
+
+@differs(crun="has no events", runc="1.1.5 goes on after the end when it has seen no out-of-memory event")
+def test_events_end_with_the_container(running: Container) -> None:
+    watching = running.runtime.popen("events", "--interval", "1h", running.id)
+    eventually(lambda: running.status == "running", "a running container")
+    running.kill("KILL")
+    assert watching.wait(60) == 0
+
+
+@differs(crun="1.8.1 says only that a file is missing", runc="1.1.5 says so in several words and lines")
+def test_update_of_a_file_that_no_controller_has_names_it(running: Container, area: Path) -> None:
+    resources = area / "resources.json"
+    resources.write_text('{"unified": {"nonsense.max": "0"}}')
+    error_text(running.runtime.call("update", "--resources", resources, running.id), "nonsense")
+
+
+@pytest.mark.parametrize("name", ["pause", "resume", "update", "events", "ps"])
+def test_unknown_container(runtime: Runtime, name: str) -> None:
+    runtime.root.mkdir(exist_ok=True)
+    assert runtime.call(name, "no-such-container").returncode != 0
