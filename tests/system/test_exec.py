@@ -305,6 +305,8 @@ def test_detached(box: Container, area: Path) -> None:
 def test_pid_file_in_the_foreground(box: Container, area: Path) -> None:
     with box.runtime.popen("exec", "--pid-file", area / "pid", box.id, "sleep", "1000") as command:
         pid = int(eventually(lambda: (area / "pid").exists() and (area / "pid").read_text(), "the pid file"))
+        # The file is there before the program is: who is killed before it has never run it.
+        eventually(lambda: "sleep" in Path(f"/proc/{pid}/cmdline").read_text(), "the program")
         os.kill(pid, signal.SIGKILL)
         assert command.wait() == 128 + signal.SIGKILL
 
