@@ -29,13 +29,8 @@ def run(plan: "ContainerPlan", channel: "Channel", gates: "Gates") -> None:
     """Become the container: never returns. `gates` are the descriptors that pyrunc-init will need."""
     try:
         _become_container(plan, channel, gates)
-    except PyruncError as error:
-        channel.send_error(error)
-    except OSError as error:
-        where = f" `{error.filename}`" if error.filename else ""
-        channel.send_error(PyruncError.from_os(f"set up the container{where}", error))
     except BaseException as error:  # noqa: BLE001  (nothing may pass from here into the parent's code)
-        channel.send_error(PyruncError(f"internal error in init: {type(error).__name__}: {error}"))
+        channel.send_failure(error, "set up the container", "init")
     posix._exit(1)  # noqa: SLF001
 
 

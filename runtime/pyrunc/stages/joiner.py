@@ -32,13 +32,8 @@ def run(plan: "ExecPlan", target: "Target", channel: "Channel", helper: int) -> 
     """Join, and become pyrunc-init, whose descriptor `helper` is. Never returns."""
     try:
         _join(plan, target, channel, helper)
-    except PyruncError as error:
-        channel.send_error(error)
-    except OSError as error:
-        where = f" `{error.filename}`" if error.filename else ""
-        channel.send_error(PyruncError.from_os(f"enter the container{where}", error))
     except BaseException as error:  # noqa: BLE001  (nothing may pass from here into the command's code)
-        channel.send_error(PyruncError(f"internal error in exec: {type(error).__name__}: {error}"))
+        channel.send_failure(error, "enter the container", "exec")
     posix._exit(1)  # noqa: SLF001
 
 

@@ -7,7 +7,6 @@ may no longer join those of the host. So this one joins, and init is its child, 
 
 import posix
 
-from pyrunc.errors import PyruncError
 from pyrunc.kernel import namespaces, syscalls
 
 from . import init, protocol
@@ -30,10 +29,6 @@ def run(plan: "ContainerPlan", channel: "Channel", gates: "Gates") -> None:
             init.run(plan, channel, gates)
         channel.send(protocol.INIT_PID, pid)
         posix._exit(0)  # noqa: SLF001
-    except PyruncError as error:
-        channel.send_error(error)
-    except OSError as error:
-        channel.send_error(PyruncError.from_os("clone the container's first process", error))
     except BaseException as error:  # noqa: BLE001  (nothing may pass from here into the parent's code)
-        channel.send_error(PyruncError(f"internal error in the middle process: {type(error).__name__}: {error}"))
+        channel.send_failure(error, "clone the container's first process", "the middle process")
     posix._exit(1)  # noqa: SLF001

@@ -68,6 +68,17 @@ class Channel:
         except OSError as error:
             raise PyruncError.from_os(f"tell the other process `{word}`", error) from None
 
+    def send_failure(self, error: BaseException, doing: str, who: str) -> None:
+        """Send whatever ended a child's work, the last message of this side: nothing may pass on into the code that the
+        child was cloned from. `doing` says what a system call was for, `who` which process met what nobody thought of.
+        """
+        if isinstance(error, OSError):
+            where = f" `{error.filename}`" if error.filename else ""
+            error = PyruncError.from_os(f"{doing}{where}", error)
+        elif not isinstance(error, PyruncError):
+            error = PyruncError(f"internal error in {who}: {type(error).__name__}: {error}")
+        self.send_error(error)
+
     def send_error(self, error: PyruncError) -> None:
         """Send an error as a value; the last message of this side."""
         self.send(ERROR, error.to_wire())
