@@ -45,8 +45,6 @@ CALLS = [
     ("join_session_keyring", "const char *name", "SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, name, 0, 0, 0"),
     ("bpf", "int command, void *attr, unsigned size", "SYS_bpf, command, attr, size"),
     ("seccomp", "unsigned operation, unsigned flags, void *args", "SYS_seccomp, operation, flags, args"),
-    ("renameat2", "int from_dir, const char *from, int to_dir, const char *to, unsigned flags",
-     "SYS_renameat2, from_dir, from, to_dir, to, flags"),
 ]
 
 # libc's own, for libraries that are opened only when a config needs them (`kernel.library`).

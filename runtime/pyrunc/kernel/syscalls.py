@@ -237,11 +237,6 @@ def keyctl(operation: int, a: int = 0, b: int = 0, c: int = 0) -> int:
     return _result(lib.pyrunc_keyctl(operation, a, b, c))
 
 
-def rename_exchange(directory: int, one: str, other: str, flags: int) -> None:
-    """renameat2(2) inside one directory."""
-    _result(lib.pyrunc_renameat2(directory, c_string(one), directory, c_string(other), flags))
-
-
 def bpf(command: int, attributes: bytearray) -> int:
     """bpf(2); the kernel may write into `attributes`, up to the size that it knows: give it all of bpf_attr."""
     from pyrunc._native import ffi
