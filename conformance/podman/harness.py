@@ -249,6 +249,6 @@ def perform(podman: Podman, item: Check) -> tuple[str, str]:
         outcome, text = "not ok", f"{type(error).__name__}: {error}"
     try:
         podman.undo.close()
-    except Failed as failed:
-        return "not ok", f"{text}\nclearing up:\n{failed}".strip()
+    except (Failed, OSError, subprocess.SubprocessError) as error:
+        return "not ok", f"{text}\nclearing up:\n{type(error).__name__}: {error}".strip()
     return outcome, text

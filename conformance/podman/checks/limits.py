@@ -7,7 +7,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from conformance.podman.harness import IMAGE, Podman, Skipped, check, equal, matches, output_checks
+from conformance.podman.harness import IMAGE, Podman, Skipped, check, equal, matches, output_checks, wait_until
 
 CGROUPS = "/sys/fs/cgroup"
 ROOT_DEVICES = "an ordinary user's device rules are not in the kernel's hands: podman and the runtimes ignore them"
@@ -157,7 +157,18 @@ def cgroup_parent(podman: Podman) -> None:
     output = podman.run(["--cgroup-parent", parent, "--cgroupns", "host"], "cat", "/proc/self/cgroup")
     matches(output, "0::/checks(.slice)?/libpod-.*")
     if manager == "cgroupfs":
-        podman.undo.callback(os.rmdir, f"{CGROUPS}{parent}")
+        podman.undo.callback(wait_until, lambda: removed(f"{CGROUPS}{parent}"), f"{parent} is empty, and removed")
+
+
+def removed(folder: str) -> bool:
+    """Removes an empty cgroup; podman's own clean-up may still be at work below it."""
+    try:
+        os.rmdir(folder)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 @check("limits", "--cgroups split")
