@@ -22,12 +22,13 @@ from .spec.process import Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from .cgroup.devices import Rule
     from .cgroup.values import Setting
     from .kernel.idmap import Range
     from .kernel.seccomp import Filter
+    from .kernel.sysctl import Parameter
 
 
 class CreateOptions:
@@ -67,7 +68,8 @@ class ContainerPlan:
         linux = config.linux
         self.options, self.container_id, self.bundle = options, options.container_id, options.bundle
         self.process, self.hooks, self.annotations = config.process, config.hooks, config.annotations
-        self.hostname, self.domainname, self.sysctl = config.hostname, config.domainname, linux.sysctl
+        self.hostname, self.domainname = config.hostname, config.domainname
+        self.sysctl = _kernel_parameters(linux.sysctl)
         self.personality, self.memory_policy = linux.personality, linux.memory_policy
         self.new_keyring = options.new_keyring
         self._namespaces(linux, host)
@@ -234,6 +236,16 @@ def _mounts_cgroup_writable(config: spec.Config) -> bool:
 def _outside(ranges: "tuple[Range, ...]") -> int:
     """The id outside of the namespace's id 0."""
     return next((outside for inside, outside, _ in ranges if inside == 0), 0)
+
+
+def _kernel_parameters(values: "Mapping[str, str]") -> "list[Parameter]":
+    if not values:
+        return []
+    from .kernel.sysctl import Parameter
+    from .spec.reader import token
+    from .spec.sysctl import sysctl_path
+
+    return [Parameter(key, sysctl_path(key) or "", values[key], f"/linux/sysctl/{token(key)}") for key in values]
 
 
 def _device(index: int, device: DeviceEntry) -> Device:

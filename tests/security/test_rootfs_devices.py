@@ -12,6 +12,7 @@ from pyrunc.errors import PyruncError
 from pyrunc.kernel import devices, mounts, procfs, rootfs, syscalls, sysctl
 from pyrunc.kernel.devices import Device
 from pyrunc.kernel.syscalls import CLONE_NEWNET, CLONE_NEWUSER, CLONE_NEWUTS
+from pyrunc.spec.sysctl import sysctl_path
 
 from tests.image import Image, link, mount, untouched
 
@@ -262,9 +263,8 @@ def test_private_procfs_cannot_be_covered(place: Image) -> None:
         names = [os.read(procfs.open_file(proc, "self/comm", os.O_RDONLY), 100).decode()]
         procfs.write(whole, "thread-self/comm", b"two")
         names.append(os.read(procfs.open_file(proc, "self/comm", os.O_RDONLY), 100).decode())
-        sysctl.apply(
-            whole, {"kernel.domainname": "inside", "net/ipv4/ip_forward": "1", "net.ipv4.conf.lo.forwarding": "0"}
-        )
+        for path, value in (("kernel/domainname", "inside"), ("net/ipv4/ip_forward", "1")):
+            sysctl.apply(whole, [sysctl.Parameter(path, path, value, "")])
         with open(os.open("sys/kernel/domainname", os.O_RDONLY, dir_fd=whole), encoding="ascii") as stream:
             return names, stream.read(), os.listdir("/proc")
 
@@ -294,24 +294,22 @@ def test_private_procfs_has_no_way_out(place: Image, path: str) -> None:
         ("net/ipv4/ip_forward", "net/ipv4/ip_forward"),
         ("net.ipv4.conf.eth0/1.forwarding", "net/ipv4/conf/eth0.1/forwarding"),
         ("net/ipv4/conf/eth0.1/forwarding", "net/ipv4/conf/eth0.1/forwarding"),
-        ("net/../kernel/core_pattern", ""),
-        ("net.ipv4.conf/../../../kernel.core_pattern", ""),
-        ("/kernel/core_pattern", ""),
-        ("kernel..core_pattern", ""),
-        ("kernel.x\0y", ""),
-        ("", ""),
+        ("net/../kernel/core_pattern", None),
+        ("net.ipv4.conf/../../../kernel.core_pattern", None),
+        ("/kernel/core_pattern", None),
+        ("kernel..core_pattern", None),
+        ("kernel.x\0y", None),
+        ("", None),
     ],
 )
-def test_keys_of_kernel_parameters(key: str, path: str) -> None:
-    assert sysctl.path_of(key) == path
-    if not path:
-        with pytest.raises(PyruncError, match="no name of a kernel parameter"):
-            sysctl.apply(-1, {key: "1"})
+def test_keys_of_kernel_parameters(key: str, path: str | None) -> None:
+    assert sysctl_path(key) == path
 
 
 def test_missing_kernel_parameter_is_named(place: Image) -> None:
     with pytest.raises(PyruncError) as caught:
-        place.inside(lambda _: sysctl.apply(procfs.private(subset=False), {"net.nonsuch": "1"}))
+        missing = sysctl.Parameter("net.nonsuch", "net/nonsuch", "1", "/linux/sysctl/net.nonsuch")
+        place.inside(lambda _: sysctl.apply(procfs.private(subset=False), [missing]))
     assert str(caught.value) == (
         "set kernel parameter `net.nonsuch` to `1` (config.json: /linux/sysctl/net.nonsuch): No such file or directory"
     )

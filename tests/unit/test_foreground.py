@@ -228,19 +228,13 @@ def test_what_is_typed_arrives_whole(outer: OuterTerminal) -> None:
 
 
 def test_window_size(outer: OuterTerminal) -> None:
-    script = "stty size; trap 'stty size; exit' WINCH; echo ready; while :; do sleep 0.05; done"
-    with running("terminal", f"{script}", **outer.streams) as process:
-        # The size arrives with a signal, before or after the first line.
-        eventually(lambda: termios.tcgetwinsize(outer.peer) == (24, 80), "the size")
-        first = read_until(outer.main, b"\r\n")
-        if b"24 80" not in first:
-            read_until(outer.main, b"24 80")
-            return
-        read_until(outer.main, b"ready")
+    with running("terminal", "while stty size; do sleep 0.05; done", **outer.streams) as process:
+        read_until(outer.main, b"24 80")
         termios.tcsetwinsize(outer.peer, (50, 132))
         process.send_signal(signal.SIGWINCH)
         read_until(outer.main, b"50 132")
-        assert process.wait(DEADLINE) == 0
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE) == 143
 
 
 def test_terminal_is_closed_and_opened_anew() -> None:

@@ -12,7 +12,7 @@ opens the file in it and writes (`stages.confinement`); what is mounted on the c
 
 import posix
 
-from pyrunc.errors import ConfigError, PyruncError
+from pyrunc.errors import ConfigError
 
 from . import procfs, syscalls
 
@@ -100,15 +100,8 @@ def own_path(attribute: Attribute) -> str:
 
 def label_new_keys(proc: int, label: str) -> None:
     """The SELinux label of the keyrings that this process makes from now on; "" gives the default back."""
-    try:
-        fd = procfs.open_file(proc, f"thread-self/{_KEYCREATE}", posix.O_WRONLY)
-        try:
-            posix.write(fd, label.encode())
-        finally:
-            posix.close(fd)
-    except OSError as error:
-        attribute = Attribute(_KEYCREATE, b"")
-        raise PyruncError.from_os(attribute.describe(), error, pointer="/process/selinuxLabel") from None
+    what = Attribute(_KEYCREATE, b"").describe()
+    procfs.write(proc, f"thread-self/{_KEYCREATE}", label, what=what, pointer="/process/selinuxLabel")
 
 
 def _read(path: str) -> bytes:

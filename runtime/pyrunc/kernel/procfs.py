@@ -83,8 +83,11 @@ def open_file(proc: int, path: str, flags: int) -> int:
     return fd
 
 
-def write(proc: int, path: str, data: "str | bytes") -> None:
-    """Write `data` into a file of the procfs with a single write(2), as the kernel wants it."""
+def write(proc: int, path: str, data: "str | bytes", *, what: str = "", pointer: str = "") -> None:
+    """Write `data` into a file of the procfs with a single write(2), as the kernel wants it.
+
+    what, pointer: for an error, the operation (default: the file's name) and the value of config.json behind it
+    """
     content = data.encode() if isinstance(data, str) else data
     try:
         fd = open_file(proc, path, posix.O_WRONLY)
@@ -93,4 +96,4 @@ def write(proc: int, path: str, data: "str | bytes") -> None:
         finally:
             posix.close(fd)
     except OSError as error:
-        raise PyruncError.from_os(f"write `/proc/{path}`", error) from None
+        raise PyruncError.from_os(what or f"write `/proc/{path}`", error, pointer=pointer) from None
