@@ -44,7 +44,7 @@ class ExecPlan:
 
     __slots__ = (
         "attributes", "cgroup", "container_id", "denies_setgroups", "env", "filter", "final_cpus", "initial_cpus",
-        "kept_fds", "listener", "memory_policy", "new_keyring", "personality", "process", "profile",
+        "keeps_groups", "kept_fds", "listener", "memory_policy", "new_keyring", "personality", "process", "profile",
     )  # fmt: skip
 
     def __init__(self, container_id: str, config: Config, process: "Process", preserve_fds: int) -> None:
@@ -57,7 +57,7 @@ class ExecPlan:
         self.attributes = confined.attributes(process)
         self.env = list({entry.partition("=")[0]: entry for entry in process.env}.values())
         self.kept_fds = descriptors.kept(preserve_fds, {}).count
-        self.denies_setgroups = False
+        self.denies_setgroups, self.keeps_groups = False, config.keeps_groups
         self.new_keyring = True
         self.cgroup: str | None = None
         wanted = process.exec_cpu_affinity

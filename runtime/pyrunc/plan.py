@@ -54,9 +54,9 @@ class ContainerPlan:
 
     __slots__ = (
         "annotations", "attributes", "bundle", "can_mknod", "cgroup", "container_id", "denies_setgroups", "devices",
-        "domainname", "env", "filter", "gid_ranges", "hooks", "hostname", "joins", "kept_fds", "listener",
-        "masked_paths", "memory_policy", "mount_label", "mount_sources", "mounts", "new", "new_keyring", "options",
-        "personality", "process", "profile", "propagation", "readonly_paths", "rootfs", "rootfs_readonly",
+        "domainname", "env", "filter", "gid_ranges", "hooks", "hostname", "joins", "keeps_groups", "kept_fds",
+        "listener", "masked_paths", "memory_policy", "mount_label", "mount_sources", "mounts", "new", "new_keyring",
+        "options", "personality", "process", "profile", "propagation", "readonly_paths", "rootfs", "rootfs_readonly",
         "sealed_mounts", "sysctl", "time_offsets", "uid_ranges",
     )  # fmt: skip
 
@@ -71,7 +71,7 @@ class ContainerPlan:
         self.hostname, self.domainname = config.hostname, config.domainname
         self.sysctl = _kernel_parameters(linux.sysctl)
         self.personality, self.memory_policy = linux.personality, linux.memory_policy
-        self.new_keyring = options.new_keyring
+        self.new_keyring, self.keeps_groups = options.new_keyring, config.keeps_groups
         self._namespaces(linux, host)
         self.can_mknod = not (host.in_userns or self.new & namespaces.FLAGS["user"] or self.joins_kind("user"))
         self.rootfs = config.root.path if config.root.path.startswith("/") else f"{options.bundle}/{config.root.path}"

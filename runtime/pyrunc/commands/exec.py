@@ -91,6 +91,8 @@ def _let_go(arguments: Arguments, plan: "execplan.ExecPlan", made: stage.Entered
 def _plan(context: Context, arguments: Arguments, container: Container, state: State) -> "execplan.ExecPlan":
     saved = loads(container.read("config.json"), f"{container.path}/config.json")
     config = parse_config(saved)
+    if config.keeps_groups and "additional-gids" in arguments.options:
+        raise UsageError("--additional-gids in a container that keeps its caller's groups (by an annotation)")
     process = execplan.process_of(_base(arguments, saved), _options(arguments))
     execplan.check_terminal(process, detach=arguments.flag("detach"), console_socket=arguments.text("console-socket"))
     plan = execplan.ExecPlan(container.id, config, process, arguments.natural("preserve-fds"))

@@ -8,7 +8,7 @@ from pyrunc.arguments import Arguments, Verb
 from pyrunc.context import Context, print_out
 from pyrunc.kernel import capabilities, mountoptions, namespaces
 from pyrunc.spec import seccomp
-from pyrunc.spec.config import HOOKS
+from pyrunc.spec.config import HOOKS, KEEP_GROUPS
 from pyrunc.spec.linux import MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES
 
 VERB = Verb("print what this runtime supports, as JSON")
@@ -49,5 +49,5 @@ def value() -> "dict[str, object]":
             "netDevices": {"enabled": False},
         },
         "annotations": {"org.opencontainers.pyrunc.version": __version__},
-        "potentiallyUnsafeConfigAnnotations": [],
+        "potentiallyUnsafeConfigAnnotations": ["org.systemd.property.", KEEP_GROUPS],
     }

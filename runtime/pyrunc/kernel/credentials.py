@@ -13,10 +13,11 @@ _KEYCTL_DESCRIBE_NONE, _KEYCTL_SETPERM = 0, 5
 _POSSESSOR_ALL, _USER_VIEW_READ_SEARCH = 0x3F000000, 0x000B0000
 
 
-def become_root() -> None:
-    """Uid and gid 0 of the user namespace that this process has entered, with no other groups."""
-    try:  # noqa: SIM105  (contextlib costs a millisecond of start-up)
-        posix.setgroups([])
+def become_root(*, keep_groups: bool) -> None:
+    """Uid and gid 0 of the user namespace that this process has entered, with no other groups if they are not kept."""
+    try:
+        if not keep_groups:
+            posix.setgroups([])
     except PermissionError:  # denied in a namespace whose map an ordinary user wrote
         pass
     try:

@@ -10,6 +10,7 @@ from .rules import config_problems, config_warnings
 from .rules_process import process_problems
 from .rules_resources import resources_problems
 
+KEEP_GROUPS = "run.oci.keep_original_groups"  # crun's; podman sets it for `--group-add keep-groups`
 HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 
 
@@ -105,6 +106,11 @@ class Config:
         self.annotations = reader.text_map("annotations", nul=True)
         self.linux = reader.section_or_empty("linux", Linux)
         self.warnings: list[str] = []
+
+    @property
+    def keeps_groups(self) -> bool:
+        """Whether processes keep the caller's supplementary groups, and get no additionalGids."""
+        return self.annotations.get(KEEP_GROUPS, "0") != "0"
 
 
 def _oci_version(reader: Reader) -> str:

@@ -48,6 +48,7 @@ def config_problems(config: "Config") -> "Iterator[ConfigError]":
     yield from linux_problems(config.linux)
     yield from _names_need_a_uts_namespace(config)
     yield from _annotation_keys_are_not_empty(config)
+    yield from _keep_groups_is_said_clearly(config)
 
 
 def config_warnings(config: "Config") -> "Iterator[str]":
@@ -58,6 +59,8 @@ def config_warnings(config: "Config") -> "Iterator[str]":
         if not mount.destination.startswith("/"):
             yield f"the relative destination {shown(mount.destination)} is taken from / (/mounts/{i}/destination)"
     yield from linux_warnings(config.linux)
+    if config.keeps_groups and config.process is not None and config.process.user.additional_gids:
+        yield "the annotation that keeps the caller's groups leaves no room for others (/process/user/additionalGids)"
 
 
 def mount_problems(mounts: "list[Mount]") -> "Iterator[ConfigError]":
@@ -130,3 +133,12 @@ def _annotation_keys_are_not_empty(config: "Config") -> "Iterator[ConfigError]":
     """config.md, "Annotations": keys MUST NOT be an empty string."""
     if "" in config.annotations:
         yield ConfigError("an annotation without a name", pointer="/annotations/")
+
+
+def _keep_groups_is_said_clearly(config: "Config") -> "Iterator[ConfigError]":
+    """crun takes all but "0" for a yes, "false" as well: that is refused here, not given another meaning."""
+    from .config import KEEP_GROUPS
+
+    value = config.annotations.get(KEEP_GROUPS, "0")
+    if value not in ("0", "1", "true"):
+        yield ConfigError(f"{shown(value)} is neither `1` nor `0`", pointer=f"/annotations/{KEEP_GROUPS}")

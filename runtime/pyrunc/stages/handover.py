@@ -122,7 +122,8 @@ def become_user(steps: Program, plan: "ContainerPlan | ExecPlan", env: "list[str
     if process is not None:
         _scheduling(steps, process)
         keep = _SYS_ADMIN if plan.filter is not None and needs_privilege_for_filter(process) else 0
-        _identity(steps, process, keep, denied_groups=plan.denies_setgroups)
+        given = bool(process.user.additional_gids) or not plan.denies_setgroups
+        _identity(steps, process, keep, set_groups=given and not plan.keeps_groups)
         steps.step(CHECK_CWD, 0, (), process.cwd)
         steps.step(FIND, 0, (steps.strings(candidates(process.args[0], env)),), process.args[0])
 
@@ -167,7 +168,7 @@ def candidates(name: str, env: "list[str]") -> "list[str]":
     return [f"{directory or '.'}/{name}" for directory in path.split(":")] if name and path else []
 
 
-def _identity(steps: Program, process: "Process", keep: int, *, denied_groups: bool) -> None:
+def _identity(steps: Program, process: "Process", keep: int, *, set_groups: bool) -> None:
     """Bounding set, ids, working directory, capabilities, no_new_privs: from root of the container to the user.
 
     keep: a mask of capabilities that are given up later.
@@ -187,7 +188,7 @@ def _identity(steps: Program, process: "Process", keep: int, *, denied_groups: b
         steps.call("umask", user.umask, label="set the umask")
     steps.call("prctl", _PR_SET_KEEPCAPS, 1, label="keep capabilities")
     groups = steps.blob(pack(f"@{len(user.additional_gids)}I", *user.additional_gids))
-    if user.additional_gids or not denied_groups:
+    if set_groups:
         steps.call("setgroups", len(user.additional_gids), groups, label=f"set groups {user.additional_gids}")
     steps.call("setresgid", user.gid, user.gid, user.gid, label=f"become gid {user.gid}")
     steps.call("setresuid", user.uid, user.uid, user.uid, label=f"become uid {user.uid}")

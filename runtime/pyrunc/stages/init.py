@@ -60,7 +60,7 @@ def _enter_namespaces(plan: "ContainerPlan", channel: "Channel") -> None:
     if not plan.needs_middle:
         namespaces.enter_all(plan.joins)
     if plan.enters_user_namespace:
-        credentials.become_root()
+        credentials.become_root(keep_groups=plan.keeps_groups)
     if plan.creates("cgroup"):  # not in clone3: the namespace's root would be our parent's cgroup
         syscalls.unshare(syscalls.CLONE_NEWCGROUP)
     if plan.creates("time"):
