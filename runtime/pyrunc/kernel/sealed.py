@@ -11,13 +11,14 @@ _MFD_EXEC = 0x10  # Linux 6.3; older kernels say EINVAL and make every memory fi
 _F_ADD_SEALS, _ALL_SEALS = 1033, 0xF  # SEAL, SHRINK, GROW, WRITE
 _EINVAL = 22
 _O_PATH, _ST_RDONLY = 0o10000000, 1
+_WRITABLE_BY_OTHERS = 0o022
 
 
 def helper() -> int:
     """An executable descriptor of pyrunc-init, close-on-exec: a sealed copy in memory (it is 9 KB).
 
-    Where the kernel forbids executable memory files (vm.memfd_noexec=2), the file itself through a private read-only
-    copy of its mount, which takes CAP_SYS_ADMIN.
+    Where the kernel forbids executable memory files (vm.memfd_noexec=2), the file itself: through a private read-only
+    copy of its mount, which takes CAP_SYS_ADMIN, or, for an ordinary user, if it is another's and he may not write it.
     """
     path = f"{__file__.rpartition('/')[0].rpartition('/')[0]}/pyrunc-init"
     try:
@@ -99,6 +100,11 @@ def _read_only(path: str) -> int:
         finally:
             posix.close(clone)
     except OSError as error:
+        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+        status = posix.fstat(fd)
+        if status.st_uid != posix.geteuid() and not status.st_mode & _WRITABLE_BY_OTHERS:
+            return fd
+        posix.close(fd)
         raise PyruncError.from_os(
             "protect pyrunc-init from being overwritten", error, hint="set vm.memfd_noexec to 0 or 1"
         ) from None
