@@ -161,14 +161,13 @@ def cgroup_parent(podman: Podman) -> None:
 
 
 def removed(folder: str) -> bool:
-    """Removes an empty cgroup; podman's own clean-up may still be at work below it."""
+    """Removes a cgroup in which nobody is; podman leaves the one of conmon below it, if conmon ends after podman."""
     try:
-        os.rmdir(folder)
-    except FileNotFoundError:
-        return True
+        for path, _, _ in os.walk(folder, topdown=False):
+            os.rmdir(path)
     except OSError:
         return False
-    return True
+    return not os.path.exists(folder)
 
 
 @check("limits", "--cgroups split")
