@@ -170,6 +170,36 @@ def test_bind_of_a_mount_with_locked_flags(runtime: Runtime, bundle: Bundle, are
     assert "ro" in mountinfo.split()[5].split(",")
 
 
+LONG = "n" * 200
+
+
+def layers(area: Path, count: int) -> str:
+    """An overlay's lowerdir of this many directories with long names; the first has a file `first`."""
+    made = [area / f"{number}{LONG}" for number in range(count)]
+    for path in made:
+        path.mkdir()
+    (made[0] / "first").touch()
+    return "lowerdir=" + ":".join(map(str, made))
+
+
+def test_overlay_with_long_paths(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+    bundle.mount("/mnt/overlay", "overlay", layers(area, 3), "ro", "nosuid", fstype="overlay")
+    output = runtime.output(bundle, "ls /mnt/overlay; grep ' /mnt/overlay ' /proc/self/mountinfo")
+    name, fields = output.split()[0], output.splitlines()[1].split()
+    assert (name, fields[5].split(",")[:2]) == ("first", ["ro", "nosuid"])
+
+
+def test_a_source_with_a_long_name(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.mount("/mnt", f"/{LONG}/{LONG}", "size=64k", fstype="tmpfs")
+    assert runtime.output(bundle, "grep ' /mnt ' /proc/self/mountinfo").split()[-2] == f"/{LONG}/{LONG}"
+
+
+@only_pyrunc("passes them on")
+def test_options_that_the_kernel_would_cut(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+    bundle.mount("/mnt", "overlay", layers(area, 25), fstype="overlay")
+    runtime.create_fails(bundle, "/mnt", "longer than 4095 bytes")
+
+
 @differs(crun="1.8.1 wants the key", runc="1.1.5 needs a /proc in the container")
 def test_without_a_mounts_key(runtime: Runtime, bundle: Bundle) -> None:
     del bundle.config["mounts"]

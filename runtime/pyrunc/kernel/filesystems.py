@@ -31,6 +31,9 @@ _STAND_INS = {
     "sysfs": ("/sys", SYSFS_MAGIC, True),
 }
 
+_LONGEST_VALUE = 255  # bytes that fsconfig(2) takes of a string; what is longer is EINVAL
+_LONGEST_DATA = 4095  # bytes that mount(2) takes of its data; what is longer is cut
+
 _UNLABELLED = ("proc", "sysfs", "cgroup2", "mqueue")  # these take no context= option
 
 
@@ -40,7 +43,7 @@ def create(mount: "Mount", covered: int, root: int, *, existed: bool, cgroup_nam
     # The unified hierarchy also on hosts with version 1: the container's cgroup is made there, and a writable
     # version 1 hierarchy would offer release_agent (CVE-2022-0492).
     kind = "cgroup2" if mount.kind == "cgroup" else mount.kind
-    if options.iversion:
+    if takes_mount2(mount):
         return _mount_classic(mount, kind, covered, root)
     words = list(options.data)
     if kind == "tmpfs" and existed and not any(word.startswith("mode=") for word in words):
@@ -62,6 +65,17 @@ def create(mount: "Mount", covered: int, root: int, *, existed: bool, cgroup_nam
     if mount.label and kind == "mqueue":
         _label(mount, tree)
     return tree
+
+
+def takes_mount2(mount: "Mount") -> bool:
+    """Whether `create` needs mount(2), which places the mount at once: for MS_I_VERSION, the one flag that fsconfig(2) has
+    no word for, and for values that are too long for it, such as the layers of an ordinary user's overlay."""
+    values = [mount.source, *(word.partition("=")[2] for word in mount.options.data)]
+    return mount.options.iversion or any(_size(value) > _LONGEST_VALUE for value in values)
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "surrogateescape"))
 
 
 def _new(mount: "Mount", kind: str, words: list[str], flags: list[str]) -> int:
@@ -132,12 +146,14 @@ def reconfigure(mount: "Mount", target: int) -> None:
 
 
 def _mount_classic(mount: "Mount", kind: str, covered: int, root: int) -> int:
-    """mount(2) for the one flag that fsconfig(2) has no word for, MS_I_VERSION; an O_PATH descriptor of the new mount.
+    """mount(2), see `takes_mount2`; an O_PATH descriptor of the new mount.
 
     The destination is given as the working directory, so that no path is looked up.
     """
     options = mount.options
     data = ",".join(options.data + ([f'context="{mount.label}"'] if mount.label and kind not in _UNLABELLED else []))
+    if _size(data) > _LONGEST_DATA:
+        raise mount.refusal(f"its options are longer than {_LONGEST_DATA} bytes")
     before = posix.open(".", paths.O_PATH | posix.O_CLOEXEC)
     try:
         posix.fchdir(covered)

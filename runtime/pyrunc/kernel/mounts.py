@@ -108,7 +108,8 @@ def attach(root: int, mount: Mount, *, source_fd: int = -1, cgroup_namespace: bo
         tree = -1
         try:
             tree = filesystems.create(mount, target, root, existed=existed, cgroup_namespace=cgroup_namespace)
-            _place(root, mount, name, tree, None if options.iversion else target)  # mount(2) has placed it
+            placed = filesystems.takes_mount2(mount)
+            _place(root, mount, name, tree, None if placed else target)
         finally:
             posix.close(target)
             if tree >= 0:
