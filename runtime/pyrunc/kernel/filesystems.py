@@ -68,8 +68,8 @@ def create(mount: "Mount", covered: int, root: int, *, existed: bool, cgroup_nam
 
 
 def takes_mount2(mount: "Mount") -> bool:
-    """Whether `create` needs mount(2), which places the mount at once: for MS_I_VERSION, the one flag that fsconfig(2) has
-    no word for, and for values that are too long for it, such as the layers of an ordinary user's overlay."""
+    """Whether `create` needs mount(2), which places the mount at once: for MS_I_VERSION, the one flag that fsconfig(2)
+    has no word for, and for values that are too long for it, such as the layers of an ordinary user's overlay."""
     values = [mount.source, *(word.partition("=")[2] for word in mount.options.data)]
     return mount.options.iversion or any(_size(value) > _LONGEST_VALUE for value in values)
 
