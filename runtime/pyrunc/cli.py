@@ -40,6 +40,7 @@ VERBS = {
     "spec": "write a config.json to start from",
     "features": "print what this runtime supports",
     "validate": "check the config.json of a bundle",
+    "doctor": "check what this host and this user lack for containers",
 }
 # Whose messages conmon hands to podman, which puts the runtime's name before them.
 _BARE_MESSAGE = frozenset(("create", "run", "exec"))

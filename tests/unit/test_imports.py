@@ -29,10 +29,12 @@ MAY_IMPORT = {
     "confined": ("kernel", "spec"),
     "plan": ("errors", "host", "kernel", "cgroup", "spec", "confined"),
     "execplan": ("errors", "kernel", "spec", "confined"),
+    "doctor": ("errors", "host", "kernel", "cgroup"),
     "stages": ("errors", "jsontext", "log", "kernel", "cgroup", "hooks", "container"),
     "commands": (
         "errors", "jsontext", "arguments", "lifecycle", "log", "bundle", "kernel", "host", "spec", "cgroup", "hooks",
-        "container", "plan", "execplan", "stages", "context",
+        "container", "plan", "execplan", "stages", "doctor",
+        "context",
     ),
     "context": ("errors", "arguments", "log", "bundle", "host"),
     "cli": ("errors", "jsontext", "arguments", "log", "context", "kernel"),

@@ -4,6 +4,7 @@ from pyrunc import bundle, host, plan
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.container import Container
 from pyrunc.context import Context
+from pyrunc.errors import PyruncError
 from pyrunc.kernel import procs
 from pyrunc.spec.config import parse_config
 from pyrunc.stages import parent
@@ -29,7 +30,17 @@ def run(context: Context, arguments: Arguments) -> int:
 
 
 def create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[Container, parent.Created]":
-    """Create a container, for `create` and `run`. On failure nothing is left behind."""
+    """Create a container, for `create` and `run`. On failure nothing is left behind, and the host's part is named."""
+    try:
+        return _create(context, arguments, detach=detach)
+    except PyruncError as error:
+        from pyrunc.doctor import causes
+
+        causes.explain(error, host.facts(), context.environment, context.root)
+        raise
+
+
+def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[Container, parent.Created]":
     options = _options(context, arguments, detach=detach)
     text = bundle.read_config(options.bundle, arguments.text("config"))
     config = parse_config(bundle.parse(text, arguments.text("config") or f"{options.bundle}/config.json"))

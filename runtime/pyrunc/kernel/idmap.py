@@ -52,7 +52,7 @@ def _put(path: str, text: str, what: str) -> None:
 
 
 def _by_helper(name: str, pid: int, ranges: "tuple[Range, ...]") -> None:
-    program = next((f"{place}/{name}" for place in _HELPERS if _executable(f"{place}/{name}")), "")
+    program = find(name)
     if not program:
         raise PyruncError(
             f"{name} is needed to map more ids than your own",
@@ -74,5 +74,6 @@ def _by_helper(name: str, pid: int, ranges: "tuple[Range, ...]") -> None:
     posix.close(output)
 
 
-def _executable(path: str) -> bool:
-    return posix.access(path, posix.X_OK)
+def find(name: str) -> str:
+    """Where newuidmap(1) or newgidmap(1) is; "" if it is not installed. PATH is not asked: engines may give none."""
+    return next((f"{place}/{name}" for place in _HELPERS if posix.access(f"{place}/{name}", posix.X_OK)), "")

@@ -107,7 +107,7 @@ def others(pid: int) -> int:
     """
     mask = 0
     for kind, flag in FLAGS.items():
-        name = _FILES.get(kind, kind)
+        name = FILES.get(kind, kind)
         try:
             mine = posix.stat(f"/proc/self/ns/{name}")
         except FileNotFoundError:  # a kernel without them
@@ -118,4 +118,4 @@ def others(pid: int) -> int:
     return mask
 
 
-_FILES = {"mount": "mnt", "network": "net"}  # /proc/PID/ns/*, where the spec's name is another
+FILES = {"mount": "mnt", "network": "net"}  # /proc/PID/ns/*, where the spec's name is another

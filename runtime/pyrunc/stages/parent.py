@@ -107,7 +107,7 @@ def _spawn(plan: "ContainerPlan", ours: "Channel", theirs: "Channel", gates: han
     try:
         pid = syscalls.fork_into(flags, cgroup)
     except OSError as error:
-        raise PyruncError.from_os("clone the container's first process", error, hint=_clone_hint(plan, error)) from None
+        raise PyruncError.from_os("clone the container's first process", error) from None
     if pid == 0:
         ours.close()
         if direct:
@@ -123,12 +123,6 @@ def _spawn(plan: "ContainerPlan", ours: "Channel", theirs: "Channel", gates: han
         posix.waitpid(pid, 0)
     assert isinstance(answer, int)
     return answer
-
-
-def _clone_hint(plan: "ContainerPlan", error: OSError) -> str:
-    if error.errno in {1, 28, 87} and plan.creates("user"):  # EPERM, ENOSPC, EUSERS
-        return "user namespaces may be switched off or used up here: see /proc/sys/user/max_user_namespaces"
-    return ""
 
 
 def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: Created, container: Container) -> None:

@@ -1,0 +1,58 @@
+"""pyrunc doctor: what this host lacks for containers of this user, and the commands that repair it."""
+
+from pyrunc import host
+from pyrunc.arguments import Arguments, Option, Verb
+from pyrunc.context import Context, print_out
+from pyrunc.doctor.checks import CHECKS, examine
+from pyrunc.doctor.finding import OK, Finding, Subject
+from pyrunc.errors import UsageError, printable
+
+VERB = Verb(
+    "check what this host and this user lack for containers, and say what repairs it",
+    ("[CHECK...]",),
+    (Option("json", "print the findings as JSON"),),
+)
+
+
+def run(context: Context, arguments: Arguments) -> int:
+    """Print the findings; 1 if no container at all can be made."""
+    unknown = next((name for name in arguments.operands if name not in CHECKS), "")
+    if unknown:
+        raise UsageError(f"unknown check `{unknown}`", hint=f"there are {', '.join(CHECKS)}")
+    subject = Subject(host.facts(), context.environment, context.root)
+    findings = examine(subject, arguments.operands or CHECKS)
+    if arguments.flag("json"):
+        print_out(_json(subject, findings))
+    else:
+        print_out(_table(findings) + ("" if arguments.operands else _verdict(subject, findings)))
+    return 1 if _fatal(findings) else 0
+
+
+def _fatal(findings: "dict[str, Finding]") -> "list[str]":
+    return [name for name, finding in findings.items() if finding.fatal]
+
+
+def _table(findings: "dict[str, Finding]") -> str:
+    lines = []
+    for name, finding in findings.items():
+        lines.append(f"{finding.status:<10}{name:<18}{printable(finding.text)}")
+        if finding.repair and finding.status != OK:
+            lines.append(f"{'':<28}repair: {printable(finding.repair)}")
+    return "\n".join(lines) + "\n"
+
+
+def _verdict(subject: Subject, findings: "dict[str, Finding]") -> str:
+    fatal = _fatal(findings)
+    verdict = f"can make no container: {', '.join(fatal)}" if fatal else "can make containers"
+    return f"\n{subject.name()} {verdict}\n"
+
+
+def _json(subject: Subject, findings: "dict[str, Finding]") -> str:
+    import json
+
+    checks = [
+        {"name": name, "status": each.status, "finding": each.text, "repair": each.repair, "fatal": each.fatal}
+        for name, each in findings.items()
+    ]
+    value = {"user": subject.name(), "runnable": not _fatal(findings), "checks": checks}
+    return json.dumps(value, indent="\t") + "\n"

@@ -1,0 +1,59 @@
+"""From a `create` that failed to the check that names the cause: the one place that knows which failure belongs where.
+
+It is loaded when something has failed, and never before.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.errors import PyruncError
+    from pyrunc.host import HostFacts
+
+_EPERM, _ENOENT, _EACCES, _ENOSPC, _EROFS, _ENOSYS, _EUSERS = 1, 2, 13, 28, 30, 38, 87
+_REFUSED = (_EPERM, _EACCES)
+
+# (a part of the error's message, the errnos or () for any, the checks that may know why: the first that is not ok does)
+CAUSES: "tuple[tuple[str, tuple[int, ...], tuple[str, ...]], ...]" = (
+    ("", (_ENOSYS,), ("system-calls",)),
+    ("clone the container's first process", (), ("privileges", "system-calls", "user-namespaces", "namespaces")),
+    ("newuidmap", (), ("id-map-programs", "subordinate-ids")),
+    ("newgidmap", (), ("id-map-programs", "subordinate-ids")),
+    ("write uid_map", (), ("user-namespaces", "subordinate-ids")),
+    ("write gid_map", (), ("user-namespaces", "subordinate-ids")),
+    ("mount `proc`", _REFUSED, ("user-namespaces", "proc-mount")),
+    ("make the container's root", _REFUSED, ("privileges", "user-namespaces")),
+    ("create the state directory", (), ("state-directory",)),
+    ("protect pyrunc-init", (), ("memory-files",)),
+    ("needs libseccomp", (), ("libseccomp",)),
+    ("needs libsystemd", (), ("libsystemd",)),
+    ("the systemd user manager", (), ("systemd",)),
+    ("connect to systemd's bus", (), ("systemd",)),
+    ("no cgroup v2 hierarchy is mounted", (), ("cgroups",)),
+    ("is bound to cgroup v1", (), ("cgroups",)),
+    ("controller `", (), ("cgroups", "controllers")),
+    ("make cgroup", (*_REFUSED, _EROFS), ("cgroups", "controllers")),
+    ("AppArmor is not enabled", (), ("security-modules",)),
+    ("SELinux is not enabled", (), ("security-modules",)),
+)
+
+
+def explain(error: "PyruncError", host: "HostFacts", environment: "dict[bytes, bytes]", root: str) -> None:
+    """Put the cause, the repair and the name of the check into the error's hint, if a check that may know finds one.
+
+    Which failure it was only tells whom to ask: the host is examined anew, so that no cause is named that is none.
+    """
+    names: dict[str, None] = {}
+    for part, errnos, checks in CAUSES:
+        if part in error.message and (not errnos or error.errno in errnos):
+            names |= dict.fromkeys(checks)
+    if not names:
+        return
+    from .checks import examine
+    from .finding import DEGRADED, MISSING, Subject
+
+    findings = examine(Subject(host, environment, root), names)
+    for status in (MISSING, DEGRADED):
+        for name, finding in findings.items():
+            if finding.status == status:
+                repair = f"; repair: {finding.repair}" if finding.repair else ""
+                error.hint = f"{finding.text}{repair} (pyrunc doctor: {name})"
+                return

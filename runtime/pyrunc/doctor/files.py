@@ -1,0 +1,97 @@
+"""Checks of what is mounted: a /proc that may be mounted anew, and a directory for the state of containers."""
+
+import fcntl
+import posix
+
+from pyrunc.kernel import syscalls, trees
+
+from .finding import DEGRADED, MISSING, OK, Finding, Subject, read, try_in_child
+
+_NEW_PROC = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS
+
+
+def proc_mount(subject: Subject) -> Finding:
+    """A child that is pid 1 of a new pid namespace makes a new proc file system, as a container does.
+
+    In a user namespace the kernel allows it only where a proc without anything mounted over parts of it is in sight
+    (mount_too_revealing in fs/namespace.c).
+    """
+    if subject.host.privileged and _try(_NEW_PROC):
+        return Finding(MISSING, "not even root can mount a new proc file system here", "pyrunc doctor privileges")
+    failure = _try(_NEW_PROC | syscalls.CLONE_NEWUSER)
+    if failure < 0:
+        status = DEGRADED if subject.host.privileged else MISSING
+        return Finding(status, "cannot be tried without a user namespace", "pyrunc doctor user-namespaces")
+    if not failure:
+        return Finding(OK, "a container with a pid namespace of its own can have its own /proc")
+    covers = _mounts_below_proc()
+    listed = f"{', '.join(covers[:4])}{' and more' if len(covers) > 4 else ''}"
+    cause = f"{listed} cover{'s' if len(covers) == 1 else ''} parts of /proc" if covers else "/proc is not all in sight"
+    if covers:
+        repair = f"umount {' '.join(covers)}; in a container, start it with `--security-opt unmask=ALL` (podman)"
+    else:
+        repair = "mount -t proc proc /proc"
+    whose = "a user namespace" if subject.host.privileged else "a pid namespace of its own"
+    text = f"{cause}, so that a container with {whose} cannot have a new one"
+    return Finding(DEGRADED if subject.host.privileged else MISSING, text, repair)
+
+
+def _try(flags: int) -> int:
+    """The errno of a new proc file system in new namespaces, 0 for success, -1 if there can be no such namespaces."""
+    try:
+        return try_in_child(flags, _mount_proc)
+    except OSError:
+        return -1
+
+
+def _mount_proc() -> None:
+    context = syscalls.fsopen("proc")
+    syscalls.fsconfig_command(context)
+    syscalls.fsmount(context)
+
+
+def _mounts_below_proc() -> "list[str]":
+    """Mount points that hide something; that of binfmt_misc is an empty directory made for it."""
+    points = [line.split()[4] for line in read("/proc/self/mountinfo").splitlines()]
+    return sorted({point for point in points if point.startswith("/proc/") and point != "/proc/sys/fs/binfmt_misc"})
+
+
+def state_directory(subject: Subject) -> Finding:
+    """Below the state root, or where it would be made, everything is tried that a state directory needs."""
+    where = subject.root
+    while not posix.access(where, posix.F_OK) and where != "/":
+        where = where.rpartition("/")[0] or "/"
+    trial = f"{where}/.doctor-{posix.urandom(8).hex()}"
+    try:
+        posix.mkdir(trial, 0o700)
+    except OSError as error:
+        return _no_state(subject, where, f"nothing can be made in `{where}` ({_why(error)})")
+    try:
+        posix.mkfifo(f"{trial}/fifo", 0o600)
+        fd = posix.open(trial, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            posix.close(fd)
+    except OSError as error:
+        return _no_state(subject, where, f"the file system of `{where}` takes no fifo or lock ({_why(error)})")
+    finally:
+        trees.remove(trial)
+    return Finding(OK, f"`{subject.root}` can be written")
+
+
+def _no_state(subject: Subject, where: str, cause: str) -> Finding:
+    if subject.ordinary and not subject.environment.get(b"XDG_RUNTIME_DIR"):
+        cause += ", and XDG_RUNTIME_DIR is not set"
+        repair = f"loginctl enable-linger {subject.name()}, then log in anew; or give --root DIR"
+    else:
+        repair = f"make `{where}` writable for user {subject.host.euid}, or give --root DIR"
+    return Finding(MISSING, cause, repair, fatal=True)
+
+
+_WHY = {1: "not allowed", 13: "not allowed", 20: "no directory", 28: "full", 30: "read-only", 122: "quota is used up"}
+
+
+def _why(error: OSError) -> str:
+    """In other words than the kernel's, by which callers would classify the error."""
+    return _WHY.get(error.errno or 0, f"errno {error.errno}")

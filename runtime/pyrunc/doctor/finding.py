@@ -1,0 +1,96 @@
+"""What a check is told, what it answers, and the ways in which checks find out: files, and children that try."""
+
+import posix
+
+from pyrunc.kernel import syscalls
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyrunc.host import HostFacts
+
+OK, DEGRADED, MISSING = "ok", "degraded", "missing"
+
+
+class Subject:
+    """For whom the host is examined. environment: the caller's; root: the state root that the caller has."""
+
+    __slots__ = ("environment", "host", "root")
+
+    def __init__(self, host: "HostFacts", environment: "dict[bytes, bytes]", root: str) -> None:
+        self.host, self.environment, self.root = host, environment, root
+
+    @property
+    def ordinary(self) -> bool:
+        """Whether a container of this user must have a user namespace of its own."""
+        return self.host.euid != 0
+
+    def name(self) -> str:
+        """The user's login name, or the number."""
+        import pwd
+
+        try:
+            return pwd.getpwuid(self.host.euid).pw_name
+        except KeyError:
+            return str(self.host.euid)
+
+
+class Finding:
+    """The answer of one check.
+
+    status: OK; DEGRADED: some containers go without something; MISSING: some cannot be made.
+    text: what was found, with the cause; without the words by which callers classify errors (docs/callers.md).
+    repair: a command for root, or what to do, "" if there is nothing to do.
+    fatal: for this user no container at all can be made.
+    """
+
+    __slots__ = ("fatal", "repair", "status", "text")
+
+    def __init__(self, status: str, text: str, repair: str = "", *, fatal: bool = False) -> None:
+        self.status, self.text, self.repair, self.fatal = status, text, repair, fatal
+
+
+def read(path: str) -> str:
+    """The first 64 KiB of a file of the host; "" if it cannot be read."""
+    try:
+        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+        try:
+            return posix.read(fd, 1 << 16).decode("utf-8", "replace")
+        finally:
+            posix.close(fd)
+    except OSError:
+        return ""
+
+
+def number(path: str) -> "int | None":
+    """The number in a file of /proc/sys; None if there is no such file."""
+    text = read(path).strip()
+    return int(text) if text.isdecimal() else None
+
+
+def status_field(name: str) -> str:
+    """A field of /proc/self/status (proc(5))."""
+    return next((line.split(":", 1)[1].strip() for line in read("/proc/self/status").splitlines()
+                 if line.startswith(f"{name}:")), "")  # fmt: skip
+
+
+def try_in_child(flags: int, work: "Callable[[], None]") -> int:
+    """Do `work` in a child in new namespaces (CLONE_NEW*): 0, or the errno by which it failed. OSError of the clone."""
+    pid = syscalls.fork_into(flags)
+    if pid == 0:
+        answer = 255
+        try:
+            work()
+            answer = 0
+        except OSError as error:
+            answer = error.errno or 255
+        finally:
+            posix._exit(answer)  # noqa: SLF001  (nothing may pass from here into the parent's code)
+    _, status = posix.waitpid(pid, 0)
+    return posix.WEXITSTATUS(status) if posix.WIFEXITED(status) else 255
+
+
+def package(debian: str, fedora: str) -> str:
+    """The command that installs a package."""
+    return f"dnf install {fedora}" if posix.access("/usr/bin/dnf", posix.X_OK) else f"apt-get install {debian}"
