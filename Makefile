@@ -75,7 +75,7 @@ test-vm: build ## podman's checks with an installed pyrunc in a virtual machine,
 .PHONY: conformance
 conformance: build ## opencontainers' validation programs with pyrunc and PEERS, as root
 	@$(PACKAGING)/system-packages busybox-static
-	@$(python) -m conformance.runtime_tools --runtime $(PROGRAM) $(peers)
+	@$(python) -m conformance.runtime_tools --strict --runtime $(PROGRAM) $(peers)
 
 .PHONY: bench
 bench: build ## time and memory of each command beside PEERS (ROUNDS=50), as root

@@ -29,18 +29,20 @@ def rootfs_archive() -> str:
 def install(folder: Path) -> list[str]:
     """Puts programs, runtimetest and the root filesystem into folder; returns the programs' names, sorted.
 
-    A stamp with the module's version makes later calls cheap.
+    A stamp with the module's version and what is in the root makes later calls cheap. misc_props leaves the default
+    program, /runtimetest, in its config, but does not put it into the root: so it is in the root that all programs get.
     """
-    stamp = folder / "installed-version"
-    if not stamp.exists() or stamp.read_text() != VERSION:
+    stamp, wanted = folder / "installed-version", f"{VERSION} with {INIT} in the root"
+    if not stamp.exists() or stamp.read_text() != wanted:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         go_install(folder)
         with tempfile.TemporaryDirectory() as rootfs:
             make_rootfs(Path(rootfs))
+            shutil.copy(folder / INIT, rootfs)
             with tarfile.open(folder / rootfs_archive(), "w:gz") as archive:
                 archive.add(rootfs, arcname=".", filter=owned_by_root)
-        stamp.write_text(VERSION)
+        stamp.write_text(wanted)
     programs = (path.name for path in folder.iterdir() if path.is_file() and os.access(path, os.X_OK))
     return sorted(set(programs) - {INIT})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conformance.runtime_tools.report import regressions
+from conformance.runtime_tools.report import against_spec, regressions
 from conformance.runtime_tools.tap import Result
 
 
@@ -49,3 +49,11 @@ def test_lenient_excuses_what_any_peer_fails() -> None:
     both["default"]["other"], both["program"]["other"] = Result(passed=1), Result(passed=3)
     assert regressions(both, []) == {"program": ["a", "b"]}
     assert regressions(both, [], lenient=True) == {"program": ["b"]}
+
+
+def test_what_the_specification_wants_is_no_regression() -> None:
+    failure = "`start` operation MUST generate an error if `process` was not set"
+    others = table(Result(passed=6, failures=[failure, "x"]), Result(passed=7), Result(passed=1))
+    both = {"default": others["default"], "start": others["program"]}
+    assert regressions(both, []) == {"start": ["x"]}
+    assert against_spec("start", "x") == against_spec("create", failure) == ""

@@ -79,10 +79,12 @@ def test_hook_reads_the_state_from_stdin(runtime: Runtime, bundle: Bundle, place
         assert state["pid"] == pid
 
 
+# The specification has `creating` for step 2 of the life cycle, and these hooks are steps 3 to 5.
+RUNC_CREATING = differs(runc="1.1.5 says `creating` to the hooks in create")
 STATUS = [
-    ("prestart", ("creating", "created")),
-    ("createRuntime", ("creating", "created")),
-    ("createContainer", ("creating", "created")),
+    pytest.param("prestart", ("created",), marks=RUNC_CREATING),
+    pytest.param("createRuntime", ("created",), marks=RUNC_CREATING),
+    pytest.param("createContainer", ("created",), marks=RUNC_CREATING),
     ("startContainer", ("created", "starting")),
     pytest.param("poststart", ("running",), marks=differs(runc=POSTSTART_EARLY)),
     ("poststop", ("stopped",)),

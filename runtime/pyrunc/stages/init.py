@@ -89,7 +89,7 @@ def _build_root(plan: "ContainerPlan", channel: "Channel") -> int:
     if plan.hooks.create_container:
         from pyrunc import hooks
 
-        state = plan.state("creating", posix.getpid())
+        state = plan.state("created", posix.getpid())  # after step 2 of the life cycle, as in parent
         hooks.run("createContainer", plan.hooks.create_container, state, environ=plan.options.environment)
     return root
 

@@ -144,7 +144,8 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
             channel.expect(protocol.MOUNTED, "mounting")
             from pyrunc import hooks
 
-            state = plan.state("creating", made.pid)
+            # `created`, as crun has it: `creating` is step 2 of the life cycle, hooks are steps 3 to 5 (runtime.md).
+            state = plan.state("created", made.pid)
             environ = plan.options.environment
             hooks.run("prestart", plan.hooks.prestart, state, environ=environ)
             hooks.run("createRuntime", plan.hooks.create_runtime, state, environ=environ)
