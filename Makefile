@@ -121,7 +121,7 @@ $(DEPENDENCIES): $(SYSTEM) pyproject.toml $(PACKAGING)/requirements.py
 	@mkdir -p $(@D) && touch $@
 
 $(TOOLS): $(DEPENDENCIES)
-	@$(PACKAGING)/system-packages busybox-static shellcheck
+	@$(PACKAGING)/system-packages busybox-static shellcheck strace
 	@$(VENV)/bin/python $(PACKAGING)/requirements.py test > build/requirements-test
 	@$(PIP) install --requirement build/requirements-test
 	@touch $@

@@ -12,6 +12,8 @@ permitted" and "no such file or directory" appear only where the kernel said so.
 
 MESSAGE_LIMIT = 4096  # bytes; conmon reads one block of 8191 from our stderr and never drains the rest
 
+_ENOSYS = 38
+
 _STRERROR = {  # libc's strerror is only consulted for the rest: its table costs an import
     1: "Operation not permitted",
     2: "No such file or directory",
@@ -90,6 +92,8 @@ class PyruncError(Exception):
     @classmethod
     def from_os(cls, message: str, error: OSError, *, pointer: str = "", hint: str = "") -> "PyruncError":
         """The error for a failed system call: `message` names the operation and its object."""
+        if error.errno == _ENOSYS:
+            hint = "Linux 5.12 or newer is needed, and no seccomp filter that hides its system calls"
         return cls(message, errno=error.errno or 0, pointer=pointer, hint=hint)
 
 

@@ -56,8 +56,6 @@ class Mount:
 
     def failure(self, error: OSError, hint: str = "") -> PyruncError:
         """The error of a system call for this mount."""
-        if error.errno == 38:  # ENOSYS
-            hint = "Linux 5.12 or newer is needed"
         message = f"mount `{self.source or self.kind}` to `{self.destination}`"
         return PyruncError.from_os(message, error, pointer=self.pointer, hint=hint)
 

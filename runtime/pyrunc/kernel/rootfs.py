@@ -55,8 +55,7 @@ def prepare(path: str, propagation: str = "", *, private: bool = True) -> int:
         posix.close(directory)
         return root
     except OSError as error:
-        hint = "Linux 5.12 or newer is needed" if error.errno == 38 else ""
-        raise PyruncError.from_os(f"root filesystem `{path}`", error, hint=hint) from None
+        raise PyruncError.from_os(f"root filesystem `{path}`", error) from None
 
 
 def _make_parent_private(directory: int) -> None:

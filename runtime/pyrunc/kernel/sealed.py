@@ -27,13 +27,18 @@ def helper() -> int:
         return _read_only(path)
     except FileNotFoundError:
         raise PyruncError(f"`{path}` is missing from the installation", hint="install pyrunc anew") from None
+    except OSError as error:
+        raise PyruncError.from_os(f"make a copy of `{path}` in memory", error) from None
 
 
 def data(name: str, content: bytes) -> int:
     """A sealed memory file with this content, close-on-exec."""
-    fd = posix.memfd_create(name, posix.MFD_CLOEXEC | posix.MFD_ALLOW_SEALING)
-    posix.write(fd, content)
-    fcntl.fcntl(fd, _F_ADD_SEALS, _ALL_SEALS)
+    try:
+        fd = posix.memfd_create(name, posix.MFD_CLOEXEC | posix.MFD_ALLOW_SEALING)
+        posix.write(fd, content)
+        fcntl.fcntl(fd, _F_ADD_SEALS, _ALL_SEALS)
+    except OSError as error:
+        raise PyruncError.from_os(f"make a memory file for the {name}", error) from None
     return fd
 
 

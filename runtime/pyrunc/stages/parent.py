@@ -27,7 +27,7 @@ class Created:
 
     def __init__(self, pid: int) -> None:
         self.pid, self.start_time, self.terminal = pid, 0, -1
-        self.cgroup, self.placed = "", False  # placed: clone3 has put it into its cgroup
+        self.cgroup, self.placed = "", False  # placed: clone3 puts it into its cgroup
 
 
 def create(plan: "ContainerPlan", container: Container, host: "HostFacts") -> Created:
@@ -48,11 +48,12 @@ def _create(plan: "ContainerPlan", container: Container, host: "HostFacts", made
         plan.open_mount_sources()
     gates = _make_gates(container)
     cgroup = _place(plan, container, host)
+    if cgroup >= 0:
+        made.cgroup, made.placed = plan.cgroup.path, True
     if not plan.has_mount_namespace:
         container.note("mounted", plan.rootfs)
     ours, theirs = protocol.pair()
     made.pid = _spawn(plan, ours, theirs, gates, cgroup)
-    made.placed = cgroup >= 0
     theirs.close()
     for fd in (cgroup, gates.helper, gates.fifo, gates.result):
         if fd >= 0:
@@ -197,9 +198,8 @@ def _undo(plan: "ContainerPlan", made: Created, error: BaseException) -> None:
         except (ProcessLookupError, ChildProcessError):
             pass
     try:
-        path = made.cgroup or (plan.cgroup.path if made.placed else "")
-        if path:
-            manager.remove(path, plan.cgroup.unit, plan.cgroup.address)
+        if made.cgroup:
+            manager.remove(made.cgroup, plan.cgroup.unit, plan.cgroup.address)
         if not plan.has_mount_namespace:
             from pyrunc.kernel import rootfs
 
