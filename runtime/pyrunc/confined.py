@@ -32,3 +32,13 @@ def attributes(process: "Process | None") -> "list[Attribute]":
     from .kernel import lsm
 
     return lsm.exec_attributes(process.selinux_label or "", process.apparmor_profile or "")
+
+
+def mount_label(label: "str | None") -> str:
+    """The SELinux context of the container's mounts, "" for none. Raises ConfigError where SELinux is off."""
+    if not label:
+        return ""
+    from .kernel import lsm
+
+    lsm.require_selinux("/linux/mountLabel")
+    return label

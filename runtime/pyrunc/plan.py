@@ -80,7 +80,7 @@ class ContainerPlan:
             text = "a read-only root needs a mount namespace of the container's own"
             raise ConfigError(text, pointer="/root/readonly", hint="add one to linux.namespaces, or leave it out")
         self.propagation = linux.rootfs_propagation or ""
-        self.mount_label = linux.mount_label or ""
+        self.mount_label = confined.mount_label(linux.mount_label)
         self.sealed_mounts: tuple[str, ...] = ()  # made read-only at the end
         self.mounts = tuple(self._mount(i, mount, config.warnings.append) for i, mount in enumerate(config.mounts))
         self.mount_sources: dict[int, int] = {}  # index in mounts -> descriptor of what is bound

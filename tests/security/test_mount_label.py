@@ -1,0 +1,41 @@
+"""linux.mountLabel: refused without SELinux, else given to every file system that takes a context."""
+
+import os
+from pathlib import Path
+
+import pytest
+from pyrunc import confined
+from pyrunc.errors import ConfigError, PyruncError
+from pyrunc.kernel import lsm, mountoptions, mounts
+
+from tests.bundle import Bundle
+from tests.image import untouched
+from tests.peers import differs
+from tests.runtime import Runtime
+
+LABEL = "system_u:object_r:container_file_t:s0:c1,c2"
+needs_no_selinux = pytest.mark.skipif(lsm.selinux_enabled(), reason="about hosts without SELinux")
+
+
+@differs(crun="ignores the label", runc="leaves the error to the kernel, which does not name the key")
+@needs_no_selinux
+def test_label_without_selinux_is_refused(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.linux["mountLabel"] = LABEL
+    runtime.create_fails(bundle, "SELinux is not enabled", "/linux/mountLabel")
+
+
+def test_label_of_the_config_is_what_mounts_get(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lsm, "selinux_enabled", lambda: True)
+    assert confined.mount_label(LABEL) == LABEL
+    monkeypatch.setattr(lsm, "selinux_enabled", lambda: False)
+    assert confined.mount_label(None) == ""
+    with pytest.raises(ConfigError):
+        confined.mount_label(LABEL)
+
+
+@needs_no_selinux
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_label_reaches_the_file_system(tmp_path: Path) -> None:
+    """tmpfs knows no `context` where SELinux is off: that it refuses the word shows that it got it."""
+    with untouched(tmp_path) as image, pytest.raises(PyruncError, match="context"):
+        image.inside(lambda root: mounts.attach(root, mounts.Mount("", "/t", "tmpfs", mountoptions.parse(()), LABEL)))
