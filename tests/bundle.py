@@ -89,6 +89,7 @@ class Bundle:
         self.rootfs = path / "rootfs"
         shutil.copytree(template, self.rootfs, symlinks=True)
         self.config = default_config()
+        self.names_cgroup = True  # False for ordinary users, who cannot make it
 
     @property
     def process(self) -> Json:
@@ -104,7 +105,8 @@ class Bundle:
 
     def save(self, container_id: str) -> None:
         """Write config.json; the cgroup of the container is named after its id."""
-        self.linux.setdefault("cgroupsPath", f"{CGROUP_PARENT}/{container_id}")
+        if self.names_cgroup:
+            self.linux.setdefault("cgroupsPath", f"{CGROUP_PARENT}/{container_id}")
         (self.path / "config.json").write_text(json.dumps(self.config, indent=1))
 
     def shell(self, script: str) -> "Bundle":

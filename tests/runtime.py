@@ -123,7 +123,7 @@ class Runtime:
         if runtime_name() in LEAVE_HALF_A_CONTAINER:
             self.delete(container_id, "--force")
             with contextlib.suppress(OSError):  # gone, or in use: then the leftovers check says so
-                (CGROUP_ROOT / bundle.linux["cgroupsPath"].lstrip("/")).rmdir()
+                (CGROUP_ROOT / bundle.linux.get("cgroupsPath", container_id).lstrip("/")).rmdir()
         error_text(self.state(container_id))
         return message
 

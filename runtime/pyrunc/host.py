@@ -2,16 +2,25 @@
 
 import posix
 
+from .kernel import credentials
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .kernel.subids import IdRights
+
 _WHOLE_RANGE = ["0", "0", "4294967295"]
 
 
 class HostFacts:
-    """euid; in_userns: whether this process is in another user namespace than the host's."""
+    """euid; in_userns: whether this process is in another user namespace than the host's; denies_setgroups: whether
+    that one forbids setgroups(2); rights: which ids an ordinary user may map, None for uid 0."""
 
-    __slots__ = ("euid", "in_userns")
+    __slots__ = ("denies_setgroups", "euid", "in_userns", "rights")
 
-    def __init__(self, euid: int, *, in_userns: bool) -> None:
-        self.euid, self.in_userns = euid, in_userns
+    def __init__(
+        self, euid: int, *, in_userns: bool, denies_setgroups: bool = False, rights: "IdRights | None" = None
+    ) -> None:
+        self.euid, self.in_userns, self.denies_setgroups, self.rights = euid, in_userns, denies_setgroups, rights
 
     @property
     def privileged(self) -> bool:
@@ -19,9 +28,20 @@ class HostFacts:
         return self.euid == 0 and not self.in_userns
 
 
-def facts() -> HostFacts:
+def facts(environment: "dict[bytes, bytes]") -> HostFacts:
     """The facts of this process."""
-    return HostFacts(posix.geteuid(), in_userns=in_user_namespace())
+    euid, in_userns, rights = posix.geteuid(), in_user_namespace(), None
+    if euid != 0:
+        from .kernel import subids
+
+        rights = subids.rights(environment.get(b"PATH", b"").decode("utf-8", "surrogateescape"))
+    denied = in_userns and credentials.setgroups_denied()
+    return HostFacts(euid, in_userns=in_userns, denies_setgroups=denied, rights=rights)
+
+
+def privileged() -> bool:
+    """Whether this process is root of the host."""
+    return posix.geteuid() == 0 and not in_user_namespace()
 
 
 def in_user_namespace() -> bool:

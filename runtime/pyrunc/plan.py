@@ -6,12 +6,12 @@ A part of the config that cannot be honoured is refused here, before anything is
 
 import time
 
-from . import SPEC_VERSION, confined
+from . import SPEC_VERSION, confined, usermaps
 from .cgroup import fs as cgroup_fs
 from .cgroup import manager, names
 from .errors import ConfigError, UsageError
 from .host import HostFacts
-from .kernel import descriptors, mountoptions, mounts, namespaces
+from .kernel import credentials, descriptors, idmap, mountoptions, mounts, namespaces
 from .kernel.devices import Device
 from .kernel.mounts import Mount
 from .kernel.syscalls import MS_RDONLY
@@ -54,15 +54,14 @@ class ContainerPlan:
 
     __slots__ = (
         "annotations", "attributes", "bundle", "can_mknod", "cgroup", "container_id", "denies_setgroups", "devices",
-        "domainname", "env", "filter", "gid_ranges", "hooks", "hostname", "joins", "keeps_groups", "kept_fds",
-        "listener", "masked_paths", "memory_policy", "mount_label", "mount_sources", "mounts", "new", "new_keyring",
-        "options", "personality", "process", "profile", "propagation", "readonly_paths", "rootfs", "rootfs_readonly",
-        "sealed_mounts", "sysctl", "time_offsets", "uid_ranges",
+        "domainname", "env", "filter", "hooks", "hostname", "joins", "keeps_groups", "kept_fds", "listener", "maps",
+        "masked_paths", "memory_policy", "mount_label", "mount_sources", "mounts", "new", "new_keyring", "options",
+        "personality", "process", "profile", "propagation", "readonly_paths", "rootfs", "rootfs_readonly",
+        "sealed_mounts", "sysctl", "time_offsets",
     )  # fmt: skip
 
     joins: "tuple[namespaces.Join, ...]"
-    uid_ranges: "tuple[Range, ...]"
-    gid_ranges: "tuple[Range, ...]"
+    maps: usermaps.UserMaps  # of the new user namespace
 
     def __init__(self, config: spec.Config, options: CreateOptions, host: HostFacts) -> None:
         linux = config.linux
@@ -73,6 +72,8 @@ class ContainerPlan:
         self.personality, self.memory_policy = linux.personality, linux.memory_policy
         self.new_keyring, self.keeps_groups = options.new_keyring, config.keeps_groups
         self._namespaces(linux, host)
+        if self.maps.warning:
+            config.warnings.append(self.maps.warning)
         self.can_mknod = not (host.in_userns or self.new & namespaces.FLAGS["user"] or self.joins_kind("user"))
         self.rootfs = config.root.path if config.root.path.startswith("/") else f"{options.bundle}/{config.root.path}"
         self.rootfs_readonly = config.root.readonly
@@ -89,7 +90,7 @@ class ContainerPlan:
         in_userns = host.in_userns or self.enters_user_namespace
         self.cgroup = _cgroup(config, options, host, in_userns=in_userns)
         if self.creates("user") and self.creates("cgroup") and host.euid == 0 and _mounts_cgroup_writable(config):
-            self.cgroup.owner = (_outside(self.uid_ranges), _outside(self.gid_ranges))
+            self.cgroup.owner = (_outside(self.maps.uids), _outside(self.maps.gids))
         kept = descriptors.kept(options.preserve_fds, options.environment)
         self.kept_fds = kept.count
         self.profile = confined.profile(linux.seccomp) if linux.seccomp else None
@@ -110,19 +111,23 @@ class ContainerPlan:
                 joins.append(namespaces.Join(entry.type, entry.path, f"/linux/namespaces/{i}/path"))
             else:
                 new |= namespaces.FLAGS[entry.type]
-        self.uid_ranges = tuple((m.container_id, m.host_id, m.size) for m in linux.uid_mappings)
-        self.gid_ranges = tuple((m.container_id, m.host_id, m.size) for m in linux.gid_mappings)
-        has_user = new & namespaces.FLAGS["user"] or any(join.kind == "user" for join in joins)
-        if host.euid != 0 and not has_user:  # an ordinary user can do nothing without; crun adds it as well
-            import posix
-
+        self.maps = usermaps.decide(linux, host)
+        if self.maps.automatic:
             new |= namespaces.FLAGS["user"]
-            self.uid_ranges = ((0, host.euid, 1),)
-            self.gid_ranges = ((0, posix.getegid(), 1),)
         self.new, self.joins = new, tuple(joins)
-        # One id that an ordinary user mapped: the kernel wants setgroups given up (user_namespaces(7)).
-        self.denies_setgroups = host.euid != 0 and len(self.gid_ranges) == 1 and self.gid_ranges[0][2] == 1
+        self.denies_setgroups = host.denies_setgroups  # asked again inside of another user namespace
+        if host.rights is not None and self.creates("user"):
+            # One id that an ordinary user maps himself: the kernel wants setgroups given up (user_namespaces(7)).
+            self.denies_setgroups = self.denies_setgroups or idmap.single(self.maps.gids, host.rights.gid)
+        self.check_ids()
         self.time_offsets = {clock: (offset.secs, offset.nanosecs) for clock, offset in linux.time_offsets.items()}
+
+    def check_ids(self) -> None:
+        """Raise ConfigError if the process cannot have the ids it asks for."""
+        if self.process is not None:
+            credentials.check_groups(self.process.user.additional_gids, denied=self.denies_setgroups)
+        if self.creates("user"):
+            usermaps.check_process(self.process, self.maps)
 
     def joins_kind(self, kind: str) -> bool:
         """Whether a namespace of this type is joined."""
@@ -278,6 +283,7 @@ def _cgroup(config: spec.Config, options: CreateOptions, host: HostFacts, *, in_
             rules = devices.rules(resources.devices)
     want = manager.Want(options.cgroup_manager, settings, rules)
     configured = config.linux.cgroups_path or ""
+    want.named = bool(configured)
     if want.manager == manager.CGROUPFS:
         own = None if host.privileged else cgroup_fs.own_path()
         want.path = names.fs_path(configured, options.container_id, own)

@@ -1,10 +1,24 @@
-"""Every system test is checked for leftovers."""
+"""Every system test is checked for leftovers; `user` is for those of ordinary users."""
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests import ordinaryuser
+from tests.ordinaryuser import OrdinaryUser
 from tests.runtime import Runtime
 
 
 @pytest.fixture(autouse=True)
 def _leftovers_checked(runtime: Runtime) -> None:
     """Let even a test that does not name the runtime fixture run under its leftovers check."""
+
+
+@pytest.fixture
+def user(runtime: Runtime, area: Path) -> Iterator[OrdinaryUser]:
+    """An ordinary user, who has the runtime's state directory."""
+    user = ordinaryuser.make(area)
+    runtime.root = user.home / "state"
+    with user.known():
+        yield user

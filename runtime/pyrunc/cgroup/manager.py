@@ -27,13 +27,15 @@ CGROUPFS, SYSTEMD, DISABLED = "cgroupfs", "systemd", "disabled"
 
 class Want:
     """What a container's cgroup shall be. path: of cgroupfs; unit, address, properties: of systemd; owner: uid and gid
-    that it is delegated to; devices: None for no filter (in a user namespace the kernel forbids it)."""
+    that it is delegated to; devices: None for no filter (in a user namespace the kernel forbids it); named: the config
+    says where it is, so that it cannot be done without."""
 
-    __slots__ = ("address", "devices", "manager", "owner", "path", "properties", "settings", "unit")
+    __slots__ = ("address", "devices", "manager", "named", "owner", "path", "properties", "settings", "unit")
 
     def __init__(self, manager: str, settings: "list[Setting]", devices: "list[Rule] | None") -> None:
         self.manager, self.settings, self.devices = manager, settings, devices
         self.path = self.address = ""
+        self.named = False
         self.unit: Unit | None = None
         self.properties: list[Property] = []
         self.owner: tuple[int, int] | None = None

@@ -36,7 +36,7 @@ def create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[Co
     except PyruncError as error:
         from pyrunc.doctor import causes
 
-        causes.explain(error, host.facts(), context.environment, context.root)
+        causes.explain(error, host.facts(context.environment), context.environment, context.root)
         raise
 
 
@@ -44,7 +44,7 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
     options = _options(context, arguments, detach=detach)
     text = bundle.read_config(options.bundle, arguments.text("config"))
     config = parse_config(bundle.parse(text, arguments.text("config") or f"{options.bundle}/config.json"))
-    here = host.facts()
+    here = host.facts(context.environment)
     todo = plan.build(config, options, here)
     if here.privileged and todo.joins_kind("pid"):
         from pyrunc.kernel import sealed
@@ -71,6 +71,8 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
             procs.write_pid_file(options.pid_file, made.pid)
         if options.pidfd_socket:
             procs.send_pidfd(options.pidfd_socket, made.pid)
+        for warning in made.warnings:
+            context.log.warning(warning)
     except BaseException:
         if made is not None:
             from .delete import destroy

@@ -19,7 +19,7 @@ def run(context: Context, arguments: Arguments) -> int:
     unknown = next((name for name in arguments.operands if name not in CHECKS), "")
     if unknown:
         raise UsageError(f"unknown check `{unknown}`", hint=f"there are {', '.join(CHECKS)}")
-    subject = Subject(host.facts(), context.environment, context.root)
+    subject = Subject(host.facts(context.environment), context.environment, context.root)
     findings = examine(subject, arguments.operands or CHECKS)
     if arguments.flag("json"):
         print_out(_json(subject, findings))

@@ -49,7 +49,7 @@ def run(context: Context, arguments: Arguments) -> int:
     plan = _plan(context, arguments, container, state)
     try:
         target = stage.Target(state)
-        if target.sees_us() and host.facts().privileged:
+        if target.sees_us() and host.privileged():
             from pyrunc.kernel import sealed
 
             sealed.protect_interpreter(context.environment)

@@ -6,9 +6,9 @@ user_namespaces(7), subuid(5), newuidmap(1), capabilities(7).
 import posix
 from _struct import unpack_from
 
-from pyrunc.kernel import capabilities, idmap, syscalls
+from pyrunc.kernel import capabilities, subids, syscalls
 
-from .finding import DEGRADED, MISSING, OK, Finding, Subject, number, package, read, status_field, try_in_child
+from .finding import DEGRADED, MISSING, OK, Finding, Subject, number, package, status_field, try_in_child
 
 _ENOSPC, _ENOSYS, _EUSERS = 28, 38, 87
 
@@ -98,16 +98,17 @@ _FIRST_SUBORDINATE = 100000
 
 def subordinate_ids(subject: Subject) -> Finding:
     """The ranges that /etc/subuid and /etc/subgid give to the user."""
-    if not subject.ordinary:
+    rights = subject.host.rights
+    if rights is None:
         return Finding(OK, "not needed: uid 0 maps any id that it has")
-    if any(line.startswith("subid:") and "files" not in line for line in read("/etc/nsswitch.conf").splitlines()):
+    if rights.elsewhere:
         return Finding(OK, "they come from the service that /etc/nsswitch.conf names for `subid`")
-    login = subject.name()
-    counts = {path: _count(path, login, str(subject.host.euid)) for path in ("/etc/subuid", "/etc/subgid")}
+    grants = {"/etc/subuid": rights.uids, "/etc/subgid": rights.gids}
+    counts = {path: sum(grant.count for grant in given) for path, given in grants.items()}
     lowest = min(counts.values())
     if lowest >= _USUAL_COUNT:
         return Finding(OK, f"{lowest} of them")
-    first = max(_FIRST_SUBORDINATE, *(_end(path) for path in counts))
+    login, first = rights.user, max(_FIRST_SUBORDINATE, *(_end(path) for path in counts))
     ranges = f"{first}-{first + _USUAL_COUNT - 1}"
     repair = f"usermod --add-subuids {ranges} --add-subgids {ranges} {login}"
     if lowest == 0:
@@ -116,19 +117,9 @@ def subordinate_ids(subject: Subject) -> Finding:
     return Finding(DEGRADED, f"only {lowest} of them: images use ids up to 65535", repair)
 
 
-def _entries(path: str) -> "list[tuple[str, int, int]]":
-    """(user, first id, count) of each line of a file of subordinate ids that is whole."""
-    fields = [line.strip().split(":") for line in read(path).splitlines()]
-    return [(f[0], int(f[1]), int(f[2])) for f in fields if len(f) == 3 and f[1].isdecimal() and f[2].isdecimal()]
-
-
-def _count(path: str, login: str, uid: str) -> int:
-    return sum(count for user, _, count in _entries(path) if user in {login, uid})
-
-
 def _end(path: str) -> int:
     """The first id behind all ranges that leave room for another."""
-    ends = [first + count for _, first, count in _entries(path)]
+    ends = [grant.first + grant.count for grant in subids.lines(path)]
     return max([end for end in ends if end + _USUAL_COUNT < 1 << 31], default=0)
 
 
@@ -137,11 +128,12 @@ _PROGRAMS = {"newuidmap": "CAP_SETUID", "newgidmap": "CAP_SETGID"}
 
 def id_map_programs(subject: Subject) -> Finding:
     """newuidmap(1) and newgidmap(1), and the privilege that their files carry."""
-    if not subject.ordinary:
+    rights = subject.host.rights
+    if rights is None:
         return Finding(OK, "not needed: uid 0 writes id maps itself")
     loss = "a container has one user and one group"
     for name, capability in _PROGRAMS.items():
-        path = idmap.find(name)
+        path = rights.helpers[name]
         if not path:
             return Finding(MISSING, f"{name} is not installed: {loss}", package("uidmap", "shadow-utils"))
         facts = posix.stat(path)

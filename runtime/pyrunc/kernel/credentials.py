@@ -3,7 +3,7 @@
 import _signal
 import posix
 
-from pyrunc.errors import PyruncError
+from pyrunc.errors import ConfigError, PyruncError
 
 from . import syscalls
 
@@ -26,6 +26,29 @@ def become_root(*, keep_groups: bool) -> None:
     except OSError as error:
         hint = "id 0 must be mapped" if error.errno == _EINVAL else ""
         raise PyruncError.from_os("become root of the user namespace", error, hint=hint) from None
+
+
+def setgroups_denied(proc: str = "/proc/self") -> bool:
+    """Whether the user namespace of this process (or that of /proc/PID) forbids setgroups(2): one in which an ordinary
+    user mapped his own group alone, or one inside of such a one (user_namespaces(7))."""
+    try:
+        fd = posix.open(f"{proc}/setgroups", posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError:  # no user namespaces in this kernel
+        return False
+    try:
+        return posix.read(fd, 16).strip() == b"deny"
+    finally:
+        posix.close(fd)
+
+
+def check_groups(groups: "tuple[int, ...] | list[int]", *, denied: bool) -> None:
+    """Raise ConfigError for additionalGids that may not be set."""
+    if groups and denied:
+        raise ConfigError(
+            "additional groups cannot be set in a user namespace to which your own group alone is mapped",
+            pointer="/process/user/additionalGids",
+            hint="map a range of /etc/subgid, or leave them out",
+        )
 
 
 def new_session_keyring(name: str) -> None:

@@ -4,42 +4,69 @@ import posix
 
 from pyrunc.errors import PyruncError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .subids import IdRights
+
 Range = tuple[int, int, int]  # first id inside, first id outside, how many
 _EPERM, _EINVAL = 1, 22
-_HELPERS = ("/usr/bin", "/usr/local/bin", "/bin", "/usr/sbin", "/run/wrappers/bin")
 
 
-def write(pid: int, uids: "tuple[Range, ...]", gids: "tuple[Range, ...]", *, privileged: bool) -> None:
+def write(pid: int, uids: "tuple[Range, ...]", gids: "tuple[Range, ...]", rights: "IdRights | None") -> None:
     """Set the maps of the user namespace that process `pid` was cloned into.
 
-    With privilege (CAP_SETUID and CAP_SETGID over it) they are written directly. Without it the kernel allows one id,
-    the caller's own, and for groups only after setgroups(2) is given up; ranges go through newuidmap(1), newgidmap(1).
+    With privilege (CAP_SETUID and CAP_SETGID over it; rights None) they are written directly. Without it the kernel
+    allows one id, the caller's own, and for groups only after setgroups(2) is given up; ranges go through newuidmap(1)
+    and newgidmap(1).
     """
-    if privileged:
-        _write(pid, "uid_map", uids)
-        _write(pid, "gid_map", gids)
-        return
-    if _single(gids, posix.getegid()):
-        _put(f"/proc/{pid}/setgroups", "deny", "give up setgroups")
-        _write(pid, "gid_map", gids)
-    else:
-        _by_helper("newgidmap", pid, gids)
-    if _single(uids, posix.geteuid()):
-        _write(pid, "uid_map", uids)
-    else:
-        _by_helper("newuidmap", pid, uids)
+    for kind, ranges in (("gid", gids), ("uid", uids)):
+        if rights is None:
+            _write(pid, kind, ranges)
+        elif single(ranges, rights.own(kind)):
+            _write_single(pid, kind, ranges)
+        else:
+            _by_helper(pid, kind, ranges, rights)
 
 
-def _single(ranges: "tuple[Range, ...]", own: int) -> bool:
+def write_or_single(
+    pid: int, uids: "tuple[Range, ...]", gids: "tuple[Range, ...]", rights: "IdRights"
+) -> "tuple[tuple[Range, ...], tuple[Range, ...], str]":
+    """Like `write`; where a helper refuses, one's own id alone. (uid ranges, gid ranges, why not all or "").
+
+    A helper that is there may still fail: its file capability or set-user-id bit can be lost, or no_new_privs be set.
+    """
+    result, warning = {}, ""
+    for kind, ranges in (("gid", gids), ("uid", uids)):
+        result[kind] = ranges
+        try:
+            if not single(ranges, rights.own(kind)):
+                _by_helper(pid, kind, ranges, rights)
+                continue
+        except PyruncError as error:
+            warning = f"{error.message}; the container has one {kind}, yours"
+            result[kind] = ((0, rights.own(kind), 1),)
+        _write_single(pid, kind, result[kind])
+    return result["uid"], result["gid"], warning
+
+
+def single(ranges: "tuple[Range, ...]", own: int) -> bool:
+    """Whether it is one's own id alone, which takes no privilege to map."""
     return len(ranges) == 1 and ranges[0][1] == own and ranges[0][2] == 1
 
 
-def _write(pid: int, name: str, ranges: "tuple[Range, ...]") -> None:
+def _write_single(pid: int, kind: str, ranges: "tuple[Range, ...]") -> None:
+    if kind == "gid":
+        _put(f"/proc/{pid}/setgroups", "deny", "give up setgroups", "/linux/gidMappings")
+    _write(pid, kind, ranges)
+
+
+def _write(pid: int, kind: str, ranges: "tuple[Range, ...]") -> None:
     text = "".join(f"{inside} {outside} {count}\n" for inside, outside, count in ranges)
-    _put(f"/proc/{pid}/{name}", text, f"write {name} `{' '.join(text.split())[:200]}`")
+    what = f"write {kind}_map `{' '.join(text.split())[:200]}`"
+    _put(f"/proc/{pid}/{kind}_map", text, what, f"/linux/{kind}Mappings")
 
 
-def _put(path: str, text: str, what: str) -> None:
+def _put(path: str, text: str, what: str, pointer: str) -> None:
     try:
         fd = posix.open(path, posix.O_WRONLY | posix.O_CLOEXEC)
         try:
@@ -47,33 +74,31 @@ def _put(path: str, text: str, what: str) -> None:
         finally:
             posix.close(fd)
     except OSError as error:
-        hint = "the map is empty, overlaps, or has more than 340 ranges" if error.errno == _EINVAL else ""
-        raise PyruncError.from_os(what, error, hint=hint, pointer="/linux/uidMappings") from None
+        raise PyruncError.from_os(what, error, hint=_HINTS.get(error.errno or 0, ""), pointer=pointer) from None
 
 
-def _by_helper(name: str, pid: int, ranges: "tuple[Range, ...]") -> None:
-    program = find(name)
-    if not program:
-        raise PyruncError(
-            f"{name} is needed to map more ids than your own",
-            pointer="/linux/uidMappings",
-            hint="install the package `uidmap` (Debian) or `shadow-utils` (Fedora)",
-        )
+_HINTS = {
+    _EINVAL: "the map overlaps, or has more than 340 ranges",
+    _EPERM: "the user namespace that you are in must have these ids itself (/proc/self/uid_map, gid_map)",
+}
+
+
+def _by_helper(pid: int, kind: str, ranges: "tuple[Range, ...]", rights: "IdRights") -> None:
+    program = rights.helpers[f"new{kind}map"]
     words = [str(number) for one in ranges for number in one]
-    output = posix.memfd_create(name, posix.MFD_CLOEXEC)
+    output = posix.memfd_create("output", posix.MFD_CLOEXEC)
     actions = [(posix.POSIX_SPAWN_DUP2, output, 1), (posix.POSIX_SPAWN_DUP2, output, 2)]
-    child = posix.posix_spawn(program, [program, str(pid), *words], {}, file_actions=actions)
-    _, status = posix.waitpid(child, 0)
-    if status:
+    try:
+        child = posix.posix_spawn(program, [program, str(pid), *words], {}, file_actions=actions)
+        _, status = posix.waitpid(child, 0)
         text = posix.pread(output, 500, 0).decode("utf-8", "replace").strip()
+    except OSError as error:
+        raise PyruncError.from_os(f"run `{program}`", error, pointer=f"/linux/{kind}Mappings") from None
+    finally:
+        posix.close(output)
+    if status:
         raise PyruncError(
-            f"{name} refused the map: {text or f'status {status}'}",
-            pointer="/linux/uidMappings",
-            hint=f"/etc/sub{name[3]}id must give your user these ids",
+            f"`{program}` refused the map {' '.join(words[:30])}: {text or f'status {status}'}",
+            pointer=f"/linux/{kind}Mappings",
+            hint=f"it must be set-user-id root or have the file capability cap_set{kind}; no_new_privs must not be set",
         )
-    posix.close(output)
-
-
-def find(name: str) -> str:
-    """Where newuidmap(1) or newgidmap(1) is; "" if it is not installed. PATH is not asked: engines may give none."""
-    return next((f"{place}/{name}" for place in _HELPERS if posix.access(f"{place}/{name}", posix.X_OK)), "")

@@ -25,7 +25,7 @@ import posix
 
 from pyrunc.cgroup import fs as cgroup_fs
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import namespaces, procs, sealed, syscalls
+from pyrunc.kernel import credentials, namespaces, procs, sealed, syscalls
 
 from . import handover, joiner, outside, program, protocol
 
@@ -66,14 +66,7 @@ class Target:
 
     def denies_setgroups(self) -> bool:
         """Whether its user namespace forbids setgroups(2), as an ordinary user's does (user_namespaces(7))."""
-        try:
-            fd = posix.open(f"/proc/{self.pid}/setgroups", posix.O_RDONLY | posix.O_CLOEXEC)
-        except OSError:
-            return False
-        try:
-            return posix.read(fd, 16).strip() == b"deny"
-        finally:
-            posix.close(fd)
+        return credentials.setgroups_denied(f"/proc/{self.pid}")
 
 
 class Entered:

@@ -61,6 +61,9 @@ def _enter_namespaces(plan: "ContainerPlan", channel: "Channel") -> None:
         namespaces.enter_all(plan.joins)
     if plan.enters_user_namespace:
         credentials.become_root(keep_groups=plan.keeps_groups)
+        plan.denies_setgroups = credentials.setgroups_denied()
+        if plan.process is not None:
+            credentials.check_groups(plan.process.user.additional_gids, denied=plan.denies_setgroups)
     if plan.creates("cgroup"):  # not in clone3: the namespace's root would be our parent's cgroup
         syscalls.unshare(syscalls.CLONE_NEWCGROUP)
     if plan.creates("time"):

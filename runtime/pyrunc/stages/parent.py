@@ -23,9 +23,10 @@ _SIGKILL = 9
 class Created:
     """The init process that waits for `start`, and the terminal's end that was not sent to a console socket (or -1)."""
 
-    __slots__ = ("cgroup", "pid", "placed", "start_time", "terminal")
+    __slots__ = ("cgroup", "pid", "placed", "start_time", "terminal", "warnings")
 
     def __init__(self, pid: int) -> None:
+        self.warnings: list[str] = []
         self.pid, self.start_time, self.terminal = pid, 0, -1
         self.cgroup, self.placed = "", False  # placed: clone3 puts it into its cgroup
 
@@ -80,7 +81,8 @@ def _place(plan: "ContainerPlan", container: Container, host: "HostFacts") -> in
         return manager.place(want)
     except PyruncError as error:
         no_hierarchy = cgroup_fs.mount_point() is None
-        if want.settings or want.devices or not (no_hierarchy or (not host.privileged and error.errno in _NOT_OURS)):
+        not_ours = not host.privileged and not want.named and error.errno in _NOT_OURS
+        if want.settings or want.devices or not (no_hierarchy or not_ours):
             raise
     want.manager = manager.DISABLED
     return -1
@@ -131,9 +133,7 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
     try:
         if plan.creates("user"):
             channel.expect(protocol.READY_FOR_MAPS, "entering its namespaces")
-            from pyrunc.kernel import idmap
-
-            idmap.write(made.pid, plan.uid_ranges, plan.gid_ranges, privileged=host.euid == 0)
+            _map_ids(plan, host, made)
         made.cgroup = manager.adopt(
             plan.cgroup, made.pid, placed=made.placed, description=f"container {plan.container_id}"
         )
@@ -164,6 +164,20 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
         manager.check_survivors(plan.cgroup, made.cgroup)
     except protocol.PeerGone as error:
         raise _why_gone(error, made) from None
+
+
+def _map_ids(plan: "ContainerPlan", host: "HostFacts", made: Created) -> None:
+    from pyrunc.kernel import idmap
+
+    maps = plan.maps
+    if not maps.automatic or host.rights is None:
+        idmap.write(made.pid, maps.uids, maps.gids, host.rights)
+        return
+    maps.uids, maps.gids, warning = idmap.write_or_single(made.pid, maps.uids, maps.gids, host.rights)
+    if warning:
+        maps.warning = warning
+        made.warnings.append(warning)
+        plan.check_ids()  # they were good for the ranges
 
 
 def _deliver_terminal(plan: "ContainerPlan", channel: "Channel", name: str, made: Created) -> None:

@@ -1,0 +1,130 @@
+"""Which ids of the host a container's new user namespace maps, and whether its process can have the ids it asks for.
+
+The config's mappings; or, for an ordinary user whose config has no user namespace, his own id as 0 and behind it all
+that /etc/subuid and /etc/subgid give him (crun adds one as well, runc refuses). Pure: the facts come from `host`.
+"""
+
+from .errors import ConfigError
+from .host import HostFacts
+from .kernel.idmap import Range, single
+from .kernel.subids import Grant, IdRights
+from .spec.linux import IDMapping, Linux
+from .spec.process import Process
+
+_NO_ID = 2**32 - 1  # (uid_t)-1
+_SINGLE = "the container has one user and group, yours"
+_FILES = {"uid": "/etc/subuid", "gid": "/etc/subgid"}
+_PACKAGES = "install the package `uidmap` (Debian, Ubuntu) or `shadow-utils` (Fedora)"
+
+
+class UserMaps:
+    """uids, gids: the ranges; automatic: nobody asked for a user namespace, but without one the caller can do nothing;
+    warning: why an automatic map has one id only, "" if it does not."""
+
+    __slots__ = ("automatic", "gids", "uids", "warning")
+
+    def __init__(self, uids: "tuple[Range, ...]", gids: "tuple[Range, ...]") -> None:
+        self.uids, self.gids, self.automatic, self.warning = uids, gids, False, ""
+
+
+def decide(linux: Linux, host: HostFacts) -> UserMaps:
+    """The maps of the container's new user namespace; empty if there is none. Raises ConfigError for ids that the
+    caller may not map."""
+    rights = host.rights
+    maps = UserMaps(_ranges(linux.uid_mappings), _ranges(linux.gid_mappings))
+    namespace = linux.namespace("user")
+    if rights is None or (namespace is not None and namespace.path is not None):
+        return maps
+    if namespace is not None:
+        _check_permitted("uid", maps.uids, rights)
+        _check_permitted("gid", maps.gids, rights)
+        return maps
+    maps.automatic = True
+    maps.warning = _why_single(rights)
+    uids, gids = ((), ()) if maps.warning else (rights.uids, rights.gids)
+    maps.uids, maps.gids = automatic(rights.uid, uids), automatic(rights.gid, gids)
+    return maps
+
+
+def _ranges(mappings: "list[IDMapping]") -> "tuple[Range, ...]":
+    return tuple((mapping.container_id, mapping.host_id, mapping.size) for mapping in mappings)
+
+
+def automatic(own: int, grants: "tuple[Grant, ...]") -> "tuple[Range, ...]":
+    """One's own id as 0, then the granted ones without a gap. The kernel wants no id twice."""
+    result: list[Range] = [(0, own, 1)]
+    inside, taken = 1, [(own, own + 1)]
+    for grant in grants:
+        for first, end in _free(grant.first, grant.first + grant.count, taken):
+            count = min(end - first, _NO_ID - inside)
+            if count > 0:
+                result.append((inside, first, count))
+                inside += count
+        taken.append((grant.first, grant.first + grant.count))
+    return tuple(result)
+
+
+def _free(first: int, end: int, taken: "list[tuple[int, int]]") -> "list[tuple[int, int]]":
+    """The pieces of first..end-1 that no range of `taken` has."""
+    pieces = []
+    for start, stop in sorted(taken):
+        if first < start:
+            pieces.append((first, min(start, end)))
+        first = max(first, stop)
+        if first >= end:
+            return [piece for piece in pieces if piece[0] < piece[1]]
+    pieces.append((first, end))
+    return pieces
+
+
+def _why_single(rights: IdRights) -> str:
+    """Why only one's own id can be mapped, and what would change that; "" if there is more."""
+    for kind in ("uid", "gid"):
+        if not rights.grants(kind):
+            add = f"usermod --add-sub{kind}s FIRST-LAST {rights.user}"
+            return f"{_SINGLE}: no line of {_FILES[kind]} is for you; `{add}` (as root) adds one"
+        if not rights.helpers[f"new{kind}map"]:
+            return f"{_SINGLE}: there is no new{kind}map; {_PACKAGES}"
+    return ""
+
+
+def _check_permitted(kind: str, ranges: "tuple[Range, ...]", rights: IdRights) -> None:
+    if single(ranges, rights.own(kind)):
+        return
+    pointer = f"/linux/{kind}Mappings"
+    if not rights.helpers[f"new{kind}map"]:
+        raise ConfigError(f"new{kind}map is needed to map more than your own id", pointer=pointer, hint=_PACKAGES)
+    if rights.elsewhere:
+        return
+    for i, (_, first, count) in enumerate(ranges):
+        if not rights.may_map(kind, first, count):
+            have = ", ".join(f"`{grant}`" for grant in rights.grants(kind)) or "no line"
+            asked = f"{first}-{first + count - 1}"
+            raise ConfigError(
+                f"{kind}s {asked} of the host are not yours to map: {_FILES[kind]} has {have} for `{rights.user}`",
+                pointer=f"{pointer}/{i}",
+                hint=f"root can add them: `usermod --add-sub{kind}s {asked} {rights.user}`",
+            )
+
+
+def check_process(process: "Process | None", maps: UserMaps) -> None:
+    """Raise ConfigError if an id of the process is not mapped in its new user namespace."""
+    if process is None:
+        return
+    user = process.user
+    _check_mapped("uid", user.uid, maps, "/process/user/uid")
+    _check_mapped("gid", user.gid, maps, "/process/user/gid")
+    for i, gid in enumerate(user.additional_gids):
+        _check_mapped("gid", gid, maps, f"/process/user/additionalGids/{i}")
+
+
+def _check_mapped(kind: str, wanted: int, maps: UserMaps, pointer: str) -> None:
+    ranges = maps.uids if kind == "uid" else maps.gids
+    if any(inside <= wanted < inside + count for inside, _, count in ranges):
+        return
+    have = ", ".join(f"{inside}-{inside + count - 1}" if count > 1 else str(inside) for inside, _, count in ranges)
+    where = f"{_FILES[kind]} must give you more ids" if maps.automatic else f"add it to /linux/{kind}Mappings"
+    raise ConfigError(
+        f"{kind} {wanted} is not mapped in the container's user namespace, which has {have}",
+        pointer=pointer, hint=maps.warning or where,
+    )  # fmt: skip

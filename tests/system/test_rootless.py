@@ -1,0 +1,191 @@
+"""An ordinary user's containers: which ids they have, with newuidmap, without it, and what is refused."""
+
+import json
+
+import pytest
+
+from tests.bundle import Bundle
+from tests.kernelcalls import prctl
+from tests.ordinaryuser import GRANTED, OrdinaryUser, replaced
+from tests.peers import differs, only_pyrunc
+from tests.runtime import Runtime
+
+PR_SET_NO_NEW_PRIVS = 38
+MAPS = "cat /proc/self/uid_map /proc/self/gid_map"
+RUNC_WANTS_A_NAMESPACE = "1.1.5 refuses a config without a user namespace"
+CRUN_MAPS_HALF = "1.8.1 takes the first line of the name alone"
+TELLS = "says it in its own way, or after it has begun"
+
+
+@pytest.fixture
+def own(bundle: Bundle, user: OrdinaryUser) -> Bundle:
+    """A bundle of the user's, without the mounts that need a network namespace's owner or a cgroup."""
+    user.own(bundle).drop_mounts("/sys/fs/cgroup")
+    for entry in bundle.config["mounts"]:
+        entry["options"] = [word for word in entry["options"] if not word.startswith("gid=")]
+    return bundle
+
+
+def run(runtime: Runtime, bundle: Bundle, user: OrdinaryUser, script: str, **environment: str) -> list[list[str]]:
+    """The lines, as words, that a script prints in a container of the user's."""
+    result = runtime.run(bundle.shell(script), **user.caller(**environment))
+    assert result.returncode == 0, result.stderr
+    return [line.split() for line in result.stdout.splitlines()]
+
+
+def explicit(bundle: Bundle, uids: list[tuple[int, int, int]], gids: list[tuple[int, int, int]]) -> Bundle:
+    """Ask for a user namespace with these ranges: first inside, first outside, how many."""
+    bundle.namespace("user")
+    for key, ranges in (("uidMappings", uids), ("gidMappings", gids)):
+        bundle.linux[key] = [
+            {"containerID": inside, "hostID": outside, "size": count} for inside, outside, count in ranges
+        ]
+    return bundle
+
+
+@differs(runc=RUNC_WANTS_A_NAMESPACE)
+def test_gets_a_user_namespace_with_all_his_ids(runtime: Runtime, own: Bundle, user: OrdinaryUser) -> None:
+    own.process["user"] = {"uid": 0, "gid": 0, "additionalGids": [7]}
+    lines = run(runtime, own, user, f"{MAPS}; id -u; id -G; cat /proc/self/setgroups")
+    maps = [["0", str(user.id), "1"], ["1", str(GRANTED[0]), str(GRANTED[1])]]
+    assert lines == [*maps, *maps, ["0"], ["0", "7"], ["allow"]]
+
+
+@differs(runc=RUNC_WANTS_A_NAMESPACE)
+def test_without_any_environment(runtime: Runtime, own: Bundle, user: OrdinaryUser) -> None:
+    result = runtime.run(own.shell(MAPS), **user.caller() | {"env": {}})
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.splitlines()) == 4
+
+
+@differs(runc=RUNC_WANTS_A_NAMESPACE, crun=CRUN_MAPS_HALF)
+def test_lines_by_name_and_by_number(runtime: Runtime, own: Bundle, user: OrdinaryUser) -> None:
+    user.grant("somebody:1:5", f"{user.name}:200000:10", f"{user.id}:300000:20", "nonsense", f"{user.name}:205000:0")
+    maps = [["0", str(user.id), "1"], ["1", "200000", "10"], ["11", "300000", "20"]]
+    assert run(runtime, own, user, MAPS) == [*maps, *maps]
+
+
+@differs(runc=RUNC_WANTS_A_NAMESPACE)
+def test_files_belong_to_the_subordinate_ids(runtime: Runtime, own: Bundle, user: OrdinaryUser) -> None:
+    own.all_sets("CAP_CHOWN")
+    run(runtime, own, user, "touch /mine /other && chown 5:6 /other")
+    mine, other = (own.rootfs / name for name in ("mine", "other"))
+    assert (mine.stat().st_uid, mine.stat().st_gid) == (user.id, user.id)
+    assert (other.stat().st_uid, other.stat().st_gid) == (GRANTED[0] + 4, GRANTED[0] + 5)
+
+
+@differs(runc=RUNC_WANTS_A_NAMESPACE)
+def test_without_subordinate_ids_one_is_mapped(runtime: Runtime, own: Bundle, user: OrdinaryUser) -> None:
+    user.grant()
+    single = ["0", str(user.id), "1"]
+    assert run(runtime, own, user, f"{MAPS}; cat /proc/self/setgroups") == [single, single, ["deny"]]
+
+
+@only_pyrunc(TELLS)
+def test_the_warning_says_what_gives_more_ids(runtime: Runtime, own: Bundle, user: OrdinaryUser) -> None:
+    user.grant()
+    result = runtime.run(own, **user.caller())
+    assert result.returncode == 0
+    assert f"/etc/subuid is for you; `usermod --add-subuids FIRST-LAST {user.name}`" in result.stderr
+
+
+@only_pyrunc(TELLS)
+@pytest.mark.parametrize("helper", ["newuidmap", "newgidmap"])
+def test_without_a_helper_one_is_mapped(runtime: Runtime, own: Bundle, user: OrdinaryUser, helper: str) -> None:
+    with replaced(helper, user.home):
+        result = runtime.run(own.shell(MAPS), **user.caller())
+    assert (result.returncode, result.stdout.split()) == (0, ["0", str(user.id), "1"] * 2), result.stderr
+    assert f"there is no {helper}; install the package `uidmap`" in result.stderr
+
+
+@differs(runc=RUNC_WANTS_A_NAMESPACE)
+def test_a_helper_without_privilege_leaves_one(runtime: Runtime, own: Bundle, user: OrdinaryUser) -> None:
+    result = runtime.run(own.shell(MAPS), preexec_fn=lambda: prctl(PR_SET_NO_NEW_PRIVS, 1), **user.caller())
+    assert (result.returncode, result.stdout.split()) == (0, ["0", str(user.id), "1"] * 2), result.stderr
+    assert "newuidmap" in result.stderr
+
+
+@only_pyrunc(TELLS)
+def test_a_user_for_whom_the_ids_that_are_left_do_not_do(runtime: Runtime, own: Bundle, user: OrdinaryUser) -> None:
+    own.process["user"] = {"uid": 5, "gid": 0}
+    options = {"preexec_fn": lambda: prctl(PR_SET_NO_NEW_PRIVS, 1), **user.caller()}
+    runtime.create_fails(own, "uid 5 is not mapped", "/process/user/uid", "newuidmap", **options)
+
+
+@differs(runc=RUNC_WANTS_A_NAMESPACE, crun="1.8.1 maps him in the place of an id that it does not give")
+def test_a_user_that_is_not_mapped_is_refused(runtime: Runtime, own: Bundle, user: OrdinaryUser) -> None:
+    own.process["user"] = {"uid": GRANTED[1] + 1, "gid": 0}
+    own.shell("echo ran")
+    result = runtime.run(own, **user.caller())
+    assert result.returncode != 0
+    assert "ran" not in result.stdout
+
+
+@only_pyrunc(TELLS)
+@pytest.mark.parametrize(
+    ("key", "value"), [("uid", GRANTED[1] + 1), ("gid", GRANTED[1] + 1), ("additionalGids/1", GRANTED[1] + 1)]
+)
+def test_which_id_is_not_mapped(runtime: Runtime, own: Bundle, user: OrdinaryUser, key: str, value: int) -> None:
+    own.process["user"] = {"uid": 0, "gid": 0} | ({key: value} if "/" not in key else {"additionalGids": [5, value]})
+    runtime.create_fails(own, f"{value} is not mapped", f"/process/user/{key}", f"0, 1-{GRANTED[1]}", **user.caller())
+
+
+@differs(crun="1.8.1 does not set them, and says nothing")
+def test_additional_groups_with_one_group_are_refused(runtime: Runtime, own: Bundle, user: OrdinaryUser) -> None:
+    # Or a process could leave a group that keeps it from a file (CVE-2014-8989).
+    single = [(0, user.id, 1)]
+    own.process["user"] = {"uid": 0, "gid": 0, "additionalGids": [0]}
+    message = runtime.create_fails(explicit(own, single, single), **user.caller())
+    if runtime.path.name == "pyrunc":
+        assert "/process/user/additionalGids" in message
+
+
+def test_one_id_without_newuidmap(runtime: Runtime, own: Bundle, user: OrdinaryUser) -> None:
+    single = [(0, user.id, 1)]
+    explicit(own, single, single).drop_mounts("/sys")
+    with replaced("newuidmap", user.home), replaced("newgidmap", user.home):
+        lines = run(runtime, own.share("network"), user, f"{MAPS}; cat /proc/self/setgroups")
+    assert lines == [["0", str(user.id), "1"]] * 2 + [["deny"]]
+
+
+@differs(runc="1.1.5 sets no additional groups for ordinary users")
+def test_granted_ranges(runtime: Runtime, own: Bundle, user: OrdinaryUser) -> None:
+    ranges = [(0, user.id, 1), (1, GRANTED[0], 10), (100, GRANTED[0] + 50, 5)]
+    own.process["user"] = {"uid": 3, "gid": 4, "additionalGids": [101]}
+    maps = [[str(number) for number in one] for one in ranges]
+    assert run(runtime, explicit(own, ranges, ranges), user, MAPS) == [*maps, *maps]
+
+
+@only_pyrunc(TELLS)
+@pytest.mark.parametrize("kind", ["uid", "gid"])
+def test_a_range_that_is_not_granted(runtime: Runtime, own: Bundle, user: OrdinaryUser, kind: str) -> None:
+    good = [(0, user.id, 1), (1, GRANTED[0], 10)]
+    bad = [(0, user.id, 1), (1, GRANTED[0] + GRANTED[1] - 5, 10)]
+    explicit(own, bad if kind == "uid" else good, bad if kind == "gid" else good)
+    asked = f"{GRANTED[0] + GRANTED[1] - 5}-{GRANTED[0] + GRANTED[1] + 4}"
+    line = f"{user.name}:{GRANTED[0]}:{GRANTED[1]}"
+    runtime.create_fails(
+        own, f"{kind}s {asked} of the host", f"/etc/sub{kind} has `{line}`", f"/linux/{kind}Mappings/1",
+        f"`usermod --add-sub{kind}s {asked} {user.name}`", **user.caller(),
+    )  # fmt: skip
+
+
+@only_pyrunc(TELLS)
+def test_a_range_without_newuidmap(runtime: Runtime, own: Bundle, user: OrdinaryUser) -> None:
+    ranges = [(0, user.id, 1), (1, GRANTED[0], 10)]
+    with replaced("newuidmap", user.home):
+        runtime.create_fails(
+            explicit(own, ranges, ranges), "newuidmap is needed", "/linux/uidMappings", "uidmap", **user.caller()
+        )
+
+
+@pytest.mark.parametrize("command", ["spec", "spec --rootless"])
+def test_spec_as_it_is(runtime: Runtime, bundle: Bundle, user: OrdinaryUser, command: str) -> None:
+    if command == "spec" and runtime.path.name == "runc":
+        pytest.skip(RUNC_WANTS_A_NAMESPACE)
+    result = runtime.call(*command.split(), cwd=user.own(bundle).path, **user.caller())
+    assert result.returncode == 0, result.stderr
+    bundle.config = json.loads((bundle.path / "config.json").read_text())
+    bundle.process["terminal"] = False
+    lines = run(runtime, bundle, user, "id -u; ls -d /sys/kernel")
+    assert lines == [["0"], ["/sys/kernel"]]
