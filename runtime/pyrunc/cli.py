@@ -7,7 +7,7 @@ from . import SPEC_VERSION, __version__, arguments
 from .arguments import Arguments, Option
 from .context import Context, print_out
 from .errors import PyruncError, Terminated, UsageError
-from .log import Log
+from .log import LEVELS, Log
 
 GLOBAL_OPTIONS = (
     Option("root", "directory for the state of containers (default: /run/pyrunc, or $XDG_RUNTIME_DIR/pyrunc)", "DIR"),
@@ -100,9 +100,13 @@ def _log(given: Arguments) -> Log:
     form = given.text("log-format", "text")
     if form not in ("text", "json"):
         raise UsageError(f"unknown log format `{form}`", hint="use text or json")
-    level = given.text("log-level", "warning")
+    level = "debug" if given.flag("debug") else given.text("log-level", "warning")
+    if level not in LEVELS:
+        raise UsageError(f"unknown log level `{level}`", hint="use error, warning or debug")
     path = given.text("log").removeprefix("file:")
-    return Log(path, form, debugging=given.flag("debug") or level == "debug")
+    if path.startswith(("journald:", "syslog:")):  # crun has these; a file of this name would surprise
+        raise UsageError(f"`--log {path}` is not supported", hint="give a file")
+    return Log(path, form, level)
 
 
 def _run_verb(verb: str, argv: "list[str]", given: Arguments, log: Log) -> int:

@@ -9,19 +9,27 @@ import time
 from . import jsontext
 from .errors import printable
 
+LEVELS = ("error", "warning", "debug")
+
 
 class Log:
     """Where messages go. Warnings are kept until the command ends; errors are written at once, also to stderr."""
 
-    __slots__ = ("_format", "_path", "_warnings", "debugging")
+    __slots__ = ("_format", "_level", "_path", "_warnings")
 
-    def __init__(self, path: str = "", format_: str = "text", *, debugging: bool = False) -> None:
-        self._path, self._format, self.debugging = path, format_, debugging
+    def __init__(self, path: str = "", format_: str = "text", level: str = "warning") -> None:
+        self._path, self._format, self._level = path, format_, level
         self._warnings: list[tuple[str, str]] = []
 
     def warning(self, message: str) -> None:
         """Something was not as it should be, and the command goes on."""
-        self._warnings.append(("warning", message))
+        if self._level != "error":
+            self._warnings.append(("warning", message))
+
+    @property
+    def debugging(self) -> bool:
+        """Whether everything is of interest."""
+        return self._level == "debug"
 
     def debug(self, message: str) -> None:
         """Of interest only with --debug."""

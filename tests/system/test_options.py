@@ -1,0 +1,109 @@
+"""Options of the command line as callers spell them, and those whose effect no other test shows."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.bundle import Bundle
+from tests.peers import differs, only_pyrunc
+from tests.runtime import Runtime, error_text, new_id
+
+
+@pytest.mark.parametrize("form", ["{}={}", "{} {}"])
+def test_both_spellings_of_an_option_with_a_value(runtime: Runtime, area: Path, form: str) -> None:
+    log = area / "log"
+    words = [*form.format("--log", log).split(), *form.format("--log-format", "json").split()]
+    error_text(runtime.call(*words, "state", new_id()))
+    assert json.loads(log.read_text())["level"] == "error"
+
+
+def test_names_of_options_are_not_abbreviated(runtime: Runtime, bundle: Bundle) -> None:
+    error_text(runtime.call("create", "--bund", bundle.path, new_id()))
+
+
+def test_two_dashes_end_the_options(runtime: Runtime, bundle: Bundle) -> None:
+    with runtime.created(bundle) as container:
+        assert json.loads(runtime.call("state", "--", container.id).stdout)["id"] == container.id
+
+
+def test_log_is_appended_to(runtime: Runtime, area: Path) -> None:
+    log = area / "log"
+    for _ in range(2):
+        runtime.call("--log", log, "state", new_id())
+    assert len(log.read_text().splitlines()) == 2
+
+
+@only_pyrunc("runc 1.1.5 has no levels, crun 1.8.1 does not warn of what this config has")
+@pytest.mark.parametrize(
+    "words, warned",
+    [([], True), (["--log-level", "warning"], True), (["--log-level=error"], False), (["--debug"], True)],
+)
+def test_log_level(runtime: Runtime, bundle: Bundle, words: list[str], warned: bool) -> None:
+    bundle.all_sets("CAP_NOBODY_KNOWS")
+    bundle.save("x")
+    result = runtime.call(*words, "run", "--bundle", bundle.path, new_id())
+    assert result.returncode == 0
+    assert ("CAP_NOBODY_KNOWS" in result.stderr) == warned
+
+
+@only_pyrunc("each peer has only some of them")
+@pytest.mark.parametrize("words", ["--rootless auto", "--rootless=false", "--criu /usr/sbin/criu"])
+def test_options_of_the_peers_that_change_nothing(runtime: Runtime, words: str) -> None:
+    assert runtime.call(*words.split(), "list").returncode == 0
+
+
+@only_pyrunc("each peer has only some of them")
+@pytest.mark.parametrize("target", ["journald:name", "syslog:name"])
+def test_log_that_is_no_file_is_refused(runtime: Runtime, area: Path, target: str) -> None:
+    error_text(runtime.call("--log", target, "list", cwd=area), "--log", target)
+    assert not (area / target).exists()
+
+
+@differs(runc="has no such option")
+def test_config_of_another_name(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.shell("echo it").save("x")
+    other = (bundle.path / "config.json").rename(bundle.path / "other.json")
+    result = runtime.call("run", "--bundle", bundle.path, "--config", other, new_id())
+    assert (result.returncode, result.stdout) == (0, "it\n"), result.stderr
+
+
+def test_root_without_pivot(runtime: Runtime, bundle: Bundle) -> None:
+    result = runtime.run(bundle.shell("echo /*; ls -d /proc/1/root/bin"), "--no-pivot")
+    assert result.returncode == 0, result.stderr
+    assert sorted(result.stdout.split()) == sorted(
+        [*(f"/{path.name}" for path in bundle.rootfs.iterdir()), "/proc/1/root/bin"]
+    )
+
+
+def test_no_subreaper_is_accepted(runtime: Runtime, bundle: Bundle) -> None:
+    assert runtime.run(bundle, "--no-subreaper").returncode == 0
+
+
+def test_kill_all_of_a_stopped_container_is_no_error(runtime: Runtime, bundle: Bundle) -> None:
+    with runtime.created(bundle) as container:
+        container.finish()
+        assert runtime.call("kill", "--all", container.id).returncode == 0
+
+
+@differs(runc="has no such option")
+def test_cgroup_manager_disabled_leaves_the_callers_cgroup(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.shell("cat /proc/self/cgroup").share("cgroup").save("x")
+    result = runtime.call("--cgroup-manager", "disabled", "run", "--bundle", bundle.path, new_id())
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == Path("/proc/self/cgroup").read_text()
+
+
+@only_pyrunc("the texts are theirs")
+@pytest.mark.parametrize("words", ["kill --regex x", "delete --regex x", "mounts add x y", "--systemd-log list"])
+def test_what_only_one_peer_has_is_refused_as_unknown(runtime: Runtime, words: str) -> None:
+    error_text(runtime.call(*words.split()), "unknown")
+
+
+@differs(crun="1.8.1 leaves the mappings to itself")
+def test_spec_for_an_ordinary_user(runtime: Runtime, bundle: Bundle) -> None:
+    (bundle.path / "config.json").unlink(missing_ok=True)
+    assert runtime.call("spec", "--rootless", "--bundle", bundle.path).returncode == 0
+    linux = json.loads((bundle.path / "config.json").read_text())["linux"]
+    assert "user" in [entry["type"] for entry in linux["namespaces"]]
+    assert [entry["size"] for entry in linux["uidMappings"] + linux["gidMappings"]] == [1, 1]
