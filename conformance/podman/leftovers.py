@@ -1,77 +1,33 @@
-"""What containers may leave behind on a host: taken before the checks and after them, and compared."""
+"""What podman's containers may leave behind on a host."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from conformance.podman.harness import CHECKS, Check, Failed, Podman, check, equal, wait_until
-
-CGROUPS = Path("/sys/fs/cgroup")
+from conformance.harness import leftovers
+from conformance.harness.checks import Check
+from conformance.podman.harness import Failed, Podman, check, equal
 
 
 def state_folder(podman: Podman) -> Path:
     """Where the runtime keeps its containers' state: podman's own tests expect it there, too."""
-    base = Path(os.environ["XDG_RUNTIME_DIR"]) if podman.rootless else Path("/run")
-    return base / Path(podman.runtime).name
+    return leftovers.own_base() / Path(podman.runtime).name
 
 
 def states(podman: Podman) -> set[str]:
-    folder = state_folder(podman)
-    return {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")} if folder.exists() else set()
-
-
-def mounts(podman: Podman) -> set[str]:
-    """The mount points that podman sees: a rootless podman has a mount namespace of its own."""
-    unshare = ["podman", "unshare"] if podman.rootless else []
-    table = subprocess.run([*unshare, "cat", "/proc/self/mountinfo"], check=True, capture_output=True, text=True).stdout
-    return {f"{fields[4]} ({fields[3]})" for fields in map(str.split, table.splitlines())}
+    return leftovers.entries(state_folder(podman))
 
 
 def processes(podman: Podman) -> set[str]:
-    """The processes of this user that serve or are containers."""
-    found = set()
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            words = folder.joinpath("cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-            control = folder.joinpath("cgroup").read_text().strip()
-            if folder.stat().st_uid != os.geteuid() and not podman.rootless:
-                continue
-        except OSError:
-            continue  # it has ended meanwhile
-        served = words.startswith(("/usr/bin/conmon", podman.runtime, f"/usr/bin/python3 -IS {podman.runtime}"))
-        if served or "/libpod-" in control:
-            found.add(f"{folder.name} {words}")
-    return found
+    """The processes that serve or are containers; those of an ordinary user's have his subordinate ids."""
+    programs = ("/usr/bin/conmon", podman.runtime, f"/usr/bin/python3 -IS {podman.runtime}")
+    return leftovers.processes(programs, "/libpod-", None if podman.rootless else os.geteuid())
 
 
 def cgroups(_podman: Podman) -> set[str]:
-    listing = subprocess.run(
-        ["find", CGROUPS, "-type", "d", "(", "-name", "*libpod-*", "-o", "-name", "*libpod_pod_*", ")"],
-        check=False,  # cgroups of others come and go meanwhile
-        capture_output=True,
-        text=True,
-    )
-    return set(listing.stdout.split())
-
-
-def units(podman: Podman) -> set[str]:
-    """systemd's units of containers, the failed ones that stay until reset-failed included."""
-    manager = ["systemctl", "--user"] if podman.rootless else ["systemctl"]
-    listing = subprocess.run(
-        [*manager, "list-units", "--all", "--plain", "--no-legend", "*libpod*"],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    return set(listing.stdout.splitlines())
-
-
-def network_namespaces(podman: Podman) -> set[str]:
-    folder = Path(os.environ["XDG_RUNTIME_DIR"] if podman.rootless else "/run") / "netns"
-    return {entry.name for entry in folder.iterdir()} if folder.exists() else set()
+    return leftovers.cgroups("*libpod-*", "*libpod_pod_*")
 
 
 def podman_objects(podman: Podman) -> set[str]:
@@ -85,31 +41,19 @@ def podman_objects(podman: Podman) -> set[str]:
 KINDS: dict[str, Callable[[Podman], set[str]]] = {
     "container, pod, volume or network": podman_objects,
     "state of the runtime": states,
-    "mount": mounts,
+    # a rootless podman has a mount namespace of its own
+    "mount": lambda podman: leftovers.mounts(["podman", "unshare"] if podman.rootless else []),
     "process": processes,
     "cgroup": cgroups,
-    "systemd unit": units,
-    "network namespace": network_namespaces,
+    "systemd unit": lambda podman: leftovers.units("*libpod*", *(["--user"] if podman.rootless else [])),
+    "network namespace": lambda _podman: leftovers.entries(leftovers.own_base() / "netns"),
 }
 
 
-def prepare(podman: Podman) -> None:
-    """Declares one check per kind, against what is there now."""
+def checks(podman: Podman) -> list[Check[Podman]]:
+    """One check per kind, against what is there now."""
     podman.run(["--network="], "true")  # the first run makes what stays: storage mounts, /run/netns, the pause process
-    for kind, find in KINDS.items():
-        CHECKS.append(Check("leftovers", f"no {kind} is left over", no_more_than(find(podman), find)))
-
-
-def no_more_than(before: set[str], find: Callable[[Podman], set[str]]) -> Callable[[Podman], None]:
-    """A check's action: nothing is there that was not there before."""
-
-    def action(podman: Podman) -> None:
-        try:
-            wait_until(lambda: find(podman) <= before, "all is gone")  # conmon's clean-up may still run
-        except Failed:
-            raise Failed("left over:\n" + "\n".join(sorted(find(podman) - before))) from None
-
-    return action
+    return leftovers.checks(podman, KINDS)
 
 
 @check("base", "state folder: holds the running container, and not the removed one")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import subprocess
 
+from conformance.harness.terminal import Terminal
 from conformance.podman.harness import IMAGE, Podman, check, equal, matches, wait_until
-from conformance.podman.terminal import Terminal
 
 
 def sleeper(podman: Podman, *options: str) -> str:

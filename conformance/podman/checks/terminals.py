@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
+from conformance.harness.terminal import Terminal
 from conformance.podman.harness import IMAGE, Podman, check, equal, matches
-from conformance.podman.terminal import Terminal
 
 PROMPT = "READY> "
 SHELL = ["-e", f"PS1={PROMPT}", "--network", "none"]

@@ -7,7 +7,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from conformance.podman.harness import IMAGE, Failed, Podman
+from conformance.harness.engine import IMAGE, Engine, Failed
 
 BUSYBOX = Path("/bin/busybox")
 FOLDERS = {"bin": 0o755, "etc": 0o755, "proc": 0o755, "sys": 0o755, "dev": 0o755, "tmp": 0o1777, "run": 0o755}
@@ -47,19 +47,15 @@ def archive() -> bytes:
     return memory.getvalue()
 
 
-def make(podman: Podman) -> None:
-    """Makes the image anew (the checks' own name, so nobody else's image is replaced)."""
+def make(engine: Engine, *options: str) -> None:
+    """Makes the image anew by `import` (the checks' own name, so nobody else's image is replaced)."""
     if not BUSYBOX.exists():
         raise Failed(f"{BUSYBOX} is missing: install busybox-static")
     done = subprocess.run(
-        [*podman.command, "import", "--quiet", "--change", "ENV PATH=/bin", "-", IMAGE],
+        [*engine.command, "import", *options, "--change", "ENV PATH=/bin", "-", IMAGE],
         input=archive(),
         capture_output=True,
         check=False,
     )
     if done.returncode:
-        raise Failed(f"podman cannot make the test image: {done.stderr.decode(errors='replace').strip()}")
-
-
-def remove(podman: Podman) -> None:
-    podman("image", "rm", "--force", IMAGE)
+        raise Failed(f"the test image cannot be made: {done.stderr.decode(errors='replace').strip()}")

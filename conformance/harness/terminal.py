@@ -10,7 +10,7 @@ import termios
 import time
 from collections.abc import Sequence
 
-from conformance.podman.harness import CALL_SECONDS, Failed
+from conformance.harness.engine import CALL_SECONDS, Failed
 
 
 class Terminal:

@@ -1,0 +1,1 @@
+"""What the checks of podman, docker and containerd share: how one is declared, made and reported."""
