@@ -19,7 +19,7 @@ MACHINE = re.compile(
     r"(?<![\w.])/(?:work|home/\w+)/"  # where somebody's checkout is
     r"|\.pyenv\b|/root/\.(?:cache|config|local)\b"
     r"|\b(?:pypi|files\.pythonhosted)\.(?:org|io)\b|\bdeb\.debian\.org\b|\barchive\.ubuntu\.com\b"
-    r"|\bproxy\.golang\.org\b|\bregistry\.npmjs\.org\b|\bdocker\.io\b|\bquay\.io\b|\bghcr\.io\b"
+    r"|\bproxy\.golang\.org\b|\bregistry\.npmjs\.org\b|\bdocker\.io/|\bquay\.io\b|\bghcr\.io\b"
 )
 
 
