@@ -22,11 +22,12 @@ from .spec.process import Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from .cgroup.devices import Rule
     from .cgroup.values import Setting
     from .kernel.idmap import Range
+    from .kernel.mountmap import MountMap
     from .kernel.seccomp import Filter
     from .kernel.sysctl import Parameter
 
@@ -83,7 +84,7 @@ class ContainerPlan:
         self.propagation = linux.rootfs_propagation or ""
         self.mount_label = confined.mount_label(linux.mount_label)
         self.sealed_mounts: tuple[str, ...] = ()  # made read-only at the end
-        self.mounts = tuple(self._mount(i, mount, config.warnings.append) for i, mount in enumerate(config.mounts))
+        self.mounts = tuple(self._mount(i, mount, config, host) for i, mount in enumerate(config.mounts))
         self.mount_sources: dict[int, int] = {}  # index in mounts -> descriptor of what is bound
         self.devices = tuple(_device(i, device) for i, device in enumerate(linux.devices))
         self.masked_paths, self.readonly_paths = tuple(linux.masked_paths), tuple(linux.readonly_paths)
@@ -137,9 +138,14 @@ class ContainerPlan:
         """Whether a namespace of this type is new."""
         return bool(self.new & namespaces.FLAGS[kind])
 
-    def open_mount_sources(self) -> None:
-        """Open what bind mounts bind, for a user namespace whose root may not walk there."""
-        self.mount_sources = {i: mounts.detach(mount) for i, mount in enumerate(self.mounts) if mount.options.bind}
+    def open_mount_sources(self, host: HostFacts) -> None:
+        """Open what bind mounts bind where init may not: a user namespace's root has no privilege over the source."""
+        foreign = self.enters_user_namespace and host.euid == 0
+        for i, mount in enumerate(self.mounts):
+            if mount.mapping is not None:
+                mount.mapping.open(next((join.fd for join in self.joins if join.kind == "user"), -1), mount.pointer)
+            if mount.options.bind and (foreign or mount.mapping is not None):
+                self.mount_sources[i] = mounts.detach(mount)
 
     @property
     def has_mount_namespace(self) -> bool:
@@ -199,14 +205,12 @@ class ContainerPlan:
         """
         return self.joins_kind("user") or self.joins_kind("pid") or (self.creates("user") and bool(self.joins))
 
-    def _mount(self, index: int, mount: spec.Mount, warn: "Callable[[str], None]") -> Mount:
+    def _mount(self, index: int, mount: spec.Mount, config: spec.Config, host: HostFacts) -> Mount:
         pointer = f"/mounts/{index}"
         options = mountoptions.parse(tuple(mount.options))
-        if mount.uid_mappings or mount.gid_mappings or options.idmap:
-            raise ConfigError("id-mapped mounts are not supported yet", pointer=pointer)
         if options.bind and options.data:  # the kernel looks at none of them; crun and runc 1.1 say nothing
             words = ",".join(options.data)
-            warn(f"a bind mount has no file system options: `{words}` is ignored ({pointer}/options)")
+            config.warnings.append(f"a bind mount has no file system options: `{words}` is ignored ({pointer}/options)")
             options.data = []
         source = mount.source or ""
         if options.bind and not source.startswith("/"):
@@ -219,7 +223,20 @@ class ContainerPlan:
             self.sealed_mounts += (mount.destination,)
         if not options.bind and not options.remount and not options.propagation and not mount.type:
             raise ConfigError(f"the mount on `{mount.destination}` has no type", pointer=f"{pointer}/type")
-        return Mount(source, mount.destination, mount.type or "", options, self.mount_label, pointer)
+        result = Mount(source, mount.destination, mount.type or "", options, self.mount_label, pointer)
+        if mount.id_mapped:
+            if host.euid != 0:
+                raise ConfigError("an id-mapped mount takes root's privilege", pointer=f"{pointer}/options")
+            result.mapping = _mapping(mount, config.linux, pointer)
+        return result
+
+
+def _mapping(mount: spec.Mount, linux: Linux, pointer: str) -> "MountMap | None":
+    from .kernel.mountmap import MountMap
+    from .spec.idmapped import mapping_of
+
+    wanted = mapping_of(mount, linux, pointer)
+    return MountMap(wanted.uids, wanted.gids, recursive=wanted.recursive) if wanted else None
 
 
 def hook_value(hook: spec.Hook) -> "dict[str, object]":

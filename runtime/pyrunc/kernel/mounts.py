@@ -21,6 +21,7 @@ from .syscalls import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .mountmap import MountMap
     from .mountoptions import MountOptions
 
 # What may be covered below /proc: lxcfs and the like put their own there. Anything else could hide or fake a file that
@@ -43,16 +44,17 @@ class Mount:
     """One entry of `mounts`.
 
     source: absolute for a bind mount; kind: the type, "" if none; label: SELinux context for its files, "" for none;
-    pointer: JSON pointer of the entry
+    pointer: JSON pointer of the entry; mapping: for an id-mapped mount
     """
 
-    __slots__ = ("destination", "kind", "label", "options", "pointer", "source")
+    __slots__ = ("destination", "kind", "label", "mapping", "options", "pointer", "source")
 
     def __init__(  # noqa: PLR0917  a record, built at one place
         self, source: str, destination: str, kind: str, options: "MountOptions", label: str = "", pointer: str = ""
     ) -> None:
         self.source, self.destination, self.kind = source, destination, kind
         self.options, self.label, self.pointer = options, label, pointer
+        self.mapping: MountMap | None = None
 
     def failure(self, error: OSError, hint: str = "") -> PyruncError:
         """The error of a system call for this mount."""
@@ -78,13 +80,35 @@ def detach(mount: Mount) -> int:
     if options.src_nofollow or options.copy_symlink:
         flags |= AT_SYMLINK_NOFOLLOW
     try:
-        return syscalls.open_tree(AT_FDCWD, mount.source, flags)
+        tree = syscalls.open_tree(AT_FDCWD, mount.source, flags)
     except OSError as error:
         if error.errno == 22 and not options.recursive:  # EINVAL; has_locked_children() in fs/namespace.c
             hint = "what is mounted below the source may not be uncovered in a user namespace: use `rbind`"
         else:
             hint = "the source cannot be opened"
         raise mount.failure(error, hint) from None
+    _map_ids(mount, tree)
+    return tree
+
+
+def _map_ids(mount: Mount, tree: int) -> None:
+    """Give a detached mount its id mapping (mount_setattr(2), MOUNT_ATTR_IDMAP). Not later: once it can be seen, the
+    kernel says EINVAL."""
+    mapping = mount.mapping
+    if mapping is None:
+        return
+    try:
+        syscalls.mount_setattr(
+            tree, set_=syscalls.MOUNT_ATTR_IDMAP, recursive=mapping.recursive, userns=mapping.namespace
+        )
+    except OSError as error:
+        raise mount.failure(error, _MAPPING_HINTS.get(error.errno or 0, "")) from None
+
+
+_MAPPING_HINTS = {
+    1: "only root of the user namespace that the file system belongs to may map its ids, and only once",  # EPERM
+    22: "the file system cannot be id-mapped by this kernel (tmpfs can since Linux 6.3)",  # EINVAL
+}
 
 
 def attach(root: int, mount: Mount, *, source_fd: int = -1, cgroup_namespace: bool = True) -> None:
@@ -106,6 +130,7 @@ def attach(root: int, mount: Mount, *, source_fd: int = -1, cgroup_namespace: bo
         tree = -1
         try:
             tree = filesystems.create(mount, target, root, existed=existed, cgroup_namespace=cgroup_namespace)
+            _map_ids(mount, tree)
             placed = filesystems.takes_mount2(mount)
             _place(root, mount, name, tree, None if placed else target)
         finally:

@@ -45,6 +45,11 @@ class Mount:
         """Whether this is a bind mount (config.md, "Mounts")."""
         return "bind" in self.options or "rbind" in self.options
 
+    @property
+    def id_mapped(self) -> bool:
+        """Whether `idmapped.mapping_of` has something to read."""
+        return bool(self.uid_mappings) or any(word.startswith(("idmap", "ridmap")) for word in self.options)
+
 
 class Hook:
     """A hook. args: argv, empty for the default of `[path]`. env None: the runtime's own environment, which an empty

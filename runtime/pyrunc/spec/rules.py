@@ -46,6 +46,7 @@ def config_problems(config: "Config") -> "Iterator[ConfigError]":
     yield from mount_problems(config.mounts)
     yield from hook_problems(config.hooks)
     yield from linux_problems(config.linux)
+    yield from _id_mapped_mounts_have_a_mapping(config)
     yield from _names_need_a_uts_namespace(config)
     yield from _annotation_keys_are_not_empty(config)
     yield from _keep_groups_is_said_clearly(config)
@@ -108,6 +109,18 @@ def _id_mapped_mounts_have_both_mappings(mount: "Mount", pointer: str) -> "Itera
         )
     yield from mapping_problems(mount.uid_mappings, f"{pointer}/uidMappings")
     yield from mapping_problems(mount.gid_mappings, f"{pointer}/gidMappings")
+
+
+def _id_mapped_mounts_have_a_mapping(config: "Config") -> "Iterator[ConfigError]":
+    """config.md, "idmap": of its own, or the container's user namespace; otherwise an error MUST be returned."""
+    for i, mount in enumerate(config.mounts):
+        if mount.id_mapped:
+            from .idmapped import mapping_of
+
+            try:
+                mapping_of(mount, config.linux, f"/mounts/{i}")
+            except ConfigError as error:
+                yield error
 
 
 def hook_problems(hooks: "Hooks") -> "Iterator[ConfigError]":

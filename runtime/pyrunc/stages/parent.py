@@ -45,8 +45,7 @@ def create(plan: "ContainerPlan", container: Container, host: "HostFacts") -> Cr
 def _create(plan: "ContainerPlan", container: Container, host: "HostFacts", made: Created) -> None:
     for join in plan.joins:
         join.open()
-    if plan.enters_user_namespace and host.euid == 0:
-        plan.open_mount_sources()
+    plan.open_mount_sources(host)
     gates = _make_gates(container)
     cgroup = _place(plan, container, host)
     if cgroup >= 0:

@@ -1,0 +1,88 @@
+"""The id mapping of a mount: its own keys, the container's mapping, or crun's words in the option (config.md, "idmap").
+
+    idmap                                   the mount's uidMappings and gidMappings, else those of the container
+    ridmap                                  the same for all mounts below it
+    idmap=uids=0-1-10#10-11-10;gids=0-1-20  FROM-TO-SIZE: ids of the file system, ids on the host, how many
+    idmap=uids=@0-5-10                      TO is an id in the container instead
+"""
+
+from pyrunc.errors import ConfigError
+
+from .linux import IDMapping, Linux
+from .reader import UINT32_MAX, shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .config import Mount
+
+Ranges = tuple[tuple[int, int, int], ...]  # first id of the file system, first id on the host, how many
+
+
+class MountMapping:
+    """What an id-mapped mount maps. uids, gids: empty for the namespace that the container joins.
+
+    recursive: the mounts below are mapped as well.
+    """
+
+    __slots__ = ("gids", "recursive", "uids")
+
+    def __init__(self, uids: Ranges, gids: Ranges, *, recursive: bool) -> None:
+        self.uids, self.gids, self.recursive = uids, gids, recursive
+
+
+def mapping_of(mount: "Mount", linux: Linux, pointer: str) -> MountMapping | None:
+    """The mapping that the mount at `pointer` asks for, None if none. Raises ConfigError."""
+    word = next((word for word in reversed(mount.options) if word.partition("=")[0] in ("idmap", "ridmap")), "")
+    if not (word or mount.uid_mappings):
+        return None
+    name, _, more = word.partition("=")
+    uids, gids = _ranges(mount.uid_mappings), _ranges(mount.gid_mappings)
+    at = f"{pointer}/options"
+    if "remount" in mount.options or ("iversion" in mount.options and not mount.bind):
+        raise ConfigError("an id mapping is for a new mount, without `remount` and `iversion`", pointer=at)
+    if uids and more:
+        raise ConfigError(f"`{word}` and uidMappings both give a mapping", pointer=at)
+    if not uids:
+        user = linux.namespace("user")
+        uids, gids = _written(more, linux, at)
+        if user is None and not (uids and gids):
+            raise ConfigError(
+                f"`{word}` needs uidMappings and gidMappings, or a container with a user namespace", pointer=at
+            )
+        if not uids or not gids:
+            uids, gids = uids or _ranges(linux.uid_mappings), gids or _ranges(linux.gid_mappings)
+    return MountMapping(uids, gids, recursive=name == "ridmap")
+
+
+def _ranges(mappings: "list[IDMapping]") -> Ranges:
+    return tuple((mapping.container_id, mapping.host_id, mapping.size) for mapping in mappings)
+
+
+def _written(text: str, linux: Linux, pointer: str) -> tuple[Ranges, Ranges]:
+    """(uids, gids) of `uids=...;gids=...`; what is not named is empty."""
+    found: dict[str, Ranges] = {}
+    for part in filter(None, text.split(";")):
+        kind, _, ranges = part.partition("=")
+        if kind not in ("uids", "gids") or kind in found:
+            raise ConfigError(f"{shown(part)} in `idmap={text}` is not `uids=` or `gids=` with ranges", pointer=pointer)
+        inside = linux.uid_mappings if kind == "uids" else linux.gid_mappings
+        found[kind] = tuple(_range(entry, inside, pointer) for entry in ranges.split("#"))
+    return found.get("uids", ()), found.get("gids", ())
+
+
+def _range(entry: str, container: "list[IDMapping]", pointer: str) -> tuple[int, int, int]:
+    """One of `FROM-TO-SIZE`, `@FROM-TO-SIZE`."""
+    parts = entry.removeprefix("@").split("-")
+    if len(parts) != 3 or not all(part.isascii() and part.isdigit() and len(part) <= 10 for part in parts):
+        raise ConfigError(f"{shown(entry)} is not a range such as `0-1000-10`", pointer=pointer)
+    source, target, size = (int(part) for part in parts)
+    if entry.startswith("@"):
+        for one in container:
+            if one.container_id <= target and target + size <= one.container_id + one.size:
+                target += one.host_id - one.container_id
+                break
+        else:
+            raise ConfigError(f"the range {shown(entry)} is not in the container's user namespace", pointer=pointer)
+    if size == 0 or max(source, target) + size > UINT32_MAX:
+        raise ConfigError(f"{shown(entry)} is no range of ids", pointer=pointer)
+    return source, target, size
