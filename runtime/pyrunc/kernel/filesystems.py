@@ -44,6 +44,8 @@ def create(mount: "Mount", covered: int, root: int, *, existed: bool, cgroup_nam
     # version 1 hierarchy would offer release_agent (CVE-2022-0492).
     kind = "cgroup2" if mount.kind == "cgroup" else mount.kind
     if takes_mount2(mount):
+        if mount.mapping is not None:
+            raise mount.refusal("its options are so long that they take mount(2), which makes no id-mapped mount")
         return _mount_classic(mount, kind, covered, root)
     words = list(options.data)
     if kind == "tmpfs" and existed and not any(word.startswith("mode=") for word in words):
