@@ -88,6 +88,14 @@ def test_used_cgroup_is_refused(cgroup, sleeper):
     assert sleeper.poll() is None
 
 
+def test_frozen_cgroup_is_refused(cgroup):
+    file(cgroup, "cgroup.freeze").write_text("1")
+    with pytest.raises(PyruncError, match="is frozen"):
+        fs.make(cgroup)
+    file(cgroup, "cgroup.freeze").write_text("0")
+    os.close(fs.make(cgroup))
+
+
 def test_too_many_cgroups_is_said(cgroup):
     file(cgroup, "cgroup.max.descendants").write_text("0")
     with pytest.raises(PyruncError, match=r"cgroup\.max\.descendants"):

@@ -145,6 +145,16 @@ def _first_line(path: Path) -> str:
 STREAMS = [f"{a}{b}{c}" for a in ("", "0<&- ") for b in ("", "1>&- ") for c in ("", "2>&-")][1:]
 
 
+@differs(runc="1.1.5 hands a pipe of its own on in the foreground")
+def test_streams_belong_to_the_user(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+    bundle.process["user"] = {"uid": 1000, "gid": 1000}
+    (area / "input").touch()
+    with open(area / "input") as source, open(area / "output", "w") as output:
+        result = runtime.run(bundle.shell("echo text >> /dev/stdout"), stdin=source, stdout=output)
+    assert (result.returncode, (area / "output").read_text()) == (0, "text\n"), result.stderr
+    assert [(area / name).stat().st_uid for name in ("input", "output")] == [1000, 1000]
+
+
 @differs(crun="1.8.1 fails: fchown std stream: Bad file descriptor")
 @pytest.mark.parametrize("closed", STREAMS)
 def test_closed_standard_streams(runtime: Runtime, bundle: Bundle, area: Path, closed: str) -> None:
