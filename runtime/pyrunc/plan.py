@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .cgroup.values import Setting
     from .kernel.idmap import Range
     from .kernel.mountmap import MountMap
+    from .kernel.netdev import Device as NetDevice
     from .kernel.seccomp import Filter
     from .kernel.sysctl import Parameter
 
@@ -56,8 +57,8 @@ class ContainerPlan:
     __slots__ = (
         "annotations", "attributes", "bundle", "can_mknod", "cgroup", "container_id", "denies_setgroups", "devices",
         "domainname", "env", "filter", "hooks", "hostname", "joins", "keeps_groups", "kept_fds", "listener", "maps",
-        "masked_paths", "memory_policy", "mount_label", "mount_sources", "mounts", "new", "new_keyring", "options",
-        "personality", "process", "profile", "propagation", "readonly_paths", "rootfs", "rootfs_readonly",
+        "masked_paths", "memory_policy", "mount_label", "mount_sources", "mounts", "net_devices", "new", "new_keyring",
+        "options", "personality", "process", "profile", "propagation", "readonly_paths", "rootfs", "rootfs_readonly",
         "sealed_mounts", "sysctl", "time_offsets",
     )  # fmt: skip
 
@@ -86,6 +87,7 @@ class ContainerPlan:
         self.sealed_mounts: tuple[str, ...] = ()  # made read-only at the end
         self.mounts = tuple(self._mount(i, mount, config, host) for i, mount in enumerate(config.mounts))
         self.mount_sources: dict[int, int] = {}  # index in mounts -> descriptor of what is bound
+        self.net_devices = _net_devices(linux, host) if linux.net_devices else []
         self.devices = tuple(_device(i, device) for i, device in enumerate(linux.devices))
         self.masked_paths, self.readonly_paths = tuple(linux.masked_paths), tuple(linux.readonly_paths)
         in_userns = host.in_userns or self.enters_user_namespace
@@ -270,6 +272,20 @@ def _kernel_parameters(values: "Mapping[str, str]") -> "list[Parameter]":
     return [Parameter(key, sysctl_path(key) or "", values[key], f"/linux/sysctl/{token(key)}") for key in values]
 
 
+def _net_devices(linux: Linux, host: HostFacts) -> "list[NetDevice]":
+    from .kernel import netdev
+    from .spec.reader import token
+
+    if host.euid != 0:
+        text = "moving network interfaces takes CAP_NET_ADMIN, which an ordinary user does not have"
+        raise ConfigError(text, pointer="/linux/netDevices")
+    netdev.require()
+    return [
+        netdev.Device(outside, device.name or outside, f"/linux/netDevices/{token(outside)}")
+        for outside, device in linux.net_devices.items()
+    ]
+
+
 def _device(index: int, device: DeviceEntry) -> Device:
     mode = 0o666 if device.file_mode is None else device.file_mode & 0o7777
     return Device(
@@ -341,7 +357,6 @@ def _refuse_unsupported(config: spec.Config) -> None:
     linux = config.linux
     for present, pointer in (
         (linux.intel_rdt is not None, "/linux/intelRdt"),
-        (bool(linux.net_devices), "/linux/netDevices"),
     ):
         if present:
             raise ConfigError(f"`{pointer.rpartition('/')[2]}` is not supported yet", pointer=pointer)

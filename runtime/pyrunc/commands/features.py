@@ -46,7 +46,7 @@ def value() -> "dict[str, object]":
             "intelRdt": {"enabled": False},
             "memoryPolicy": {"modes": sorted(MEMORY_POLICY_MODES), "flags": sorted(MEMORY_POLICY_FLAGS)},
             "mountExtensions": {"idmap": {"enabled": True}},
-            "netDevices": {"enabled": False},
+            "netDevices": {"enabled": True},
         },
         "annotations": {"org.opencontainers.pyrunc.version": __version__},
         "potentiallyUnsafeConfigAnnotations": ["org.systemd.property.", KEEP_GROUPS],

@@ -13,6 +13,7 @@ from . import handover, init, outside, protocol
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.host import HostFacts
+    from pyrunc.kernel.netdev import Move
     from pyrunc.plan import ContainerPlan
 
     from .protocol import Channel
@@ -23,11 +24,12 @@ _SIGKILL = 9
 class Created:
     """The init process that waits for `start`, and the terminal's end that was not sent to a console socket (or -1)."""
 
-    __slots__ = ("cgroup", "pid", "placed", "start_time", "terminal", "warnings")
+    __slots__ = ("cgroup", "interfaces", "pid", "placed", "start_time", "terminal", "warnings")
 
     def __init__(self, pid: int) -> None:
         self.warnings: list[str] = []
         self.pid, self.start_time, self.terminal = pid, 0, -1
+        self.interfaces: Move | None = None
         self.cgroup, self.placed = "", False  # placed: clone3 puts it into its cgroup
 
 
@@ -66,6 +68,8 @@ def _create(plan: "ContainerPlan", container: Container, host: "HostFacts", made
     container.save(plan.saved_state(made.pid, made.start_time, made.cgroup))
     ours.acknowledge()
     ours.close()
+    if made.interfaces is not None:
+        made.interfaces.close()
 
 
 def _place(plan: "ContainerPlan", container: Container, host: "HostFacts") -> int:
@@ -139,6 +143,8 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
         if plan.cgroup.unit is not None:
             container.note("cgroup", made.cgroup)
         outside.set_oom_score(plan.process, made.pid)
+        if plan.net_devices:
+            _move_interfaces(plan, made)
         channel.send(protocol.GO)
         if plan.asks_parent_for_hooks:
             channel.expect(protocol.MOUNTED, "mounting")
@@ -179,6 +185,16 @@ def _map_ids(plan: "ContainerPlan", host: "HostFacts", made: Created) -> None:
         plan.check_ids()  # they were good for the ranges
 
 
+def _move_interfaces(plan: "ContainerPlan", made: Created) -> None:
+    from pyrunc.kernel import netdev
+
+    joined = next((join.fd for join in plan.joins if join.kind == "network"), -1)
+    path = f"/proc/self/fd/{joined}" if joined >= 0 else f"/proc/{made.pid}/ns/net"
+    target = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    made.interfaces = netdev.Move(target)
+    made.interfaces.all(plan.net_devices)
+
+
 def _deliver_terminal(plan: "ContainerPlan", channel: "Channel", name: str, made: Created) -> None:
     (made.terminal,) = channel.fds
     if plan.options.console_socket:
@@ -204,6 +220,8 @@ def _undo(plan: "ContainerPlan", made: Created, error: BaseException) -> None:
     """In reverse: the process, the cgroup, the hooks that follow a container's end. The caller removes the state."""
     if made.terminal >= 0:
         posix.close(made.terminal)
+    if made.interfaces is not None:
+        _give_interfaces_back(made.interfaces, error)
     if made.pid > 1:
         try:
             posix.kill(made.pid, _SIGKILL)  # our child, not reaped: the pid is its own
@@ -220,3 +238,11 @@ def _undo(plan: "ContainerPlan", made: Created, error: BaseException) -> None:
     except PyruncError:
         if isinstance(error, PyruncError):
             error.hint = error.hint or f"cgroup `{made.cgroup}` is left behind"
+
+
+def _give_interfaces_back(interfaces: "Move", error: BaseException) -> None:
+    try:
+        interfaces.give_back()
+    except PyruncError as failure:
+        if isinstance(error, PyruncError):
+            error.hint = error.hint or failure.message

@@ -1,0 +1,18 @@
+"""Moving network interfaces: what is asked of pyroute2 before anything is touched."""
+
+import sys
+
+import pytest
+from pyrunc.errors import ConfigError
+from pyrunc.kernel import netdev
+
+
+def test_without_pyroute2_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyroute2", None)  # an import of it fails
+    with pytest.raises(ConfigError, match="python3-pyroute2") as caught:
+        netdev.require()
+    assert caught.value.pointer == "/linux/netDevices"
+
+
+def test_with_pyroute2_nothing_is_said() -> None:
+    netdev.require()
