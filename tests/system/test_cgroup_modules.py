@@ -138,6 +138,18 @@ def test_ownership_goes_to_the_user(cgroup):
     assert file(cgroup, "cgroup.freeze").stat().st_uid == 0
 
 
+def test_ownership_without_the_kernels_list(cgroup, monkeypatch, tmp_path):
+    monkeypatch.setattr(control, "_DELEGATE", str(tmp_path / "missing"))
+    control.delegate(cgroup, 4711, 4712)
+    given = ("", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads")
+    assert {file(cgroup, name).stat().st_uid for name in given} == {4711}
+    assert file(cgroup, "cgroup.freeze").stat().st_uid == 0
+    (tmp_path / "list").write_text("cgroup.freeze\nno.such.file\n")
+    monkeypatch.setattr(control, "_DELEGATE", str(tmp_path / "list"))
+    control.delegate(cgroup, 4711, 4712)
+    assert file(cgroup, "cgroup.freeze").stat().st_uid == 4711
+
+
 def test_missing_controller_is_named_with_the_reason(cgroup):
     there = Path(CGROUP_ROOT / "cgroup.controllers").read_text().split()
     if "pids" in there:

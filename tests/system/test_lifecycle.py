@@ -4,12 +4,13 @@ import contextlib
 import json
 from collections.abc import Iterator
 
+import jsonschema
 import pytest
 
 from tests.bundle import Bundle
 from tests.peers import differs, only_pyrunc
 from tests.removal import remove_tree
-from tests.runtime import Container, Runtime, error_text, new_id
+from tests.runtime import CHECKOUT, Container, Runtime, error_text, new_id
 from tests.waiting import eventually, exit_code
 
 
@@ -103,6 +104,14 @@ def test_state_document(runtime: Runtime, bundle: Bundle) -> None:
         stopped = container.state()
         assert stopped["status"] == "stopped"
         assert stopped.get("pid", 0) == 0
+
+
+def test_state_fits_the_schema(runtime: Runtime, bundle: Bundle) -> None:
+    schema = json.loads((CHECKOUT / "oci-schemas/state.schema.json").read_text())
+    with runtime.created(bundle) as container:
+        for step in (lambda: None, lambda: container.finish()):
+            step()
+            jsonschema.validate(container.state(), schema)
 
 
 def test_run_returns_output_and_exit_code(runtime: Runtime, bundle: Bundle) -> None:
