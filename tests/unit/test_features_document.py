@@ -1,4 +1,4 @@
-"""`pyrunc features`: it fits the schema, and what it lists is what the readers accept (features.md, features-linux.md)."""
+"""`pyrunc features`: it fits the schema, and what it lists is what the readers accept (features.md)."""
 
 import pytest
 from pyrunc.commands import features
