@@ -70,6 +70,7 @@ test-vm: build ## podman's checks with an installed pyrunc in a virtual machine,
 	@conformance/test-vm --keep
 	@conformance/test-vm --no-install --keep --control '' --cgroup-manager cgroupfs --group limits
 	@conformance/vm/vm run --timeout 900 conformance/vm/cgroup-cycles
+	@conformance/vm/vm run --timeout 900 -- python3 -B -m conformance.broken_hosts
 	@conformance/vm/vm down
 
 .PHONY: conformance

@@ -170,11 +170,17 @@ def test_flags():
 
 
 def test_flag_that_the_kernel_does_not_know_is_left_out_with_a_warning(monkeypatch):
-    monkeypatch.setattr(syscalls, "probe_seccomp_flags", lambda flags: errno.EINVAL)
+    monkeypatch.setattr(syscalls, "probe_seccomp_flags", lambda flags: errno.EINVAL if flags else errno.EFAULT)
     made = seccomp.filter_of(Profile("SCMP_ACT_ALLOW", flags=("SECCOMP_FILTER_FLAG_LOG",)))
     assert made.flags == 0
     assert "SECCOMP_FILTER_FLAG_LOG is left out" in made.warnings[0]
     assert seccomp.filter_of(Profile("SCMP_ACT_ALLOW")).warnings == []  # nobody asked for the default
+
+
+def test_kernel_without_seccomp(monkeypatch):
+    monkeypatch.setattr(syscalls, "probe_seccomp_flags", lambda _: errno.EINVAL)
+    with pytest.raises(ConfigError, match=r"no seccomp filters .*/linux/seccomp"):
+        seccomp.filter_of(Profile("SCMP_ACT_ALLOW"))
 
 
 def test_filter_that_is_too_long():

@@ -38,7 +38,7 @@ def controllers(subject: Subject) -> Finding:
     if not lacking:
         return Finding(OK, f"{', '.join(_LIMITING)} in `{below or '/'}`")
     if below is None:
-        text = f"no cgroup is delegated to `{subject.name()}`: limits are refused"
+        text = f"no cgroup is delegated to `{subject.name()}`: limits, and cgroups with a name, are refused"
     else:
         text = f"{', '.join(lacking)} not available in `{below or '/'}`: these limits are refused"
     if any(control.bound_to_v1(name) for name in lacking):

@@ -3,8 +3,9 @@
 import posix
 
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import idmap, lsm, namespaces, sealed, seccomp, syscalls
+from pyrunc.kernel import lsm, namespaces, sealed, seccomp, syscalls
 from pyrunc.kernel.library import Library
+from pyrunc.kernel.mountmap import MountMap
 
 from .finding import DEGRADED, MISSING, OK, Finding, Subject, number, package
 
@@ -126,36 +127,20 @@ def id_mapped_mounts(subject: Subject) -> Finding:
     if not subject.host.privileged:
         return Finding(OK, "not for this user: the kernel gives them to root of the host")
     loss = "a configuration with an id-mapped mount of its files is refused"
+    mapping = MountMap(((0, 1, 1),), ((0, 1, 1),), recursive=False)
     try:
-        userns = _user_namespace()
-    except OSError:
+        mapping.open(-1, "")
+    except PyruncError:
         return Finding(DEGRADED, f"cannot be tried without a user namespace: {loss}", "pyrunc doctor user-namespaces")
     tree = -1
     try:
         tree = syscalls.open_tree(syscalls.AT_FDCWD, "/", syscalls.OPEN_TREE_CLONE)
-        syscalls.mount_setattr(tree, set_=syscalls.MOUNT_ATTR_IDMAP, userns=userns)
+        syscalls.mount_setattr(tree, set_=syscalls.MOUNT_ATTR_IDMAP, userns=mapping.namespace)
     except OSError as error:
         text = f"the file system of / takes none (errno {error.errno}): {loss}"
         return Finding(DEGRADED, text, "keep images on ext4, xfs or btrfs")
     finally:
-        posix.close(userns)
+        posix.close(mapping.namespace)
         if tree >= 0:
             posix.close(tree)
     return Finding(OK, "the file system of / takes them")
-
-
-def _user_namespace() -> int:
-    """A descriptor of a new user namespace with one id; OSError."""
-    ours, childs = posix.pipe2(posix.O_CLOEXEC)
-    child = syscalls.fork_into(syscalls.CLONE_NEWUSER)
-    if child == 0:
-        posix.close(childs)
-        posix.read(ours, 1)  # until the other end is closed, by our end too
-        posix._exit(0)  # noqa: SLF001  (nothing may pass from here into the parent's code)
-    try:
-        idmap.write(child, ((0, 1, 1),), ((0, 1, 1),), None)
-        return posix.open(f"/proc/{child}/ns/user", posix.O_RDONLY | posix.O_CLOEXEC)
-    finally:
-        posix.close(childs)
-        posix.close(ours)
-        posix.waitpid(child, 0)

@@ -41,7 +41,7 @@ def privileges(subject: Subject) -> Finding:
 
 _LIMIT = "/proc/sys/user/max_user_namespaces"
 _DEBIAN_SWITCH = "/proc/sys/kernel/unprivileged_userns_clone"  # Debian, Arch
-_APPARMOR_SWITCH = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"  # Ubuntu since 23.10, Linux 6.7
+_APPARMOR_SWITCH = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"  # Ubuntu since 23.10
 
 
 def user_namespaces(subject: Subject) -> Finding:
@@ -103,6 +103,9 @@ def subordinate_ids(subject: Subject) -> Finding:
         return Finding(OK, "not needed: uid 0 maps any id that it has")
     if rights.elsewhere:
         return Finding(OK, "they come from the service that /etc/nsswitch.conf names for `subid`")
+    if rights.user == str(rights.uid):
+        text = "the user has no name, without which newuidmap gives no ids: a container has one user and one group"
+        return Finding(MISSING, text, f"useradd --uid {rights.uid} NAME")
     grants = {"/etc/subuid": rights.uids, "/etc/subgid": rights.gids}
     counts = {path: sum(grant.count for grant in given) for path, given in grants.items()}
     lowest = min(counts.values())

@@ -137,6 +137,8 @@ def filter_of(profile: Profile, cache: str = "") -> Filter:
 
 def _flags(profile: Profile) -> "tuple[int, list[str]]":
     """The flags of the call, and what is to be said about those that were left out."""
+    if not supports(0):
+        raise ConfigError("this kernel has no seccomp filters", pointer=_POINTER)
     flags, warnings = 0, []
     for name in _DEFAULT_FLAGS if profile.flags is None else profile.flags:
         if name == "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" and not profile.notifies:

@@ -1,0 +1,74 @@
+"""Makes every broken host of the table, and says whether `pyrunc doctor` and `create` name the cause.
+
+    conformance/vm/vm run -- python3 -m conformance.broken_hosts --runtime /usr/bin/pyrunc
+
+Some of the hosts change the whole machine for a moment (sysctls, systemd's drop-ins): it is meant for the test VM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from conformance.broken_hosts.hosts import HOSTS
+from conformance.broken_hosts.making import Workshop
+from tests.bundle import Bundle, build_rootfs
+from tests.removal import remove_tree
+
+VM_USER = 1000  # tester, who has a user manager
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python3 -m conformance.broken_hosts", description=__doc__)
+    parser.add_argument("--runtime", type=Path, default=Path("/usr/bin/pyrunc"), help="default: %(default)s")
+    parser.add_argument("--filter", default="", metavar="TEXT", help="only hosts with this in their name")
+    parser.add_argument("--init", default="", metavar="PATH", help="the runtime's pyrunc-init (default: found by name)")
+    args = parser.parse_args()
+    if os.geteuid() != 0:
+        parser.error("call this as root of the test VM")
+    return args
+
+
+def installed_init() -> str:
+    """Where `make install` puts pyrunc-init."""
+    found = [path for prefix in ("/usr", "/usr/local") for path in Path(prefix, "lib").glob("**/pyrunc/pyrunc-init")]
+    return str(found[0]) if found else ""
+
+
+def main() -> int:
+    args = arguments()
+    hosts = [host for host in HOSTS if args.filter in host.name]
+    counts = {"passed": 0, "failed": 0, "skipped": 0}
+    base = Path(tempfile.mkdtemp(prefix="broken-hosts-"))
+    base.chmod(0o755)
+    try:
+        build_rootfs(base / "template")
+        print(f"1..{len(hosts)}")
+        for number, host in enumerate(hosts, 1):
+            outcome = "skipped"
+            line = host.needs() and f"ok {number} - {host.name} # SKIP {host.needs()}"
+            if not line:
+                place = base / str(number)
+                place.mkdir()
+                place.chmod(0o755)
+                bundle = Bundle(base / f"bundle-{number}", base / "template")
+                problem = ""
+                try:
+                    Workshop(args.runtime, place, VM_USER, args.init or installed_init()).examine(host, bundle)
+                except AssertionError as error:
+                    problem = "".join(f"\n# {text}" for text in str(error).splitlines())
+                outcome = "failed" if problem else "passed"
+                line = f"{'not ok' if problem else 'ok'} {number} - {host.name} ({host.check}){problem}"
+            counts[outcome] += 1
+            print(line, flush=True)
+    finally:
+        remove_tree(base)
+    print(", ".join(f"{count} {word}" for word, count in counts.items()))
+    return 1 if counts["failed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""doctor's table: its documentation, and what its texts may not hold."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from pyrunc.doctor import causes
+from pyrunc.doctor.checks import CHECKS, examine
+from pyrunc.doctor.finding import MISSING, OK, Finding, Subject
+from pyrunc.errors import PyruncError
+from pyrunc.host import HostFacts
+
+from conformance.broken_hosts.hosts import HOSTS
+
+TOP = Path(__file__).resolve().parents[2]
+# By these, podman takes an error for one of the container's program (docs/callers.md).
+CLASSIFYING = ("permission denied", "operation not permitted", "no such file or directory", "executable file not found")
+# Those that no table of hosts can break; tests/system/test_doctor.py does.
+ELSEWHERE = {"id-mapped-mounts", "security-modules"}
+
+
+def subject() -> Subject:
+    return Subject(HostFacts(0, in_userns=False), {}, "/nowhere")
+
+
+def test_every_check_is_in_the_manual() -> None:
+    text = (TOP / "docs/man/doctor.roff").read_text().replace("\\-", "-")
+    tags = text.partition(".SH CHECKS")[2].partition(".SH JSON")[0]
+    words = {word for line in tags.splitlines() if line.startswith(".B") for word in line.replace('"', " ").split()}
+    assert set(CHECKS) <= words
+
+
+def test_every_check_has_a_broken_host() -> None:
+    assert {host.check for host in HOSTS} | ELSEWHERE == set(CHECKS)
+
+
+def test_causes_name_checks_that_exist() -> None:
+    assert {name for _, _, names in causes.CAUSES for name in names} <= set(CHECKS)
+
+
+def test_no_text_has_words_by_which_callers_classify_errors() -> None:
+    texts = []
+    for path in (TOP / "runtime/pyrunc/doctor").glob("*.py"):
+        nodes = ast.walk(ast.parse(path.read_text()))
+        texts += [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    assert len(texts) > 200
+    assert [text for text in texts if any(words in text.lower() for words in CLASSIFYING)] == []
+
+
+def test_a_check_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: Subject) -> Finding:
+        raise PermissionError(13, "Permission denied", "/some/file")
+
+    monkeypatch.setitem(CHECKS, "seccomp", fails)
+    finding = examine(subject(), ["seccomp"])["seccomp"]
+    assert (finding.status, finding.text) == (MISSING, "cannot be examined: /some/file (errno 13)")
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"), [(OK, "the old hint"), (MISSING, "gone; repair: fetch it (pyrunc doctor: libseccomp)")]
+)
+def test_a_cause_is_named_if_it_is_found(monkeypatch: pytest.MonkeyPatch, status: str, hint: str) -> None:
+    monkeypatch.setitem(CHECKS, "libseccomp", lambda _: Finding(status, "gone", "fetch it"))
+    error = PyruncError("a seccomp profile needs libseccomp.so.2", hint="the old hint")
+    causes.explain(error, subject().host, {}, "/nowhere")
+    assert error.hint == hint
+
+
+def test_what_prevents_something_is_named_before_what_makes_it_worse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CHECKS, "cgroups", lambda _: Finding("degraded", "hybrid"))
+    monkeypatch.setitem(CHECKS, "controllers", lambda _: Finding(MISSING, "none"))
+    error = PyruncError("controller `cpu` is not delegated")
+    causes.explain(error, subject().host, {}, "/nowhere")
+    assert error.hint == "none (pyrunc doctor: controllers)"
