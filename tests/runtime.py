@@ -79,15 +79,18 @@ class Runtime:
     def __init__(self, root: Path, path: Path | None = None) -> None:
         """Use the runtime under test (or the one at path) with the state directory root."""
         self.root = root
+        self.prefix: tuple[str, ...] = ()  # words of a program that calls the runtime, as nsenter
+        self.options: dict[str, Any] = {}  # for Popen, of every call
         self.path = path or executable()
         self.flags = shlex.split(os.environ.get("RUNTIME_FLAGS", ""))
 
     def argv(self, *arguments: str | Path) -> list[str]:
         """The command line for these arguments."""
-        return [str(self.path), "--root", str(self.root), *self.flags, *map(str, arguments)]
+        return [*self.prefix, str(self.path), "--root", str(self.root), *self.flags, *map(str, arguments)]
 
     def popen(self, *arguments: str | Path, **options: Any) -> subprocess.Popen[bytes]:
         """Start a command; its standard streams are /dev/null unless options say otherwise."""
+        options = self.options | options
         for stream in ("stdin", "stdout", "stderr"):
             options.setdefault(stream, subprocess.DEVNULL)
         options.setdefault("env", caller_environment())

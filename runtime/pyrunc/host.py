@@ -2,25 +2,27 @@
 
 import posix
 
-from .kernel import credentials
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .kernel.idmap import Range
     from .kernel.subids import IdRights
 
-_WHOLE_RANGE = ["0", "0", "4294967295"]
+_WHOLE_RANGE = ((0, 0, 4294967295),)
 
 
 class HostFacts:
     """euid; in_userns: whether this process is in another user namespace than the host's; denies_setgroups: whether
-    that one forbids setgroups(2); rights: which ids an ordinary user may map, None for uid 0."""
+    that one forbids setgroups(2); uids, gids: its maps, empty for the host's; rights: which ids an ordinary user may
+    map, None for uid 0."""
 
-    __slots__ = ("denies_setgroups", "euid", "in_userns", "rights")
+    __slots__ = ("denies_setgroups", "euid", "gids", "in_userns", "rights", "uids")
 
     def __init__(
         self, euid: int, *, in_userns: bool, denies_setgroups: bool = False, rights: "IdRights | None" = None
     ) -> None:
         self.euid, self.in_userns, self.denies_setgroups, self.rights = euid, in_userns, denies_setgroups, rights
+        self.uids: tuple[Range, ...] = ()
+        self.gids: tuple[Range, ...] = ()
 
     @property
     def privileged(self) -> bool:
@@ -30,13 +32,18 @@ class HostFacts:
 
 def facts(environment: "dict[bytes, bytes]") -> HostFacts:
     """The facts of this process."""
-    euid, in_userns, rights = posix.geteuid(), in_user_namespace(), None
+    from .kernel import credentials, idmap
+
+    euid, uids, rights = posix.geteuid(), idmap.read("uid"), None
     if euid != 0:
         from .kernel import subids
 
         rights = subids.rights(environment.get(b"PATH", b"").decode("utf-8", "surrogateescape"))
-    denied = in_userns and credentials.setgroups_denied()
-    return HostFacts(euid, in_userns=in_userns, denies_setgroups=denied, rights=rights)
+    if uids == _WHOLE_RANGE or not uids:
+        return HostFacts(euid, in_userns=False, rights=rights)
+    facts = HostFacts(euid, in_userns=True, denies_setgroups=credentials.setgroups_denied(), rights=rights)
+    facts.uids, facts.gids = uids, idmap.read("gid")
+    return facts
 
 
 def privileged() -> bool:
@@ -46,14 +53,9 @@ def privileged() -> bool:
 
 def in_user_namespace() -> bool:
     """Whether /proc/self/uid_map is another than the initial namespace's."""
-    try:
-        fd = posix.open("/proc/self/uid_map", posix.O_RDONLY | posix.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        return posix.read(fd, 4096).decode().split() != _WHOLE_RANGE
-    finally:
-        posix.close(fd)
+    from .kernel import idmap  # for most commands this file is all that they need of the host
+
+    return idmap.read("uid") not in (_WHOLE_RANGE, ())
 
 
 def state_root(environment: "dict[bytes, bytes]") -> str:

@@ -55,11 +55,11 @@ class ContainerPlan:
     """What create will do. `new` is a mask of CLONE_NEW*; `joins` are namespaces to enter; paths are absolute."""
 
     __slots__ = (
-        "annotations", "attributes", "bundle", "can_mknod", "cgroup", "container_id", "denies_setgroups", "devices",
-        "domainname", "env", "filter", "hooks", "hostname", "joins", "keeps_groups", "kept_fds", "listener", "maps",
-        "masked_paths", "memory_policy", "mount_label", "mount_sources", "mounts", "net_devices", "new", "new_keyring",
-        "options", "personality", "process", "profile", "propagation", "readonly_paths", "rootfs", "rootfs_readonly",
-        "sealed_mounts", "sysctl", "time_offsets",
+        "_outer", "annotations", "attributes", "bundle", "can_mknod", "cgroup", "container_id", "denies_setgroups",
+        "devices", "domainname", "env", "filter", "hooks", "hostname", "joins", "keeps_groups", "kept_fds", "listener",
+        "maps", "masked_paths", "memory_policy", "mount_label", "mount_sources", "mounts", "net_devices", "new",
+        "new_keyring", "options", "personality", "process", "profile", "propagation", "readonly_paths", "rootfs",
+        "rootfs_readonly", "sealed_mounts", "sysctl", "time_offsets",
     )  # fmt: skip
 
     joins: "tuple[namespaces.Join, ...]"
@@ -122,6 +122,7 @@ class ContainerPlan:
         if host.rights is not None and self.creates("user"):
             # One id that an ordinary user maps himself: the kernel wants setgroups given up (user_namespaces(7)).
             self.denies_setgroups = self.denies_setgroups or idmap.single(self.maps.gids, host.rights.gid)
+        self._outer = usermaps.UserMaps(host.uids, host.gids) if host.in_userns else None
         self.check_ids()
         self.time_offsets = {clock: (offset.secs, offset.nanosecs) for clock, offset in linux.time_offsets.items()}
 
@@ -131,6 +132,8 @@ class ContainerPlan:
             credentials.check_groups(self.process.user.additional_gids, denied=self.denies_setgroups)
         if self.creates("user"):
             usermaps.check_process(self.process, self.maps)
+        elif self._outer is not None and not self.joins_kind("user"):
+            usermaps.check_process(self.process, self._outer)
 
     def joins_kind(self, kind: str) -> bool:
         """Whether a namespace of this type is joined."""

@@ -33,7 +33,11 @@ def decide(linux: Linux, host: HostFacts) -> UserMaps:
     rights = host.rights
     maps = UserMaps(_ranges(linux.uid_mappings), _ranges(linux.gid_mappings))
     namespace = linux.namespace("user")
-    if rights is None or (namespace is not None and namespace.path is not None):
+    if namespace is not None and namespace.path is not None:
+        return maps
+    _check_inside("uid", maps.uids, host.uids)
+    _check_inside("gid", maps.gids, host.gids)
+    if rights is None:
         return maps
     if namespace is not None:
         _check_permitted("uid", maps.uids, rights)
@@ -88,6 +92,17 @@ def _why_single(rights: IdRights) -> str:
     return ""
 
 
+def _check_inside(kind: str, ranges: "tuple[Range, ...]", outer: "tuple[Range, ...]") -> None:
+    """Inside another user namespace the kernel takes only ranges that lie in one of its ranges (map_id_range_down)."""
+    for i, (_, first, count) in enumerate(ranges if outer else ()):
+        if not any(start <= first and first + count <= start + size for start, _, size in outer):
+            raise ConfigError(
+                f"{kind}s {_shown(first, count)} do not lie in one range of the user namespace that pyrunc runs in, "
+                f"which has {_listed(outer)}",
+                pointer=f"/linux/{kind}Mappings/{i}", hint="divide the mapping where these ranges meet",
+            )  # fmt: skip
+
+
 def _check_permitted(kind: str, ranges: "tuple[Range, ...]", rights: IdRights) -> None:
     if single(ranges, rights.own(kind)):
         return
@@ -99,7 +114,7 @@ def _check_permitted(kind: str, ranges: "tuple[Range, ...]", rights: IdRights) -
     for i, (_, first, count) in enumerate(ranges):
         if not rights.may_map(kind, first, count):
             have = ", ".join(f"`{grant}`" for grant in rights.grants(kind)) or "no line"
-            asked = f"{first}-{first + count - 1}"
+            asked = f"{first}-{first + count - 1}"  # as usermod(8) wants it
             raise ConfigError(
                 f"{kind}s {asked} of the host are not yours to map: {_FILES[kind]} has {have} for `{rights.user}`",
                 pointer=f"{pointer}/{i}",
@@ -108,7 +123,7 @@ def _check_permitted(kind: str, ranges: "tuple[Range, ...]", rights: IdRights) -
 
 
 def check_process(process: "Process | None", maps: UserMaps) -> None:
-    """Raise ConfigError if an id of the process is not mapped in its new user namespace."""
+    """Raise ConfigError if an id of the process is not mapped in its user namespace, whose ranges `maps` has."""
     if process is None:
         return
     user = process.user
@@ -122,9 +137,16 @@ def _check_mapped(kind: str, wanted: int, maps: UserMaps, pointer: str) -> None:
     ranges = maps.uids if kind == "uid" else maps.gids
     if any(inside <= wanted < inside + count for inside, _, count in ranges):
         return
-    have = ", ".join(f"{inside}-{inside + count - 1}" if count > 1 else str(inside) for inside, _, count in ranges)
-    where = f"{_FILES[kind]} must give you more ids" if maps.automatic else f"add it to /linux/{kind}Mappings"
+    where = f"{_FILES[kind]} must give you more ids" if maps.automatic else "map it, or choose another"
     raise ConfigError(
-        f"{kind} {wanted} is not mapped in the container's user namespace, which has {have}",
+        f"{kind} {wanted} is not mapped in the container's user namespace, which has {_listed(ranges)}",
         pointer=pointer, hint=maps.warning or where,
     )  # fmt: skip
+
+
+def _listed(ranges: "tuple[Range, ...]") -> str:
+    return ", ".join(_shown(inside, count) for inside, _, count in ranges)
+
+
+def _shown(first: int, count: int) -> str:
+    return f"{first}-{first + count - 1}" if count > 1 else str(first)

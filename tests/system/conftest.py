@@ -17,8 +17,8 @@ def _leftovers_checked(runtime: Runtime) -> None:
 
 @pytest.fixture
 def user(runtime: Runtime, area: Path) -> Iterator[OrdinaryUser]:
-    """An ordinary user, who has the runtime's state directory."""
+    """An ordinary user, who calls the runtime and has its state directory."""
     user = ordinaryuser.make(area)
-    runtime.root = user.home / "state"
+    runtime.root, runtime.options = user.home / "state", user.caller()
     with user.known():
         yield user

@@ -26,9 +26,9 @@ def own(bundle: Bundle, user: OrdinaryUser) -> Bundle:
     return bundle
 
 
-def run(runtime: Runtime, bundle: Bundle, user: OrdinaryUser, script: str, **environment: str) -> list[list[str]]:
+def run(runtime: Runtime, bundle: Bundle, script: str) -> list[list[str]]:
     """The lines, as words, that a script prints in a container of the user's."""
-    result = runtime.run(bundle.shell(script), **user.caller(**environment))
+    result = runtime.run(bundle.shell(script))
     assert result.returncode == 0, result.stderr
     return [line.split() for line in result.stdout.splitlines()]
 
@@ -46,14 +46,14 @@ def explicit(bundle: Bundle, uids: list[tuple[int, int, int]], gids: list[tuple[
 @differs(runc=RUNC_WANTS_A_NAMESPACE)
 def test_gets_a_user_namespace_with_all_his_ids(runtime: Runtime, own: Bundle, user: OrdinaryUser) -> None:
     own.process["user"] = {"uid": 0, "gid": 0, "additionalGids": [7]}
-    lines = run(runtime, own, user, f"{MAPS}; id -u; id -G; cat /proc/self/setgroups")
+    lines = run(runtime, own, f"{MAPS}; id -u; id -G; cat /proc/self/setgroups")
     maps = [["0", str(user.id), "1"], ["1", str(GRANTED[0]), str(GRANTED[1])]]
     assert lines == [*maps, *maps, ["0"], ["0", "7"], ["allow"]]
 
 
 @differs(runc=RUNC_WANTS_A_NAMESPACE)
-def test_without_any_environment(runtime: Runtime, own: Bundle, user: OrdinaryUser) -> None:
-    result = runtime.run(own.shell(MAPS), **user.caller() | {"env": {}})
+def test_without_any_environment(runtime: Runtime, own: Bundle) -> None:
+    result = runtime.run(own.shell(MAPS), env={})
     assert result.returncode == 0, result.stderr
     assert len(result.stdout.splitlines()) == 4
 
@@ -62,13 +62,13 @@ def test_without_any_environment(runtime: Runtime, own: Bundle, user: OrdinaryUs
 def test_lines_by_name_and_by_number(runtime: Runtime, own: Bundle, user: OrdinaryUser) -> None:
     user.grant("somebody:1:5", f"{user.name}:200000:10", f"{user.id}:300000:20", "nonsense", f"{user.name}:205000:0")
     maps = [["0", str(user.id), "1"], ["1", "200000", "10"], ["11", "300000", "20"]]
-    assert run(runtime, own, user, MAPS) == [*maps, *maps]
+    assert run(runtime, own, MAPS) == [*maps, *maps]
 
 
 @differs(runc=RUNC_WANTS_A_NAMESPACE)
 def test_files_belong_to_the_subordinate_ids(runtime: Runtime, own: Bundle, user: OrdinaryUser) -> None:
     own.all_sets("CAP_CHOWN")
-    run(runtime, own, user, "touch /mine /other && chown 5:6 /other")
+    run(runtime, own, "touch /mine /other && chown 5:6 /other")
     mine, other = (own.rootfs / name for name in ("mine", "other"))
     assert (mine.stat().st_uid, mine.stat().st_gid) == (user.id, user.id)
     assert (other.stat().st_uid, other.stat().st_gid) == (GRANTED[0] + 4, GRANTED[0] + 5)
@@ -78,13 +78,13 @@ def test_files_belong_to_the_subordinate_ids(runtime: Runtime, own: Bundle, user
 def test_without_subordinate_ids_one_is_mapped(runtime: Runtime, own: Bundle, user: OrdinaryUser) -> None:
     user.grant()
     single = ["0", str(user.id), "1"]
-    assert run(runtime, own, user, f"{MAPS}; cat /proc/self/setgroups") == [single, single, ["deny"]]
+    assert run(runtime, own, f"{MAPS}; cat /proc/self/setgroups") == [single, single, ["deny"]]
 
 
 @only_pyrunc(TELLS)
 def test_the_warning_says_what_gives_more_ids(runtime: Runtime, own: Bundle, user: OrdinaryUser) -> None:
     user.grant()
-    result = runtime.run(own, **user.caller())
+    result = runtime.run(own)
     assert result.returncode == 0
     assert f"/etc/subuid is for you; `usermod --add-subuids FIRST-LAST {user.name}`" in result.stderr
 
@@ -93,30 +93,31 @@ def test_the_warning_says_what_gives_more_ids(runtime: Runtime, own: Bundle, use
 @pytest.mark.parametrize("helper", ["newuidmap", "newgidmap"])
 def test_without_a_helper_one_is_mapped(runtime: Runtime, own: Bundle, user: OrdinaryUser, helper: str) -> None:
     with replaced(helper, user.home):
-        result = runtime.run(own.shell(MAPS), **user.caller())
+        result = runtime.run(own.shell(MAPS))
     assert (result.returncode, result.stdout.split()) == (0, ["0", str(user.id), "1"] * 2), result.stderr
     assert f"there is no {helper}; install the package `uidmap`" in result.stderr
 
 
 @differs(runc=RUNC_WANTS_A_NAMESPACE)
 def test_a_helper_without_privilege_leaves_one(runtime: Runtime, own: Bundle, user: OrdinaryUser) -> None:
-    result = runtime.run(own.shell(MAPS), preexec_fn=lambda: prctl(PR_SET_NO_NEW_PRIVS, 1), **user.caller())
+    result = runtime.run(own.shell(MAPS), preexec_fn=lambda: prctl(PR_SET_NO_NEW_PRIVS, 1))
     assert (result.returncode, result.stdout.split()) == (0, ["0", str(user.id), "1"] * 2), result.stderr
     assert "newuidmap" in result.stderr
 
 
 @only_pyrunc(TELLS)
-def test_a_user_for_whom_the_ids_that_are_left_do_not_do(runtime: Runtime, own: Bundle, user: OrdinaryUser) -> None:
+def test_a_user_for_whom_the_ids_that_are_left_do_not_do(runtime: Runtime, own: Bundle) -> None:
     own.process["user"] = {"uid": 5, "gid": 0}
-    options = {"preexec_fn": lambda: prctl(PR_SET_NO_NEW_PRIVS, 1), **user.caller()}
-    runtime.create_fails(own, "uid 5 is not mapped", "/process/user/uid", "newuidmap", **options)
+    runtime.create_fails(
+        own, "uid 5 is not mapped", "/process/user/uid", "newuidmap", preexec_fn=lambda: prctl(PR_SET_NO_NEW_PRIVS, 1)
+    )
 
 
 @differs(runc=RUNC_WANTS_A_NAMESPACE, crun="1.8.1 maps him in the place of an id that it does not give")
-def test_a_user_that_is_not_mapped_is_refused(runtime: Runtime, own: Bundle, user: OrdinaryUser) -> None:
+def test_a_user_that_is_not_mapped_is_refused(runtime: Runtime, own: Bundle) -> None:
     own.process["user"] = {"uid": GRANTED[1] + 1, "gid": 0}
     own.shell("echo ran")
-    result = runtime.run(own, **user.caller())
+    result = runtime.run(own)
     assert result.returncode != 0
     assert "ran" not in result.stdout
 
@@ -125,9 +126,9 @@ def test_a_user_that_is_not_mapped_is_refused(runtime: Runtime, own: Bundle, use
 @pytest.mark.parametrize(
     ("key", "value"), [("uid", GRANTED[1] + 1), ("gid", GRANTED[1] + 1), ("additionalGids/1", GRANTED[1] + 1)]
 )
-def test_which_id_is_not_mapped(runtime: Runtime, own: Bundle, user: OrdinaryUser, key: str, value: int) -> None:
+def test_which_id_is_not_mapped(runtime: Runtime, own: Bundle, key: str, value: int) -> None:
     own.process["user"] = {"uid": 0, "gid": 0} | ({key: value} if "/" not in key else {"additionalGids": [5, value]})
-    runtime.create_fails(own, f"{value} is not mapped", f"/process/user/{key}", f"0, 1-{GRANTED[1]}", **user.caller())
+    runtime.create_fails(own, f"{value} is not mapped", f"/process/user/{key}", f"0, 1-{GRANTED[1]}")
 
 
 @differs(crun="1.8.1 does not set them, and says nothing")
@@ -135,7 +136,7 @@ def test_additional_groups_with_one_group_are_refused(runtime: Runtime, own: Bun
     # Or a process could leave a group that keeps it from a file (CVE-2014-8989).
     single = [(0, user.id, 1)]
     own.process["user"] = {"uid": 0, "gid": 0, "additionalGids": [0]}
-    message = runtime.create_fails(explicit(own, single, single), **user.caller())
+    message = runtime.create_fails(explicit(own, single, single))
     if runtime.path.name == "pyrunc":
         assert "/process/user/additionalGids" in message
 
@@ -144,7 +145,7 @@ def test_one_id_without_newuidmap(runtime: Runtime, own: Bundle, user: OrdinaryU
     single = [(0, user.id, 1)]
     explicit(own, single, single).drop_mounts("/sys")
     with replaced("newuidmap", user.home), replaced("newgidmap", user.home):
-        lines = run(runtime, own.share("network"), user, f"{MAPS}; cat /proc/self/setgroups")
+        lines = run(runtime, own.share("network"), f"{MAPS}; cat /proc/self/setgroups")
     assert lines == [["0", str(user.id), "1"]] * 2 + [["deny"]]
 
 
@@ -153,7 +154,7 @@ def test_granted_ranges(runtime: Runtime, own: Bundle, user: OrdinaryUser) -> No
     ranges = [(0, user.id, 1), (1, GRANTED[0], 10), (100, GRANTED[0] + 50, 5)]
     own.process["user"] = {"uid": 3, "gid": 4, "additionalGids": [101]}
     maps = [[str(number) for number in one] for one in ranges]
-    assert run(runtime, explicit(own, ranges, ranges), user, MAPS) == [*maps, *maps]
+    assert run(runtime, explicit(own, ranges, ranges), MAPS) == [*maps, *maps]
 
 
 @only_pyrunc(TELLS)
@@ -166,7 +167,7 @@ def test_a_range_that_is_not_granted(runtime: Runtime, own: Bundle, user: Ordina
     line = f"{user.name}:{GRANTED[0]}:{GRANTED[1]}"
     runtime.create_fails(
         own, f"{kind}s {asked} of the host", f"/etc/sub{kind} has `{line}`", f"/linux/{kind}Mappings/1",
-        f"`usermod --add-sub{kind}s {asked} {user.name}`", **user.caller(),
+        f"`usermod --add-sub{kind}s {asked} {user.name}`",
     )  # fmt: skip
 
 
@@ -174,18 +175,16 @@ def test_a_range_that_is_not_granted(runtime: Runtime, own: Bundle, user: Ordina
 def test_a_range_without_newuidmap(runtime: Runtime, own: Bundle, user: OrdinaryUser) -> None:
     ranges = [(0, user.id, 1), (1, GRANTED[0], 10)]
     with replaced("newuidmap", user.home):
-        runtime.create_fails(
-            explicit(own, ranges, ranges), "newuidmap is needed", "/linux/uidMappings", "uidmap", **user.caller()
-        )
+        runtime.create_fails(explicit(own, ranges, ranges), "newuidmap is needed", "/linux/uidMappings", "uidmap")
 
 
 @pytest.mark.parametrize("command", ["spec", "spec --rootless"])
 def test_spec_as_it_is(runtime: Runtime, bundle: Bundle, user: OrdinaryUser, command: str) -> None:
     if command == "spec" and runtime.path.name == "runc":
         pytest.skip(RUNC_WANTS_A_NAMESPACE)
-    result = runtime.call(*command.split(), cwd=user.own(bundle).path, **user.caller())
+    result = runtime.call(*command.split(), cwd=user.own(bundle).path)
     assert result.returncode == 0, result.stderr
     bundle.config = json.loads((bundle.path / "config.json").read_text())
     bundle.process["terminal"] = False
-    lines = run(runtime, bundle, user, "id -u; ls -d /sys/kernel")
+    lines = run(runtime, bundle, "id -u; ls -d /sys/kernel")
     assert lines == [["0"], ["/sys/kernel"]]

@@ -165,7 +165,9 @@ def _bind(parent: int, name: str, device: Device) -> None:
     try:
         host = syscalls.open_tree(AT_FDCWD, device.path, OPEN_TREE_CLONE)
     except OSError as error:
-        raise device.failure(error, "bind the host's") from None
+        failure = device.failure(error, "bind the host's")
+        failure.hint = "in a user namespace a device can only be what the host has at this path"
+        raise failure from None
     try:
         if not device.is_that(host):
             raise ConfigError(f"`{device.path}` of the host is another device", pointer=device.pointer)

@@ -10,6 +10,7 @@ from .syscalls import (
     AT_RECURSIVE,
     CGROUP2_SUPER_MAGIC,
     FSCONFIG_CMD_RECONFIGURE,
+    MOUNT_ATTR__ATIME,
     MOUNT_ATTR_RDONLY,
     OPEN_TREE_CLONE,
     PROC_SUPER_MAGIC,
@@ -33,6 +34,14 @@ _STAND_INS = {
 
 _LONGEST_VALUE = 255  # bytes that fsconfig(2) takes of a string; what is longer is EINVAL
 _LONGEST_DATA = 4095  # bytes that mount(2) takes of its data; what is longer is cut
+
+# What would let the kernel mount a new one, for the error where the host has none to stand in.
+_NEEDS = {
+    "cgroup2": "the container needs a cgroup namespace of its own",
+    "mqueue": "the container needs an ipc namespace of its own",
+    "proc": "the container needs a pid namespace of its own, and a /proc here that nothing covers",
+    "sysfs": "the container needs a network namespace of its own",
+}
 
 _UNLABELLED = ("proc", "sysfs", "cgroup2", "mqueue")  # these take no context= option
 
@@ -172,9 +181,10 @@ def _mount_classic(mount: "Mount", kind: str, covered: int, root: int) -> int:
 def _stand_in(mount: "Mount", kind: str, error: PyruncError) -> int:
     """A copy of the host's mount of this type, where a new one is not permitted; `error` if there is none."""
     path, magic, readonly = _STAND_INS[kind]
+    error.hint = error.hint or _NEEDS[kind]
     if kind == "proc" and posix.readlink("/proc/self") != str(posix.getpid()):
         raise error  # the host's /proc speaks of another pid namespace
-    on, off = mount.options.attributes
+    on, _ = mount.options.attributes
     try:
         tree = syscalls.open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | AT_RECURSIVE)
     except OSError:
@@ -185,8 +195,10 @@ def _stand_in(mount: "Mount", kind: str, error: PyruncError) -> int:
             if kind != "cgroup2":
                 raise error
             return _empty(mount)
-        # Read-only on what is below too: /sys brings the cgroup hierarchies along.
-        syscalls.mount_setattr(tree, set_=on | (MOUNT_ATTR_RDONLY if readonly else 0), clear=off & ~1, recursive=True)
+        # Read-only on what is below too: /sys brings the cgroup hierarchies along. Nothing is taken off, nor the access
+        # time changed: these may be locked.
+        on = on & ~MOUNT_ATTR__ATIME | (MOUNT_ATTR_RDONLY if readonly else 0)
+        syscalls.mount_setattr(tree, set_=on, recursive=True)
         return tree
     except OSError:
         raise error from None

@@ -10,6 +10,20 @@ if TYPE_CHECKING:
 
 Range = tuple[int, int, int]  # first id inside, first id outside, how many
 _EPERM, _EINVAL = 1, 22
+_LONGEST_MAP = 340 * 33  # bytes: UID_GID_MAP_MAX_EXTENTS lines
+
+
+def read(kind: str) -> "tuple[Range, ...]":
+    """The "uid" or "gid" map of the user namespace that this process is in; empty for a kernel without them."""
+    try:
+        fd = posix.open(f"/proc/self/{kind}_map", posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError:
+        return ()
+    try:
+        numbers = [int(word) for word in posix.read(fd, _LONGEST_MAP).split()]
+    finally:
+        posix.close(fd)
+    return tuple((numbers[i], numbers[i + 1], numbers[i + 2]) for i in range(0, len(numbers), 3))
 
 
 def write(pid: int, uids: "tuple[Range, ...]", gids: "tuple[Range, ...]", rights: "IdRights | None") -> None:

@@ -14,6 +14,10 @@ from .syscalls import (
     AT_FDCWD,
     AT_RECURSIVE,
     AT_SYMLINK_NOFOLLOW,
+    MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_NOEXEC,
+    MOUNT_ATTR_NOSUID,
+    MOUNT_ATTR_RDONLY,
     MS_REC,
     OPEN_TREE_CLONE,
     PROC_SUPER_MAGIC,
@@ -168,17 +172,37 @@ def set_attributes(mount: Mount, tree: int) -> None:
     """Set what the options say on a detached mount. Flags that no option names stay as the source has them.
 
     So the kernel's locked flags (nosuid, nodev, noexec, ro, atime of a mount from outside the user namespace) stay.
+    They also win over a word that would take them off: podman says `rw` of every volume; crun and runc go on as well.
     """
     options = mount.options
     on, off = options.attributes
     try:
         if on or off:
-            syscalls.mount_setattr(tree, set_=on, clear=off)
+            try:
+                syscalls.mount_setattr(tree, set_=on, clear=off)
+            except PermissionError:
+                syscalls.mount_setattr(tree, set_=on, clear=_clear_unlocked(tree, off))
         if options.recursive_set or options.recursive_clear:
             syscalls.mount_setattr(tree, set_=options.recursive_set, clear=options.recursive_clear, recursive=True)
     except OSError as error:
         hint = "the source has flags that are locked in a user namespace" if error.errno == 1 else ""
         raise mount.failure(error, hint) from None
+
+
+def _clear_unlocked(tree: int, off: int) -> int:
+    """Clear, one by one, the flags that can be locked (can_change_locked_flags() in fs/namespace.c of Linux) and are
+    not; the rest of them, which is still to be cleared."""
+    for attribute in _LOCKABLE:
+        if off & attribute:
+            try:  # noqa: SIM105  (contextlib costs a millisecond of start-up)
+                syscalls.mount_setattr(tree, clear=attribute)
+            except PermissionError:
+                pass  # locked: stays
+            off &= ~attribute
+    return off
+
+
+_LOCKABLE = (MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC)
 
 
 def _is_proc(tree: int) -> bool:

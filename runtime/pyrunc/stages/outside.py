@@ -5,6 +5,8 @@ import posix
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import syscalls
 
+_EPERM, _EACCES = 1, 13
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.spec.process import Process
@@ -22,7 +24,10 @@ def set_oom_score(process: "Process | None", pid: int) -> None:
         finally:
             posix.close(fd)
     except OSError as error:
-        raise PyruncError.from_os(f"set oom_score_adj to {value}", error, pointer="/process/oomScoreAdj") from None
+        # Not left out: who gives it relies on it. runc and crun refuse as well.
+        hint = "lowering it takes CAP_SYS_RESOURCE of the host" if error.errno == _EACCES else ""
+        what = f"set oom_score_adj to {value}"
+        raise PyruncError.from_os(what, error, pointer="/process/oomScoreAdj", hint=hint) from None
 
 
 def set_rlimits(process: "Process", pid: int) -> None:
@@ -32,4 +37,5 @@ def set_rlimits(process: "Process", pid: int) -> None:
             syscalls.set_limit(pid, limit.type, limit.soft, limit.hard)
         except OSError as error:
             what = f"set {limit.type} to {limit.soft}:{limit.hard}"
-            raise PyruncError.from_os(what, error, pointer=f"/process/rlimits/{i}") from None
+            hint = "raising a hard limit takes CAP_SYS_RESOURCE of the host" if error.errno == _EPERM else ""
+            raise PyruncError.from_os(what, error, pointer=f"/process/rlimits/{i}", hint=hint) from None

@@ -87,7 +87,8 @@ def _place(plan: "ContainerPlan", container: Container, host: "HostFacts") -> in
         not_ours = not host.privileged and not want.named and error.errno in _NOT_OURS
         if want.settings or want.devices or not (no_hierarchy or not_ours):
             raise
-    want.manager = manager.DISABLED
+    want.manager, want.path = manager.DISABLED, ""
+    container.note("cgroup", "")
     return -1
 
 
