@@ -78,6 +78,11 @@ conformance: build ## opencontainers' validation programs with pyrunc and PEERS,
 	@$(PACKAGING)/system-packages busybox-static
 	@$(python) -m conformance.runtime_tools --strict --runtime $(PROGRAM) $(peers)
 
+.PHONY: report
+report: build ## all conformance checks in the virtual machine with pyrunc, crun and runc, in build/report.md, as root
+	@$(PACKAGING)/system-packages busybox-static
+	@$(python) -m conformance.report
+
 .PHONY: bench
 bench: build ## time and memory of each command beside PEERS (ROUNDS=50), as root
 	@$(PACKAGING)/system-packages busybox-static
