@@ -17,7 +17,7 @@ from .kernel.mounts import Mount
 from .kernel.syscalls import MS_RDONLY
 from .spec import config as spec
 from .spec.linux import Device as DeviceEntry
-from .spec.linux import Linux
+from .spec.linux import IntelRdt, Linux
 from .spec.process import Process
 
 TYPE_CHECKING = False
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .kernel.idmap import Range
     from .kernel.mountmap import MountMap
     from .kernel.netdev import Device as NetDevice
+    from .kernel.resctrl import Group as ResctrlGroup
     from .kernel.seccomp import Filter
     from .kernel.sysctl import Parameter
 
@@ -58,8 +59,8 @@ class ContainerPlan:
         "_outer", "annotations", "attributes", "bundle", "can_mknod", "cgroup", "container_id", "denies_setgroups",
         "devices", "domainname", "env", "filter", "hooks", "hostname", "joins", "keeps_groups", "kept_fds", "listener",
         "maps", "masked_paths", "memory_policy", "mount_label", "mount_sources", "mounts", "net_devices", "new",
-        "new_keyring", "options", "personality", "process", "profile", "propagation", "readonly_paths", "rootfs",
-        "rootfs_readonly", "sealed_mounts", "sysctl", "time_offsets",
+        "new_keyring", "options", "personality", "process", "profile", "propagation", "readonly_paths", "resctrl",
+        "rootfs", "rootfs_readonly", "sealed_mounts", "sysctl", "time_offsets",
     )  # fmt: skip
 
     joins: "tuple[namespaces.Join, ...]"
@@ -87,6 +88,7 @@ class ContainerPlan:
         self.sealed_mounts: tuple[str, ...] = ()  # made read-only at the end
         self.mounts = tuple(self._mount(i, mount, config, host) for i, mount in enumerate(config.mounts))
         self.mount_sources: dict[int, int] = {}  # index in mounts -> descriptor of what is bound
+        self.resctrl = _resctrl(linux.intel_rdt, options.container_id) if linux.intel_rdt else None
         self.net_devices = _net_devices(linux, host) if linux.net_devices else []
         self.devices = tuple(_device(i, device) for i, device in enumerate(linux.devices))
         self.masked_paths, self.readonly_paths = tuple(linux.masked_paths), tuple(linux.readonly_paths)
@@ -198,6 +200,9 @@ class ContainerPlan:
             "privatePids": self.creates("pid"),
             "newKeyring": self.new_keyring,
             "seccompListener": self.listener if self.profile and self.profile.notifies else None,
+            "resctrl": self.resctrl.directory if self.resctrl else None,
+            "resctrlGroup": self.resctrl.own_group if self.resctrl else None,
+            "resctrlMonitor": self.resctrl.monitor if self.resctrl else None,
             "mounted": None if self.has_mount_namespace else self.rootfs,
         }
 
@@ -275,6 +280,18 @@ def _kernel_parameters(values: "Mapping[str, str]") -> "list[Parameter]":
     return [Parameter(key, sysctl_path(key) or "", values[key], f"/linux/sysctl/{token(key)}") for key in values]
 
 
+def _resctrl(wanted: IntelRdt, container_id: str) -> "ResctrlGroup":
+    """The order of the lines is the specification's: of two for the same resource the later one counts."""
+    from .kernel import resctrl
+
+    lines = [line for text in (wanted.l3_cache_schema, wanted.mem_bw_schema) for line in (text or "").splitlines()]
+    lines += wanted.schemata or []
+    root = resctrl.mount_point()
+    group = resctrl.Group(root, container_id, wanted.clos_id, lines, monitor=wanted.enable_monitoring)
+    group.check()
+    return group
+
+
 def _net_devices(linux: Linux, host: HostFacts) -> "list[NetDevice]":
     from .kernel import netdev
     from .spec.reader import token
@@ -342,7 +359,6 @@ def _scope(want: manager.Want, config: spec.Config, options: CreateOptions, conf
 
 def build(config: spec.Config, options: CreateOptions, host: HostFacts) -> ContainerPlan:
     """The plan for creating a container. Raises ConfigError for what cannot be honoured, with its place."""
-    _refuse_unsupported(config)
     _check_terminal(config.process, options)
     return ContainerPlan(config, options, host)
 
@@ -353,13 +369,3 @@ def _check_terminal(process: "Process | None", options: CreateOptions) -> None:
         raise UsageError("cannot allocate a terminal for a detached container without --console-socket")
     if options.console_socket and not terminal:
         raise UsageError("--console-socket is given, but process.terminal is false in config.json")
-
-
-def _refuse_unsupported(config: spec.Config) -> None:
-    """Parts of the spec that later versions bring: refused, never dropped in silence."""
-    linux = config.linux
-    for present, pointer in (
-        (linux.intel_rdt is not None, "/linux/intelRdt"),
-    ):
-        if present:
-            raise ConfigError(f"`{pointer.rpartition('/')[2]}` is not supported yet", pointer=pointer)

@@ -110,6 +110,7 @@ VIOLATIONS = [
         ({"/linux/intelRdt/closID": name}, "/linux/intelRdt/closID", "is not a name")
         for name in ("..", ".", "a/b", "../a", "-x", "a\nb")
     ),
+    ({"/linux/intelRdt/schemata": ["MB:0=1", "L3:0=1\nL2:0=1"]}, "/linux/intelRdt/schemata/1", "not one line"),
     ({"/linux/intelRdt/memBwSchema": "L3:0=1"}, "/linux/intelRdt/memBwSchema", "starts with `MB:`"),
     ({"/linux/intelRdt/memBwSchema": "MB:0=1\nL3:0=1"}, "/linux/intelRdt/memBwSchema", "one line"),
     ({"/linux/memoryPolicy/nodes": None}, "/linux/memoryPolicy/nodes", "MPOL_BIND needs `nodes`"),

@@ -56,6 +56,11 @@ def destroy(context: Context, container: Container, state: State) -> None:
         from pyrunc.kernel import rootfs
 
         rootfs.detach(mounted)
+    groups = [str(path) for key in ("resctrlMonitor", "resctrlGroup") if (path := state.data.get(key))]
+    if groups:
+        from pyrunc.kernel import resctrl
+
+        resctrl.remove(groups)
     hooks = state.hooks("poststop")
     if hooks:
         from pyrunc import hooks as oci_hooks

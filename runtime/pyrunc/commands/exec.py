@@ -67,6 +67,10 @@ def _let_go(arguments: Arguments, plan: "execplan.ExecPlan", made: stage.Entered
     """Tell the caller of the process, let it run its program, and stay with it."""
     detach, pid_file = arguments.flag("detach"), arguments.text("pid-file")
     try:
+        if state.data.get("resctrl"):
+            from pyrunc.kernel import resctrl
+
+            resctrl.join(made.pid, str(state.data["resctrl"]), str(state.data.get("resctrlMonitor") or ""))
         if pid_file:
             procs.write_pid_file(pid_file, made.pid)
         if arguments.text("pidfd-socket"):

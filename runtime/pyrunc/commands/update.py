@@ -4,6 +4,7 @@ from pyrunc import jsontext
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.bundle import read_file
 from pyrunc.cgroup import control, devices, manager, names, values
+from pyrunc.container import State
 from pyrunc.context import Context
 from pyrunc.errors import UsageError
 from pyrunc.spec.config import parse_resources
@@ -32,6 +33,10 @@ _TEXTS = {
     "cpuset-cpus": ("cpu", "cpus", "CPUs, such as 0-3,7"),
     "cpuset-mems": ("cpu", "mems", "memory nodes"),
 }
+_SCHEMAS = {
+    "l3-cache-schema": "Intel RDT: the schema of the L3 cache, such as L3:0=7f0;1=1f",
+    "mem-bw-schema": "Intel RDT: the schema of memory bandwidth, such as MB:0=20;1=70",
+}
 _SUFFIXES = {"k": 10, "m": 20, "g": 30, "t": 40}
 
 VERB = Verb(
@@ -41,6 +46,7 @@ VERB = Verb(
         Option("resources", "read linux.resources from FILE as JSON, - for standard input", "FILE", "r"),
         *(Option(name, text, "NUMBER") for name, (_, _, text) in _NUMBERS.items()),
         *(Option(name, text, "LIST") for name, (_, _, text) in _TEXTS.items()),
+        *(Option(name, text, "SCHEMA") for name, text in _SCHEMAS.items()),
     ),
 )
 
@@ -60,8 +66,21 @@ def run(context: Context, arguments: Arguments) -> int:
         directory = fs.enter(cgroup)
         devices.attach(directory, devices.rules(resources.devices))
         posix.close(directory)
+    lines = [arguments.text(name) for name in _SCHEMAS if name in arguments.options]
+    if lines:
+        _write_schemata(state, lines)
     container.unlock()
     return 0
+
+
+def _write_schemata(state: State, lines: "list[str]") -> None:
+    """Change the container's resctrl group, also one that others are in: the caller names it by the container."""
+    from pyrunc.kernel import resctrl
+
+    directory = state.data.get("resctrl")
+    if not isinstance(directory, str):
+        raise UsageError("the container is in no resctrl group: its configuration has no linux.intelRdt")
+    resctrl.write_schemata(directory, lines)
 
 
 def _resources(arguments: Arguments) -> Resources:

@@ -198,12 +198,17 @@ def _cgroups_path_stays_below_the_cgroup_root(linux: Linux) -> "Iterator[ConfigE
 
 
 def _resctrl_values_are_safe(linux: Linux) -> "Iterator[ConfigError]":
-    """closID becomes a directory's name (`/` is the root group); memBwSchema MUST start with `MB:`, without newline."""
+    """closID becomes a directory's name (`/` is the root group); memBwSchema MUST start with `MB:`, without newline;
+    a line of schemata has none either."""
     rdt = linux.intel_rdt
     if rdt is None:
         return
     if rdt.clos_id is not None and rdt.clos_id != "/" and not is_component(rdt.clos_id):
         yield ConfigError(f"closID {shown(rdt.clos_id)} is not a name", pointer="/linux/intelRdt/closID")
+    for i, line in enumerate(rdt.schemata or ()):
+        if "\n" in line or ":" not in line:
+            text = f"{shown(line)} is not one line such as `L3:0=7f0;1=1f`"
+            yield ConfigError(text, pointer=f"/linux/intelRdt/schemata/{i}")
     schema = rdt.mem_bw_schema
     if schema is not None and (not schema.startswith("MB:") or "\n" in schema):
         yield ConfigError(

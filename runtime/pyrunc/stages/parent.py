@@ -12,8 +12,11 @@ from . import handover, init, outside, protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyrunc.host import HostFacts
     from pyrunc.kernel.netdev import Move
+    from pyrunc.kernel.resctrl import Group as ResctrlGroup
     from pyrunc.plan import ContainerPlan
 
     from .protocol import Channel
@@ -144,6 +147,8 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
         if plan.cgroup.unit is not None:
             container.note("cgroup", made.cgroup)
         outside.set_oom_score(plan.process, made.pid)
+        if plan.resctrl is not None:
+            _join_resctrl(plan.resctrl, made.pid, container)
         if plan.net_devices:
             _move_interfaces(plan, made)
         channel.send(protocol.GO)
@@ -186,6 +191,16 @@ def _map_ids(plan: "ContainerPlan", host: "HostFacts", made: Created) -> None:
         plan.check_ids()  # they were good for the ranges
 
 
+def _join_resctrl(group: "ResctrlGroup", pid: int, container: Container) -> None:
+    from pyrunc.kernel import resctrl
+
+    for key, path in (("resctrlGroup", group.own_group), ("resctrlMonitor", group.monitor)):
+        if path:
+            container.note(key, path)
+    group.make()
+    resctrl.join(pid, group.directory, group.monitor)
+
+
 def _move_interfaces(plan: "ContainerPlan", made: Created) -> None:
     from pyrunc.kernel import netdev
 
@@ -222,13 +237,15 @@ def _undo(plan: "ContainerPlan", made: Created, error: BaseException) -> None:
     if made.terminal >= 0:
         posix.close(made.terminal)
     if made.interfaces is not None:
-        _give_interfaces_back(made.interfaces, error)
+        _attempt(made.interfaces.give_back, error)
     if made.pid > 1:
         try:
             posix.kill(made.pid, _SIGKILL)  # our child, not reaped: the pid is its own
             posix.waitpid(made.pid, 0)
         except (ProcessLookupError, ChildProcessError):
             pass
+    if plan.resctrl is not None:
+        _attempt(plan.resctrl.undo, error)
     try:
         if made.cgroup:
             manager.remove(made.cgroup, plan.cgroup.unit, plan.cgroup.address)
@@ -241,9 +258,10 @@ def _undo(plan: "ContainerPlan", made: Created, error: BaseException) -> None:
             error.hint = error.hint or f"cgroup `{made.cgroup}` is left behind"
 
 
-def _give_interfaces_back(interfaces: "Move", error: BaseException) -> None:
+def _attempt(undo: "Callable[[], None]", error: BaseException) -> None:
+    """Undo something; if that fails too, `error` tells it unless it has a better hint."""
     try:
-        interfaces.give_back()
+        undo()
     except PyruncError as failure:
         if isinstance(error, PyruncError):
             error.hint = error.hint or failure.message

@@ -1,0 +1,168 @@
+"""Groups of the resctrl file system: shares of caches and of memory bandwidth (config-linux.md, "IntelRdt").
+
+A control group is a directory at the root (or the root itself), a monitoring group one below its `mon_groups`. The
+files of both are made by the kernel with the directory (Documentation/filesystems/resctrl.rst).
+"""
+
+import posix
+
+from pyrunc.errors import ConfigError, PyruncError
+
+_POINTER = "/linux/intelRdt"
+_EEXIST, _ENOENT, _ESRCH = 17, 2, 3
+
+
+def mount_point() -> str:
+    """Where resctrl is mounted. ConfigError if it is not."""
+    fd = posix.open("/proc/self/mountinfo", posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        content = b""
+        while chunk := posix.read(fd, 1 << 16):
+            content += chunk
+    finally:
+        posix.close(fd)
+    for line in content.decode("utf-8", "surrogateescape").splitlines():
+        fields, _, rest = line.partition(" - ")
+        if rest.startswith("resctrl "):
+            return fields.split(" ")[4]
+    hint = "where CPU and kernel can, `mount -t resctrl resctrl /sys/fs/resctrl` makes it"
+    raise ConfigError("intelRdt needs the file system resctrl, which is not mounted", pointer=_POINTER, hint=hint)
+
+
+class Group:
+    """The groups that a container's processes belong to.
+
+    directory: of the control group; monitor: of the container's own monitoring group, "" for none; lines: for schemata
+    """
+
+    __slots__ = ("_made", "_named", "directory", "lines", "monitor")
+
+    def __init__(
+        self, root: str, container_id: str, clos_id: "str | None", lines: "list[str]", *, monitor: bool
+    ) -> None:
+        """clos_id: None for a group of the container's own, which has its name and goes with it."""
+        self._named, self.lines = clos_id is not None, lines
+        name = container_id if clos_id is None else clos_id.strip("/")
+        self.directory = f"{root}/{name}" if name else root
+        self.monitor = f"{self.directory}/mon_groups/{container_id}" if monitor else ""
+        self._made: list[str] = []
+
+    @property
+    def own_group(self) -> str:
+        """The control group's directory if it goes when the container does, "" if the config names it."""
+        return "" if self._named else self.directory
+
+    def check(self) -> None:
+        """Refuse what would fail, before anything is made."""
+        there = _exists(self.directory)
+        if self._named and not there and not self.lines:
+            text = f"the resctrl group `{self.directory}` does not exist, and there is no schema to make it with"
+            raise ConfigError(text, pointer=f"{_POINTER}/closID")
+        if self._named and there:
+            self._compare()
+        for path in (self.monitor, self.own_group):
+            if path and _exists(path):
+                raise PyruncError(f"the resctrl group `{path}` exists already", pointer=_POINTER)
+
+    def _compare(self) -> None:
+        """A group that is there is shared: its schemata must be the wanted ones already."""
+        if not self.lines:
+            return
+        present = _parse(_read(f"{self.directory}/schemata").splitlines())
+        for (resource, domain), value in _parse(self.lines).items():
+            found = present.get((resource, domain))
+            if found != value:
+                text = f"the resctrl group `{self.directory}` exists with another schema: {resource}:{domain}"
+                raise ConfigError(f"{text} is {found}, not {value}", pointer=_POINTER)
+
+    def make(self) -> None:
+        """Make what is missing and write the schemata of a new control group."""
+        if not _exists(self.directory):
+            self._mkdir(self.directory)
+            write_schemata(self.directory, self.lines)
+        if self.monitor:
+            self._mkdir(self.monitor)
+
+    def _mkdir(self, path: str) -> None:
+        try:
+            posix.mkdir(path, 0o755)
+        except OSError as error:
+            hint = "there is a limit to their number: see `num_closids` and `num_rmids` below resctrl's info"
+            raise PyruncError.from_os(f"make the resctrl group `{path}`", error, pointer=_POINTER, hint=hint) from None
+        self._made.append(path)
+
+    def undo(self) -> None:
+        """Remove what `make` has made."""
+        remove(list(reversed(self._made)))
+
+
+def join(pid: int, directory: str, monitor: str) -> None:
+    """Put a process into a control group and then into the monitoring group, if any; its children are in them too."""
+    for path in filter(None, (directory, monitor)):
+        _write(f"{path}/tasks", str(pid))
+
+
+def write_schemata(directory: str, lines: "list[str]") -> None:
+    """One write for each line, in this order: a later one wins."""
+    for line in lines:
+        _write(f"{directory}/schemata", line)
+
+
+def remove(directories: "list[str]") -> None:
+    """Remove groups; who is in them falls back to the group above. One that is gone is no error."""
+    for path in directories:
+        try:
+            posix.rmdir(path)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise PyruncError.from_os(f"remove the resctrl group `{path}`", error) from None
+
+
+def _exists(path: str) -> bool:
+    return posix.access(path, posix.F_OK)
+
+
+def _parse(lines: "list[str]") -> "dict[tuple[str, str], str]":
+    """(resource, domain) -> value of lines such as `L3:0=7f0;1=1f`; without leading zeros, which the kernel adds."""
+    values = {}
+    for line in lines:
+        resource, _, domains = line.strip().partition(":")
+        for entry in filter(None, domains.split(";")):
+            domain, _, value = entry.strip().partition("=")
+            values[resource, domain.lstrip("0") or "0"] = value.strip().lower().lstrip("0") or "0"
+    return values
+
+
+def _read(path: str) -> str:
+    try:
+        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+        try:
+            return posix.read(fd, 1 << 16).decode("utf-8", "replace")
+        finally:
+            posix.close(fd)
+    except OSError as error:
+        raise PyruncError.from_os(f"read `{path}`", error, pointer=_POINTER) from None
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        fd = posix.open(path, posix.O_WRONLY | posix.O_CLOEXEC)
+        try:
+            posix.write(fd, f"{text}\n".encode())
+        finally:
+            posix.close(fd)
+    except OSError as error:
+        what = f"write `{text}` to `{path}`"
+        raise PyruncError.from_os(what, error, pointer=_POINTER, hint=_complaint(path)) from None
+
+
+def _complaint(path: str) -> str:
+    """What the kernel says of the last failed write, "" if nothing: the errno alone is EINVAL for all of them."""
+    parts = path.split("/")
+    for end in range(len(parts) - 1, 0, -1):
+        status = "/".join([*parts[:end], "info", "last_cmd_status"])
+        if _exists(status):
+            text = _read(status).strip()
+            return "" if text == "ok" else f"resctrl says `{text}`"
+    return ""

@@ -1,0 +1,202 @@
+"""linux.intelRdt: groups of the resctrl file system, which few machines have.
+
+So the logic is tested on a folder: pyrunc is started with its module `kernel.resctrl` looking at one where a new
+directory gets the files that the kernel would make. What needs no resctrl is tested with the runtime as it is.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bundle import Bundle
+from tests.peers import only_pyrunc
+from tests.runtime import DEFAULT_RUNTIME, Runtime, error_text
+
+pytestmark = only_pyrunc("they look for the file system itself")
+
+DEFAULT = "    L3:0=fff;1=fff\n    MB:0=100;1=100\n"
+STAND_IN = '''
+import posix
+
+from pyrunc.kernel import resctrl
+
+
+class Folder:
+    """`posix`, where a directory comes and goes with its files, and what is written to them can be read later."""
+
+    def __getattr__(self, name):
+        return getattr(posix, name)
+
+    def mkdir(self, path, mode):
+        posix.mkdir(path, mode)
+        for name in ("tasks", "schemata"):
+            posix.close(posix.open(path + "/" + name, posix.O_WRONLY | posix.O_CREAT))
+        if "mon_groups" not in path:
+            posix.mkdir(path + "/mon_groups")
+
+    def rmdir(self, path):
+        if "mon_groups" not in path:
+            posix.rmdir(path + "/mon_groups")
+        for name in ("tasks", "schemata"):
+            posix.unlink(path + "/" + name)
+        posix.rmdir(path)
+
+    def open(self, path, flags, *rest):
+        return posix.open(path, flags | (posix.O_APPEND if flags & posix.O_WRONLY else 0), *rest)
+
+
+resctrl.mount_point = lambda: FOLDER
+resctrl.posix = Folder()
+main()
+'''
+
+
+class Resctrl:
+    """The folder, and a runtime that takes it for the file system."""
+
+    def __init__(self, area: Path, runtime: Runtime) -> None:
+        self.root = area / "resctrl"
+        self._group(self.root)
+        program = area / "pyrunc"
+        program.write_text(
+            DEFAULT_RUNTIME.read_text().replace("\nmain()\n", STAND_IN.replace("FOLDER", repr(str(self.root))))
+        )
+        program.chmod(0o755)
+        self.runtime = Runtime(runtime.root, program)
+
+    def _group(self, path: Path) -> Path:
+        path.mkdir()
+        (path / "mon_groups").mkdir()
+        (path / "tasks").touch()
+        (path / "schemata").write_text(DEFAULT)
+        return path
+
+    def group(self, name: str) -> Path:
+        """A group that somebody has made beforehand."""
+        return self._group(self.root / name)
+
+    @property
+    def groups(self) -> set[str]:
+        return {entry.name for entry in self.root.iterdir() if entry.is_dir()} - {"mon_groups"}
+
+
+@pytest.fixture
+def resctrl(area: Path, runtime: Runtime) -> Resctrl:
+    return Resctrl(area, runtime)
+
+
+def wants(bundle: Bundle, **keys: Any) -> Bundle:
+    bundle.linux["intelRdt"] = keys
+    return bundle.shell("exec sleep 1000")
+
+
+def words(path: Path) -> list[str]:
+    return path.read_text().split()
+
+
+def test_without_closid_the_container_has_its_own_group(resctrl: Resctrl, bundle: Bundle) -> None:
+    wants(bundle, l3CacheSchema="L3:0=7f0;1=1f", memBwSchema="MB:0=20;1=70", schemata=["L2:0=f"])
+    with resctrl.runtime.running(bundle) as container:
+        group = resctrl.root / container.id
+        assert words(group / "schemata") == ["L3:0=7f0;1=1f", "MB:0=20;1=70", "L2:0=f"]
+        assert words(group / "tasks") == [str(container.pid)]
+        assert not list((group / "mon_groups").iterdir())
+    assert resctrl.groups == set()
+
+
+def test_without_a_schema_none_is_written(resctrl: Resctrl, bundle: Bundle) -> None:
+    with resctrl.runtime.running(wants(bundle)) as container:
+        assert words(resctrl.root / container.id / "schemata") == []
+
+
+@pytest.mark.parametrize("keys", [{}, {"schemata": ["MB:1=0100", "L3:0=0FFF"]}])
+def test_closid_of_a_group_that_is_there(resctrl: Resctrl, bundle: Bundle, keys: dict[str, list[str]]) -> None:
+    group = resctrl.group("guaranteed")
+    with resctrl.runtime.running(wants(bundle, closID="guaranteed", **keys)) as container:
+        assert words(group / "tasks") == [str(container.pid)]
+        assert (group / "schemata").read_text() == DEFAULT
+    assert resctrl.groups == {"guaranteed"}
+
+
+def test_closid_of_a_group_with_another_schema(resctrl: Resctrl, bundle: Bundle) -> None:
+    resctrl.group("guaranteed")
+    wants(bundle, closID="guaranteed", l3CacheSchema="L3:0=fff;1=1")
+    resctrl.runtime.create_fails(bundle, "another schema: L3:1 is fff, not 1", "/linux/intelRdt")
+
+
+def test_closid_of_a_group_that_is_made_and_stays(resctrl: Resctrl, bundle: Bundle) -> None:
+    with resctrl.runtime.running(wants(bundle, closID="mine", memBwSchema="MB:0=20")) as container:
+        assert words(resctrl.root / "mine/tasks") == [str(container.pid)]
+    assert words(resctrl.root / "mine/schemata") == ["MB:0=20"]
+
+
+def test_closid_without_a_schema_must_exist(resctrl: Resctrl, bundle: Bundle) -> None:
+    resctrl.runtime.create_fails(wants(bundle, closID="nosuch"), "does not exist", "/linux/intelRdt/closID")
+    assert resctrl.groups == set()
+
+
+def test_root_group(resctrl: Resctrl, bundle: Bundle) -> None:
+    with resctrl.runtime.running(wants(bundle, closID="/")) as container:
+        assert words(resctrl.root / "tasks") == [str(container.pid)]
+    assert resctrl.groups == set()
+
+
+@pytest.mark.parametrize("keys", [{}, {"closID": "/"}])
+def test_monitoring_group_goes_with_the_container(resctrl: Resctrl, bundle: Bundle, keys: dict[str, str]) -> None:
+    with resctrl.runtime.running(wants(bundle, enableMonitoring=True, **keys)) as container:
+        group = resctrl.root if keys else resctrl.root / container.id
+        assert words(group / "mon_groups" / container.id / "tasks") == [str(container.pid)]
+    assert resctrl.groups == set()
+    assert not list((resctrl.root / "mon_groups").iterdir())
+
+
+def test_exec_joins(resctrl: Resctrl, bundle: Bundle) -> None:
+    with resctrl.runtime.running(wants(bundle, enableMonitoring=True)) as container:
+        pid_file = bundle.path / "exec.pid"
+        result = resctrl.runtime.call("exec", "--pid-file", pid_file, container.id, "true")
+        assert result.returncode == 0, result.stderr
+        group = resctrl.root / container.id
+        for tasks in (group / "tasks", group / "mon_groups" / container.id / "tasks"):
+            assert words(tasks) == [str(container.pid), pid_file.read_text()]
+
+
+def test_update(resctrl: Resctrl, bundle: Bundle) -> None:
+    with resctrl.runtime.running(wants(bundle, memBwSchema="MB:0=20")) as container:
+        schemas = ("--l3-cache-schema", "L3:0=f", "--mem-bw-schema", "MB:0=30")
+        result = resctrl.runtime.call("update", *schemas, container.id)
+        assert result.returncode == 0, result.stderr
+        assert words(resctrl.root / container.id / "schemata") == ["MB:0=20", "L3:0=f", "MB:0=30"]
+
+
+def test_update_of_a_container_without_a_group(runtime: Runtime, bundle: Bundle) -> None:
+    with runtime.created(bundle) as container:
+        error_text(runtime.call("update", "--mem-bw-schema", "MB:0=30", container.id), "no resctrl group")
+
+
+@pytest.mark.parametrize("keys", [{"enableMonitoring": True}, {"closID": "mine", "memBwSchema": "MB:0=20"}])
+def test_failed_create_leaves_no_group(resctrl: Resctrl, bundle: Bundle, keys: dict[str, Any]) -> None:
+    wants(bundle, **keys).hook("createRuntime", "exit 3")
+    resctrl.runtime.create_fails(bundle)
+    assert resctrl.groups == set()
+
+
+def test_group_of_the_containers_name_that_is_somebody_elses(resctrl: Resctrl, bundle: Bundle) -> None:
+    resctrl.group("t-taken")
+    error_text(resctrl.runtime.create(wants(bundle), "t-taken"), "exists already")
+    assert resctrl.groups == {"t-taken"}
+
+
+def test_what_the_kernel_complains_of_is_said(resctrl: Resctrl, bundle: Bundle) -> None:
+    (resctrl.root / "info").mkdir()
+    (resctrl.root / "info/last_cmd_status").write_text("tasks cannot be moved\n")
+    os.remove(resctrl.group("guaranteed") / "tasks")
+    resctrl.runtime.create_fails(wants(bundle, closID="guaranteed"), "resctrl says `tasks cannot be moved`")
+
+
+def test_without_resctrl_it_is_refused(runtime: Runtime, bundle: Bundle) -> None:
+    mounted = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if " - resctrl " in line]
+    if mounted:
+        pytest.skip("this machine has resctrl mounted")
+    runtime.create_fails(wants(bundle), "resctrl, which is not mounted", "/linux/intelRdt")
