@@ -41,7 +41,8 @@ def test_option(words: str, section: str, key: str, value: object) -> None:
 
 def test_every_option_has_its_case() -> None:
     names = {words.split()[0].removeprefix("--") for words, *_ in CASES}
-    assert names | {"resources"} == {option.name for option in update.VERB.options}
+    schemas = {"l3-cache-schema", "mem-bw-schema"}  # for resctrl: tests/system/test_resctrl.py
+    assert names | schemas | {"resources"} == {option.name for option in update.VERB.options}
 
 
 @pytest.mark.parametrize("words", ["--memory lots", "--pids-limit 1k", "--cpu-share 1.5", "--cpu-idle 2"])
