@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,7 +26,8 @@ def mounts(unshare: Sequence[str] = ()) -> set[str]:
 
 
 def processes(programs: tuple[str, ...], cgroup: str, user: int | None = None) -> set[str]:
-    """The processes (of one user) whose command line begins with one of these, or whose cgroup has this in its name."""
+    """The processes (of one user) whose command line begins with one of these, or whose cgroup's path has this in it, a
+    regular expression."""
     found = set()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -35,7 +37,7 @@ def processes(programs: tuple[str, ...], cgroup: str, user: int | None = None) -
                 continue
         except OSError:
             continue  # it has ended meanwhile
-        if words.startswith(programs) or cgroup in control:
+        if words.startswith(programs) or re.search(cgroup, control):
             found.add(f"{folder.name} {words}")
     return found
 

@@ -10,6 +10,8 @@ from conformance.harness import leftovers
 from conformance.harness.checks import Check
 from conformance.podman.harness import Failed, Podman, check, equal
 
+ID = "[0-9a-f]" * 64  # as the name of a cgroup: an ordinary user's, with cgroupfs
+
 
 def state_folder(podman: Podman) -> Path:
     """Where the runtime keeps its containers' state: podman's own tests expect it there, too."""
@@ -23,11 +25,11 @@ def states(podman: Podman) -> set[str]:
 def processes(podman: Podman) -> set[str]:
     """The processes that serve or are containers; those of an ordinary user's have his subordinate ids."""
     programs = ("/usr/bin/conmon", podman.runtime, f"/usr/bin/python3 -IS {podman.runtime}")
-    return leftovers.processes(programs, "/libpod-", None if podman.rootless else os.geteuid())
+    return leftovers.processes(programs, f"/(libpod-|{ID}$)", None if podman.rootless else os.geteuid())
 
 
 def cgroups(_podman: Podman) -> set[str]:
-    return leftovers.cgroups("*libpod-*", "*libpod_pod_*")
+    return leftovers.cgroups("*libpod-*", "*libpod_pod_*", ID)
 
 
 def podman_objects(podman: Podman) -> set[str]:
@@ -68,8 +70,8 @@ def state_is_where_expected(podman: Podman) -> None:
 @check("base", "processes and cgroups: the leftovers checks see those of a running container")
 def leftovers_are_seen(podman: Podman) -> None:
     name = podman.start([], "sleep", "1000")
-    container = podman.inspect(name, ".Id")
+    cgroup = podman.inspect(name, ".State.CgroupPath").rpartition("/")[2]
     seen = " ".join([*processes(podman), *cgroups(podman)])
-    for wanted in ("conmon", "sleep 1000", f"libpod-{container}"):
+    for wanted in ("conmon", "sleep 1000", f"/{cgroup}"):
         if wanted not in seen:
             raise Failed(f"{wanted} is not in: {seen}")

@@ -12,6 +12,7 @@ from conformance.podman.checks import (  # noqa: F401
     mounts,
     namespaces,
     network,
+    pods,
     process,
     seccomp,
     terminals,

@@ -22,6 +22,25 @@ def run_step(podman: Podman) -> None:
     equal(podman("run", "--rm", "--network", "none", name, "cat", "/tmp/made"), "5 /tmp 1000")
 
 
+@check("base", "build: RUN runs on the runtime that is to be checked")
+def runtime_of_run(podman: Podman) -> None:
+    _, words = build(podman, f"FROM {IMAGE}\nRUN true\n")
+    result = podman.call("--runtime-flag", "invalidflag", *words)
+    equal(result.status != 0, True, "the build failed")
+    matches(result.err, ".*invalidflag.*", "the runtime's own error")
+
+
+@check("base", "build: RUN with limits, added and dropped rights, a tmpfs and a cache")
+def run_options(podman: Podman) -> None:
+    script = "ulimit -n; grep -c ' /scratch tmpfs ' /proc/mounts; touch /cache/x; grep CapEff /proc/self/status"
+    run = f"RUN --mount=type=tmpfs,dst=/scratch --mount=type=cache,dst=/cache ({script}) >/tmp/made"
+    name, words = build(podman, f"FROM {IMAGE}\n{run}\n")
+    podman(*words[:-1], "--ulimit", "nofile=99:99", "--cap-drop", "all", "--cap-add", "chown", words[-1])
+    podman.undo.callback(podman, "image", "rm", "--force", name)
+    made = podman("run", "--rm", "--network", "none", name, "cat", "/tmp/made")
+    equal(made.split(), ["99", "1", "CapEff:", "0" * 15 + "1"])
+
+
 @check("base", "build: a failing RUN ends it, with its status")
 def failing_step(podman: Podman) -> None:
     _, words = build(podman, f"FROM {IMAGE}\nRUN echo before; exit 9\n")

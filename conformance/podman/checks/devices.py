@@ -65,7 +65,7 @@ def tun(podman: Podman) -> None:
     equal(podman.sh(["--device", "/dev/net/tun"], ": <>/dev/net/tun && echo open"), "open")
 
 
-@check("base", "--device HOST:CONTAINER: under another name", rootful_only="it is a bind mount for an ordinary user")
+@check("base", "--device HOST:CONTAINER: under another name")
 def renamed(podman: Podman) -> None:
     given(podman, "/dev/fuse", "/dev/fuse:/dev/other", "/dev/other")
 

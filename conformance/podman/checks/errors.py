@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 
 from conformance.podman.harness import Failed, Podman, Skipped, check, equal, matches
 from conformance.podman.leftovers import state_folder, states
@@ -64,6 +65,13 @@ def sysctl(podman: Podman) -> None:
     result = podman.call(*podman.run_words(["--sysctl", "net.no_such=1"], "true"))
     equal(result.status in (126, 127), True, f"exit status 126 or 127\n{result}")
     matches(result.err, r".*net[./]no_such.*", "error")
+
+
+@check("base", "error: a limit above the user's own: 126, and it is named", rootless_only="root may raise it")
+def limit(podman: Podman) -> None:
+    _, highest = resource.getrlimit(resource.RLIMIT_NOFILE)
+    options = ["--ulimit", f"nofile={highest + 1}:{highest + 1}"]
+    refused(podman, 126, podman.run_words(options, "true"), f"RLIMIT_NOFILE.*{DENIED}")
 
 
 @check("base", "error: an option that the runtime does not know: 126, and it is named")

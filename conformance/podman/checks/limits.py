@@ -10,8 +10,7 @@ from pathlib import Path
 from conformance.podman.harness import IMAGE, Podman, Skipped, check, equal, matches, output_checks, wait_until
 
 CGROUPS = "/sys/fs/cgroup"
-ROOT_DEVICES = "an ordinary user's device rules are not in the kernel's hands: podman and the runtimes ignore them"
-NOT_DELEGATED = "podman gives an ordinary user no such option"
+ROOT_DEVICES = "only root may load device rules into the kernel, or make a device node"
 
 
 def read(files: str) -> str:
@@ -40,7 +39,6 @@ output_checks(
         ("--cpuset-mems", "--cpuset-mems 0", read("cpuset.mems"), "0"),
         ("--pids-limit", "--pids-limit 50", read("pids.max"), "50"),
         ("--pids-limit -1", "--pids-limit -1", read("pids.max"), "max"),
-        ("pids: podman's own limit", "", read("pids.max"), "2048"),
         (
             "--cgroup-conf",
             "--cgroup-conf memory.high=50331648 --cgroup-conf pids.max=33",
@@ -72,6 +70,12 @@ output_checks(
 )
 
 
+@check("limits", "pids: podman's own limit")
+def pids_default(podman: Podman) -> None:
+    without = podman.rootless and podman("info", "--format", "{{.Host.CgroupManager}}") == "cgroupfs"
+    equal(podman.sh([], read("pids.max")), "max" if without else "2048")
+
+
 def first_disk() -> tuple[str, str]:
     """A block device of the host: path, major:minor."""
     for folder in sorted(Path("/sys/block").iterdir()):
@@ -99,8 +103,10 @@ def blkio_weight(podman: Podman) -> None:
     matches(podman.sh(["--blkio-weight", "500"], script), "default (500|4950)", "io weight")
 
 
-@check("limits", "--device-read-bps and its three kin", rootful_only=NOT_DELEGATED)
+@check("limits", "--device-read-bps and its three kin")
 def throttles(podman: Podman) -> None:
+    if not has_controller("io"):
+        raise Skipped("no io controller here")
     path, number = first_disk()
     options = [f"--device-read-bps={path}:1mb", f"--device-write-bps={path}:2mb"]
     options += [f"--device-read-iops={path}:100", f"--device-write-iops={path}:200"]
@@ -138,6 +144,18 @@ def device_rule(podman: Podman) -> None:
     equal(podman.sh(options, "mknod /x c 10 229 && : <>/x && echo open"), "open")
 
 
+@check("limits", "--device-cgroup-rule: podman's own error", rootless_only="root may")
+def device_rule_refused(podman: Podman) -> None:
+    result = podman.fails(125, *podman.run_words(["--device-cgroup-rule", "c 10:229 rwm"], "true"))
+    matches(result.err, ".*device cgroup rules are not supported.*", "error")
+
+
+@check("limits", "a device node cannot be made, whatever the rights", rootless_only="root may")
+def no_device_node(podman: Podman) -> None:
+    for options in (["--cap-add", "mknod"], ["--privileged"]):
+        matches(podman.sh(options, "mknod /x c 10 229 2>&1; true"), ".*Operation not permitted", options[0])
+
+
 @check("limits", "--device :r: reading only", rootful_only=ROOT_DEVICES)
 def device_read_only(podman: Podman) -> None:
     options = ["--device", "/dev/net/tun:/dev/net/tun:r"]
@@ -150,14 +168,20 @@ def device_all(podman: Podman) -> None:
     equal(podman.sh(["--privileged"], "mknod /x c 10 229 && : <>/x && echo open"), "open")
 
 
-@check("limits", "--cgroup-parent", rootful_only="an ordinary user's cgroups are below his own manager's")
+@check("limits", "--cgroup-parent")
 def cgroup_parent(podman: Podman) -> None:
     manager = podman("info", "--format", "{{.Host.CgroupManager}}")
-    parent = "checks.slice" if manager == "systemd" else "/checks"
+    parent = "checks.slice" if manager == "systemd" else f"{own_cgroup(podman)}/checks"
     output = podman.run(["--cgroup-parent", parent, "--cgroupns", "host"], "cat", "/proc/self/cgroup")
-    matches(output, "0::/checks(.slice)?/libpod-.*")
+    matches(output, f"0::{own_cgroup(podman)}/checks(.slice)?/(libpod-)?[0-9a-f]+.*")
     if manager == "cgroupfs":
         podman.undo.callback(wait_until, lambda: removed(f"{CGROUPS}{parent}"), f"{parent} is empty, and removed")
+
+
+def own_cgroup(podman: Podman) -> str:
+    """The cgroup that this user's service manager and podman rule over: "" for root."""
+    uid = os.geteuid()
+    return f"/user.slice/user-{uid}.slice/user@{uid}.service" if podman.rootless else ""
 
 
 def removed(folder: str) -> bool:

@@ -1,13 +1,15 @@
-"""Namespaces: private ones by default, the host's or another container's on demand, user namespaces, pods."""
+"""Namespaces: private ones by default, the host's or another container's on demand; user namespaces, ids and groups."""
 
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
-from conformance.podman.harness import Podman, check, equal, matches, output_checks
+from conformance.podman.harness import Podman, Skipped, check, equal, matches, output_checks
 
 KINDS = ("cgroup", "ipc", "mnt", "net", "pid", "uts")
+KEEP_ID = "keep-id is for an ordinary user's podman"
 SLEEP = ["sleep", "1000"]
 
 
@@ -79,26 +81,46 @@ def ipc_shared(podman: Podman) -> None:
     equal(podman.sh(["--ipc", f"container:{name}"], script), "text")
 
 
-@check("base", "--uidmap, --gidmap", rootful_only="rootless podman maps through its own user namespace: see --userns")
+def first_ids(podman: Podman) -> tuple[int, int]:
+    """A uid and a gid that podman may map the container's first to: an ordinary user has them in podman's own user
+    namespace, where 0 is himself and his subordinate ids follow."""
+    return (1, 1) if podman.rootless else (200000, 300000)
+
+
+def owner(podman: Podman, path: Path) -> int:
+    """The file's owner as podman's user namespace has it."""
+    unshare = ["podman", "unshare"] if podman.rootless else []
+    command = [*unshare, "stat", "-c", "%u", str(path)]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+@check("base", "--uidmap, --gidmap")
 def id_maps(podman: Podman) -> None:
-    options = ["--uidmap", "0:200000:5000", "--gidmap", "0:300000:6000"]
+    uid, gid = first_ids(podman)
     output = podman.sh(
-        options, "cat /proc/self/uid_map /proc/self/gid_map; id -u; touch /new; stat -c %u:%g /new /etc/passwd"
+        ["--uidmap", f"0:{uid}:5000", "--gidmap", f"0:{gid}:6000"],
+        "cat /proc/self/uid_map /proc/self/gid_map; id -u; touch /new; stat -c %u:%g /new /etc/passwd",
     )
-    wanted = ["0 200000 5000", "0 300000 6000", "0", "0:0", "0:0"]
+    wanted = [f"0 {uid} 5000", f"0 {gid} 6000", "0", "0:0", "0:0"]
     equal([" ".join(line.split()) for line in output.splitlines()], wanted)
 
 
-@check("base", "--uidmap with --user, a volume, a device and a sysctl", rootful_only="see --uidmap")
+@check("base", "--uidmap with --user, a volume, a device and a sysctl")
 def id_maps_and_more(podman: Podman) -> None:
-    folder = podman.new_folder()
-    options = ["--uidmap", "0:200000:5000", "--user", "10:20", "-v", f"{folder}:/a", "--device", "/dev/fuse"]
+    folder, (uid, _) = podman.new_folder(), first_ids(podman)
+    options = ["--uidmap", f"0:{uid}:5000", "--user", "10:20", "-v", f"{folder}:/a", "--device", "/dev/fuse"]
     options += ["--sysctl", "net.ipv4.ip_unprivileged_port_start=80"]
     output = podman.sh(
         options, "id -u; touch /a/x; [ -c /dev/fuse ] && cat /proc/sys/net/ipv4/ip_unprivileged_port_start"
     )
     equal(output, "10\n80")
-    equal(os.stat(folder / "x").st_uid, 200010, "owner on the host")
+    equal(owner(podman, folder / "x"), uid + 10, "owner on the host")
+
+
+@check("base", "--uidmap: ids that are not the user's: podman's own error", rootless_only="root may map every id")
+def id_maps_of_others(podman: Podman) -> None:
+    result = podman.fails(125, *podman.run_words(["--uidmap", "0:4000000:5000"], "true"))
+    matches(result.err, ".*(subuid|UIDs or GIDs).*", "error")
 
 
 @check("base", "--userns auto: containers share no ids")
@@ -124,12 +146,27 @@ def userns_container(podman: Podman) -> None:
 output_checks("base", [("--userns host", "--userns host", "id -u", "0")])
 
 
-@check("base", "--userns keep-id: the user's own id", rootless_only="keep-id is for an ordinary user's podman")
+@check("base", "--userns keep-id: the user's own id", rootless_only=KEEP_ID)
 def keep_id(podman: Podman) -> None:
     folder = podman.new_folder()
     output = podman.sh(["--userns", "keep-id", "-v", f"{folder}:/a"], "id -u; touch /a/x; stat -c %u /a/x")
     equal(output, f"{os.geteuid()}\n{os.geteuid()}")
     equal((folder / "x").stat().st_uid, os.geteuid(), "owner on the host")
+
+
+@check("base", "--userns keep-id:uid=,gid=: another id for it", rootless_only=KEEP_ID)
+def keep_id_as(podman: Podman) -> None:
+    folder = podman.new_folder()
+    options = ["--userns", "keep-id:uid=7,gid=8", "-v", f"{folder}:/a"]
+    equal(podman.sh(options, "echo $(id -u):$(id -g); touch /a/x; stat -c %u:%g /a/x"), "7:8\n7:8")
+    equal((folder / "x").stat().st_uid, os.geteuid(), "owner on the host")
+
+
+@check("base", "--userns keep-id: exec, also as root", rootless_only=KEEP_ID)
+def keep_id_exec(podman: Podman) -> None:
+    name = podman.start(["--userns", "keep-id"], *SLEEP)
+    equal(podman("exec", name, "id", "-u"), str(os.geteuid()))
+    equal(podman("exec", "--user", "0", name, "sh", "-c", "id -u; touch /new; stat -c %u /new"), "0\n0")
 
 
 @check("base", "--userns nomap: the user himself is not in it", rootless_only="nomap is for an ordinary user's podman")
@@ -140,37 +177,28 @@ def nomap(podman: Podman) -> None:
     equal(os.geteuid() in hosts, False, f"mapped host ids {hosts}")
 
 
+def kept_groups(podman: Podman) -> list[int]:
+    """The supplementary groups of who runs the checks; skips where there are none, or none to keep."""
+    if Path(podman.runtime).name == "runc":
+        raise Skipped("podman asks by an annotation that runc does not know")
+    groups = [gid for gid in os.getgroups() if gid != os.getegid()]
+    if not groups:
+        raise Skipped("this user is in one group only")
+    return groups
+
+
 @check("base", "--group-add keep-groups", rootless_only="root's own groups are none to keep")
 def keep_groups(podman: Podman) -> None:
-    kept = [gid for gid in os.getgroups() if gid != os.getegid()]
-    count = podman.sh(["--group-add", "keep-groups"], "id -G").split().count("65534")
-    if podman.runtime.endswith("runc"):
-        equal(count, 0, "groups (podman asks by an annotation that runc does not know)")
-    else:
-        equal(count, len(kept), f"groups that the container has no id for, of {kept}")
+    kept = kept_groups(podman)
+    name = podman.start(["--group-add", "keep-groups"], "sh", "-c", "id -G; exec sleep 1000")
+    for groups in (podman.logs_until(name, "65534"), podman("exec", name, "id", "-G")):
+        equal(groups.split().count("65534"), len(kept), f"groups that the container has no id for, of {kept}")
 
 
-@check("base", "pod: its containers share net, ipc and uts, not pid and mnt")
-def pod(podman: Podman) -> None:
-    name = podman.new_pod()
-    podman("pod", "create", "--name", name, "--hostname", "podhost", "--network", "none")
-    first = podman.start(["--pod", name], "sh", "-c", "echo served >/tmp/page; exec httpd -f -p 8080 -h /tmp")
-    pid = podman.inspect(first, ".State.Pid")
-    script = "for kind in net ipc uts pid mnt; do readlink /proc/self/ns/$kind; done; hostname; "
-    script += "until wget -qO- http://127.0.0.1:8080/page; do sleep 0.1; done"
-    found = podman.sh(["--pod", name], script).splitlines()
-    equal(found[:3], [on_host(kind, pid) for kind in ("net", "ipc", "uts")])
-    equal([line == on_host(kind, pid) for line, kind in zip(found[3:5], ("pid", "mnt"), strict=True)], [False, False])
-    equal(found[5:], ["podhost", "served"])
-    for action in ("stop", "start", "restart", "kill"):
-        podman("pod", action, *(["--time", "0"] if action == "stop" else []), name)
-    equal(podman("pod", "rm", "--force", "--time", "0", name) != "", True, "the removed pod's id")
-
-
-@check("base", "pod --share pid: one process table")
-def pod_pid(podman: Podman) -> None:
-    name = podman.new_pod()
-    podman("pod", "create", "--name", name, "--share", "pid,ipc", "--network", "none")
-    podman.start(["--pod", name], "sleep", "4322")
-    script = "until ps | grep -q '[s]leep 4322'; do sleep 0.1; done; echo $(($$ > 1))"
-    equal(podman.sh(["--pod", name], script), "1")
+@check("base", "--group-add keep-groups: what a group may read, and only it", rootless_only="root may read all")
+def keep_groups_access(podman: Podman) -> None:
+    path = podman.new_file("for the group\n", 0o040)
+    os.chown(path, -1, kept_groups(podman)[0])
+    options = ["--user", "5", "-v", f"{path}:/secret"]
+    equal(podman.sh([*options, "--group-add", "keep-groups"], "cat /secret"), "for the group")
+    equal(podman.sh(options, "cat /secret 2>/dev/null || echo denied"), "denied", "without keep-groups")

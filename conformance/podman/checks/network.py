@@ -32,6 +32,13 @@ output_checks(
 )
 
 
+@check("base", "--network pasta: an interface and a default route", rootless_only="pasta is for ordinary users")
+def pasta(podman: Podman) -> None:
+    script = "ip route | grep -c ^default; ls /sys/class/net | wc -l; ip address | grep -c 'inet '"
+    equal(podman.sh(["--network", "pasta"], script), "1\n2\n2")
+    equal(podman.sh(["--network", "pasta:-I,eth9"], "ls /sys/class/net"), "eth9\nlo", "with pasta's own options")
+
+
 def fetch(podman: Podman, options: list[str], address: str) -> str:
     """What a container on the same network gets from the server (which may still be starting)."""
     script = f"for i in $(seq 100); do wget -qO- http://{address}:8080/page && exit; sleep 0.2; done 2>&1; exit 1"
@@ -96,6 +103,13 @@ def network_files(podman: Podman) -> None:
     for pattern in (r"10\.9\.8\.7\s+other", r"\bbox\b", r"nameserver 10\.9\.8\.6"):
         if not re.search(pattern, output):
             matches(output, f".*{pattern}.*")
+
+
+@check("base", "--network ns:PATH: a process's namespace")
+def of_process(podman: Podman) -> None:
+    server = podman.start([], *SERVER)
+    path = f"/proc/{podman.inspect(server, '.State.Pid')}/ns/net"
+    equal(fetch(podman, ["--network", f"ns:{path}"], "127.0.0.1"), "served")
 
 
 @check(

@@ -1,0 +1,89 @@
+"""Pods: what their containers share, the commands on the whole, and pods that Kubernetes' YAML describes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from conformance.podman.harness import IMAGE, Podman, check, equal, wait_until
+
+
+def namespace_of(process: str, kind: str) -> str:
+    """Which namespace of this kind a process is in, such as net:[4026531840]."""
+    return str(Path(f"/proc/{process}/ns/{kind}").readlink())
+
+
+@check("base", "pod: its containers share net, ipc and uts, not pid and mnt")
+def pod(podman: Podman) -> None:
+    name = podman.new_pod()
+    podman("pod", "create", "--name", name, "--hostname", "podhost", "--network", "none")
+    first = podman.start(["--pod", name], "sh", "-c", "echo served >/tmp/page; exec httpd -f -p 8080 -h /tmp")
+    pid = podman.inspect(first, ".State.Pid")
+    script = "for kind in net ipc uts pid mnt; do readlink /proc/self/ns/$kind; done; hostname; "
+    script += "until wget -qO- http://127.0.0.1:8080/page; do sleep 0.1; done"
+    found = podman.sh(["--pod", name], script).splitlines()
+    equal(found[:3], [namespace_of(pid, kind) for kind in ("net", "ipc", "uts")])
+    for line, kind in zip(found[3:5], ("pid", "mnt"), strict=True):
+        equal(line == namespace_of(pid, kind), False, f"{kind} is shared")
+    equal(found[5:], ["podhost", "served"])
+    for action in ("stop", "start", "restart", "kill"):
+        podman("pod", action, *(["--time", "0"] if action == "stop" else []), name)
+    equal(podman("pod", "rm", "--force", "--time", "0", name) != "", True, "the removed pod's id")
+
+
+@check("base", "pod --share pid: one process table")
+def pod_pid(podman: Podman) -> None:
+    name = podman.new_pod()
+    podman("pod", "create", "--name", name, "--share", "pid,ipc", "--network", "none")
+    podman.start(["--pod", name], "sleep", "4322")
+    script = "until ps | grep -q '[s]leep 4322'; do sleep 0.1; done; echo $(($$ > 1))"
+    equal(podman.sh(["--pod", name], script), "1")
+
+
+@check("base", "pod stats, pod top, pod ps")
+def pod_commands(podman: Podman) -> None:
+    name = podman.new_pod()
+    podman("pod", "create", "--name", name, "--network", "none")
+    container = podman.start(["--pod", name, "--memory", "64m"], "sleep", "4324")
+    values = json.loads(podman("pod", "stats", "--no-stream", "--format", "json", name))
+    equal([entry["Name"] for entry in values if "67.11MB" in entry["MemUsage"]], [container])
+    equal(podman("pod", "top", name, "args").splitlines()[0], "COMMAND")
+    equal("sleep 4324" in podman("pod", "top", name, "args"), True, "the container's process")
+    columns = ["--format", "{{.Status}} {{.NumberOfContainers}}"]
+    equal(podman("pod", "ps", "--filter", f"name={name}", *columns), "Running 2")
+
+
+POD = """
+apiVersion: v1
+kind: Pod
+metadata:
+  name: {name}
+spec:
+  restartPolicy: Never
+  containers:
+  - name: server
+    image: {image}
+    imagePullPolicy: Never
+    command: [sh, -c, "echo served >/tmp/page; exec httpd -f -p 8080 -h /tmp"]
+    resources: {{limits: {{memory: 64Mi}}}}
+  - name: client
+    image: {image}
+    imagePullPolicy: Never
+    command: [sh, -c, "until wget -qO- http://127.0.0.1:8080/page; do sleep 0.1; done; sleep 1000"]
+    securityContext: {{runAsUser: 1000, capabilities: {{drop: [all]}}}}
+    livenessProbe: {{exec: {{command: ["true"]}}, periodSeconds: 1}}
+"""
+
+
+@check("base", "kube play and kube down")
+def kube_play(podman: Podman) -> None:
+    name = podman.new_pod()
+    path = podman.new_file(POD.format(name=name, image=IMAGE))
+    podman("kube", "play", "--network", "none", str(path))
+    client, server = f"{name}-client", f"{name}-server"
+    podman.logs_until(client, "served")
+    equal(podman("exec", client, "grep", "-cE", "^(Uid:.1000|CapEff:.0*$)", "/proc/1/status"), "2")
+    equal(podman("exec", server, "cat", "/sys/fs/cgroup/memory.max"), "67108864")
+    wait_until(lambda: podman.inspect(client, ".State.Health.Status") == "healthy", "the probe says healthy")
+    podman("kube", "down", str(path))
+    equal(podman.call("pod", "exists", name).status, 1, "`podman pod exists` afterwards")
