@@ -29,6 +29,14 @@ class HostFacts:
         """Whether uid 0 here is uid 0 of the host."""
         return self.euid == 0 and not self.in_userns
 
+    @property
+    def uid_outside(self) -> int:
+        """Whom systemd and the files of the host know: the euid as the user namespace around this one has it."""
+        for inside, outside, count in self.uids:
+            if inside <= self.euid < inside + count:
+                return outside + self.euid - inside
+        return self.euid
+
 
 def facts(environment: "dict[bytes, bytes]") -> HostFacts:
     """The facts of this process."""

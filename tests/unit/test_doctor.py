@@ -66,6 +66,20 @@ def test_a_cause_is_named_if_it_is_found(monkeypatch: pytest.MonkeyPatch, status
     assert error.hint == hint
 
 
+@pytest.mark.parametrize(
+    ("message", "explained"),
+    [("controller `cpu` is not delegated", True), ("controller `pids`: no", False), ("make cgroup `/x`", False)],
+)
+def test_controllers_that_lack_explain_only_errors_that_name_them(
+    monkeypatch: pytest.MonkeyPatch, message: str, explained: bool
+) -> None:
+    monkeypatch.setitem(CHECKS, "cgroups", lambda _: Finding(OK, "all"))
+    monkeypatch.setitem(CHECKS, "controllers", lambda _: Finding("degraded", "cpu, io not available in `/`: refused"))
+    error = PyruncError(message, errno=13, hint="the old hint")
+    causes.explain(error, subject().host, {}, "/nowhere")
+    assert (error.hint != "the old hint") == explained
+
+
 def test_what_prevents_something_is_named_before_what_makes_it_worse(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(CHECKS, "cgroups", lambda _: Finding("degraded", "hybrid"))
     monkeypatch.setitem(CHECKS, "controllers", lambda _: Finding(MISSING, "none"))

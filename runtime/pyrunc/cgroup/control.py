@@ -77,9 +77,10 @@ def _turn_on(where: str, missing: "list[str]", needed: "dict[str, str]") -> None
                 raise _not_enabled(controller, where, error.errno or 0, needed[controller], hint) from None
 
 
+_NOT_DELEGATED = "the cgroup was not delegated to this user (systemd: Delegate=)"
 _ENABLE_HINTS = {
-    _EACCES: "the cgroup was not delegated to this user (systemd: Delegate=)",
-    _EPERM: "the cgroup was not delegated to this user (systemd: Delegate=)",
+    _EACCES: _NOT_DELEGATED,
+    _EPERM: _NOT_DELEGATED,
     _EBUSY: "realtime tasks or cgroup v1 use the controller",
     _EOPNOTSUPP: "the cgroup is threaded",
 }
@@ -115,8 +116,24 @@ def _unavailable(controller: str, where: str, pointer: str) -> PyruncError:
         )  # fmt: skip
     return PyruncError(
         f"controller `{controller}` is not delegated to cgroup `{where}`", pointer=pointer,
-        hint="enable it in the parent's cgroup.subtree_control (systemd: Delegate=), or remove the limit",
+        hint=f"enable it in the parent's cgroup.subtree_control, or remove the limit; {_BY_SYSTEMD}",
     )  # fmt: skip
+
+
+def not_ours(path: str, needed: "dict[str, str]", errno: int) -> PyruncError:
+    """The error for limits in a cgroup that this user cannot make (`fs.make` has failed with `errno`)."""
+    controller, pointer = next(iter(needed.items()))
+    if bound_to_v1(controller):
+        return _unavailable(controller, directory(path), pointer)
+    names = ", ".join(f"`{name}`" for name in needed)
+    return PyruncError(
+        f"controller {names}: cgroup `{path.rpartition('/')[0] or '/'}` is not delegated to this user",
+        errno=errno, pointer=pointer,
+        hint=f"use --systemd-cgroup, or start in a scope by `systemd-run --user --scope`; {_BY_SYSTEMD}",
+    )  # fmt: skip
+
+
+_BY_SYSTEMD = "systemd delegates to users what Delegate= in /etc/systemd/system/user@.service.d/delegate.conf lists"
 
 
 def bound_to_v1(controller: str) -> str:

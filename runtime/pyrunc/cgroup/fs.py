@@ -10,7 +10,19 @@ from pyrunc.errors import PyruncError
 
 from .files import directory, mount_point, read, write
 
-__all__ = ["enter", "frozen", "join", "kill", "make", "mount_point", "own_path", "path_of", "processes", "remove"]
+__all__ = [
+    "JOIN_HINTS",
+    "enter",
+    "frozen",
+    "join",
+    "kill",
+    "make",
+    "mount_point",
+    "own_path",
+    "path_of",
+    "processes",
+    "remove",
+]
 
 _EAGAIN, _EACCES, _EBUSY, _ENODEV, _EOPNOTSUPP = 11, 13, 16, 19, 95
 _SIGKILL = 9
@@ -41,8 +53,7 @@ def make(path: str) -> int:
                 continue
         fd = posix.open(where, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
     except OSError as error:
-        hint = "cgroup.max.descendants or .depth of a cgroup above is reached" if error.errno == _EAGAIN else ""
-        raise PyruncError.from_os(f"make cgroup `{where}`", error, hint=hint) from None
+        raise PyruncError.from_os(f"make cgroup `{where}`", error, hint=_MAKE_HINTS.get(error.errno or 0, "")) from None
     if used := processes(path):
         posix.close(fd)
         hint = "give the container a cgroup of its own"
@@ -53,16 +64,23 @@ def make(path: str) -> int:
     return fd
 
 
+_MAKE_HINTS = {
+    _EAGAIN: "cgroup.max.descendants or .depth of a cgroup above is reached",
+    _EACCES: "the cgroup above it is not delegated to this user",
+}
+
+
 def join(path: str, pid: int) -> None:
     """Move a process into the cgroup: 9 ms on an idle machine, so only where clone3 could not make it there."""
     try:
         write(f"{directory(path)}/cgroup.procs", str(pid))
     except OSError as error:
-        hint = _JOIN_HINTS.get(error.errno or 0, "")
+        hint = JOIN_HINTS.get(error.errno or 0, "")
         raise PyruncError.from_os(f"move process {pid} to cgroup `{path}`", error, hint=hint) from None
 
 
-_JOIN_HINTS = {
+# errno of moving, or cloning, a process into a cgroup -> why (cgroup-v2.rst, "Delegation Containment" and others)
+JOIN_HINTS = {
     _EACCES: "a common ancestor of the old and the new cgroup must have been delegated to this user",
     _EBUSY: "the cgroup limits children, and so cannot hold processes",
     _EOPNOTSUPP: "the cgroup lies below a threaded one",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .properties import Property
     from .values import Setting
 
+_NOT_PERMITTED = (1, 13)  # EPERM, EACCES
 CGROUPFS, SYSTEMD, DISABLED = "cgroupfs", "systemd", "disabled"
 
 
@@ -45,13 +46,19 @@ def place(want: Want) -> int:
     """Make the cgroup; a descriptor of it for clone3, -1 if there is none yet. Raises PyruncError."""
     if want.manager != CGROUPFS:
         return -1
-    fd = fs.make(want.path)
-    try:
-        needed: dict[str, str] = {}
-        if want.settings:
-            from . import values
+    needed: dict[str, str] = {}
+    if want.settings:
+        from . import values
 
-            needed = values.controllers(want.settings)
+        needed = values.controllers(want.settings)
+    try:
+        fd = fs.make(want.path)
+    except PyruncError as error:
+        if needed and error.errno in _NOT_PERMITTED:
+            raise control.not_ours(want.path, needed, error.errno) from None
+        error.pointer = "/linux/cgroupsPath" if want.named else ""
+        raise
+    try:
         control.enable(want.path, needed)
     except BaseException:
         import posix

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from pyrunc.errors import PyruncError
     from pyrunc.host import HostFacts
 
+    from .finding import Finding
+
 _EPERM, _ENOENT, _EACCES, _ENOSPC, _EROFS, _ENOSYS, _EUSERS = 1, 2, 13, 28, 30, 38, 87
 _REFUSED = (_EPERM, _EACCES)
 
@@ -54,7 +56,13 @@ def explain(error: "PyruncError", host: "HostFacts", environment: "dict[bytes, b
     findings = examine(Subject(host, environment, root), names)
     for status in (MISSING, DEGRADED):
         for name, finding in findings.items():
-            if finding.status == status:
+            if finding.status == status and _concerns(finding, name, error.message):
                 repair = f"; repair: {finding.repair}" if finding.repair else ""
                 error.hint = f"{finding.text}{repair} (pyrunc doctor: {name})"
                 return
+
+
+def _concerns(finding: "Finding", check: str, message: str) -> bool:
+    """Whether a finding is about this failure: controllers that are lacking explain only an error that names one."""
+    lacking, not_all, _ = finding.text.partition(" not available in ")
+    return check != "controllers" or not not_all or any(f"`{name}`" in message for name in lacking.split(", "))

@@ -32,7 +32,7 @@ def controllers(subject: Subject) -> Finding:
     top = fs.mount_point()
     if top is None:
         return Finding(MISSING, "no cgroup v2 hierarchy, no limits", "pyrunc doctor cgroups")
-    below = "" if subject.host.privileged else _delegated(top, subject.host.euid)
+    below = "" if subject.host.privileged else _delegated(top, subject.host.uid_outside)
     present = [] if below is None else (files.read(f"{top}{below}/cgroup.controllers") or "").split()
     lacking = [name for name in _LIMITING if name not in present]
     if not lacking:
@@ -64,7 +64,7 @@ def _delegated(top: str, uid: int) -> "str | None":
 
 def _delegation(top: str, subject: Subject) -> str:
     """What delegates every controller to the user (systemd.resource-control(5), Delegate=; cgroup-v2.rst)."""
-    uid = subject.host.euid
+    uid = subject.host.uid_outside
     if not _booted_by_systemd():
         own = f"{top}/user-{uid}"
         return f"mkdir {own} && chown {uid} {own} {own}/cgroup.*, enable controllers in {top}, move the user there"

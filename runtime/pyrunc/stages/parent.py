@@ -117,7 +117,10 @@ def _spawn(plan: "ContainerPlan", ours: "Channel", theirs: "Channel", gates: han
     try:
         pid = syscalls.fork_into(flags, cgroup)
     except OSError as error:
-        raise PyruncError.from_os("clone the container's first process", error) from None
+        what, hint = "clone the container's first process", ""
+        if cgroup >= 0 and error.errno in cgroup_fs.JOIN_HINTS:
+            what, hint = f"{what} in cgroup `{plan.cgroup.path}`", cgroup_fs.JOIN_HINTS[error.errno]
+        raise PyruncError.from_os(what, error, hint=hint) from None
     if pid == 0:
         ours.close()
         if direct:
