@@ -15,6 +15,7 @@ from tests.bundle import Bundle, Json
 from tests.kernelcalls import CLONE_NEWNET, setns, unshare
 from tests.peers import only_pyrunc
 from tests.runtime import Runtime
+from tests.waiting import eventually
 
 
 def ip(*words: str) -> list[Json]:
@@ -68,6 +69,13 @@ def test_interface_is_in_the_container_and_not_outside(runtime: Runtime, bundle:
     with runtime.created(move(bundle, va=None).shell("ls /sys/class/net")) as container:
         assert names() == {"lo", "vb"}
         assert container.finish().split() == ["lo", "va"]
+
+
+def test_end_of_the_container_does_not_bring_it_back(runtime: Runtime, bundle: Bundle) -> None:
+    """config-linux.md, "Namespace Lifecycle and Container Termination": it goes with its network namespace."""
+    with runtime.running(move(bundle, va=None)):
+        pass
+    eventually(lambda: names() == {"lo"}, "the end of both ends of the pair")
 
 
 def test_new_name(runtime: Runtime, bundle: Bundle) -> None:
