@@ -29,6 +29,8 @@ DEPENDENCIES := build/stamps/dependencies
 TOOLS := build/stamps/tools
 NATIVE := runtime/pyrunc/_native.abi3.so
 PROGRAM := build/bin/pyrunc
+# What `make bench` measures is what a user gets, in a place that needs no root to write.
+INSTALLED := build/installed
 DOCS := build/stamps/docs
 
 NATIVE_SOURCES := $(wildcard runtime/native/*) $(wildcard oci-schemas/*.json)
@@ -84,9 +86,11 @@ report: build ## all conformance checks in the virtual machine with pyrunc, crun
 	@$(python) -m conformance.report
 
 .PHONY: bench
-bench: build ## time and memory of each command beside PEERS (ROUNDS=50), as root
+bench: build docs ## time and memory of each command beside PEERS (ROUNDS=50), as root
 	@$(PACKAGING)/system-packages busybox-static
-	@$(python) -m conformance.bench --rounds $(ROUNDS) --runtime $(PROGRAM) $(peers)
+	@$(python) $(PACKAGING)/install.py --prefix=$(CURDIR)/$(INSTALLED) --sysconfdir=$(CURDIR)/$(INSTALLED)/etc \
+	    --python=$(python) > /dev/null
+	@$(python) -m conformance.bench --rounds $(ROUNDS) --runtime $(INSTALLED)/bin/pyrunc $(peers)
 
 .PHONY: build
 build: $(PROGRAM) ## everything that `build/bin/pyrunc` needs

@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 
 import launcher
+import modules
 
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
@@ -49,7 +50,7 @@ class Layout:
 
 def install(layout: Layout, python: str) -> None:
     """Install everything; an older installation is replaced as a whole."""
-    _library(layout)
+    _library(layout, python)
     launcher.write(layout.on_disk(layout.program), python, [str(layout.library)])
     pages = sorted((BUILD / "man").glob("*.8"))
     for page in pages:
@@ -63,7 +64,7 @@ def install(layout: Layout, python: str) -> None:
     drop_in.chmod(0o644)
 
 
-def _library(layout: Layout) -> None:
+def _library(layout: Layout, python: str) -> None:
     """Fill a directory beside the library's place and swap it in: podman may call pyrunc meanwhile."""
     final = layout.on_disk(layout.library)
     new, old = final.with_name("pyrunc.new"), final.with_name("pyrunc.old")
@@ -75,7 +76,6 @@ def _library(layout: Layout) -> None:
     for pattern in PACKAGE_FILES:
         for file in sorted(source.rglob(pattern)):
             _copy(file, new / "pyrunc" / file.relative_to(source))
-    _set_modes(new)
     # Without a time in it a cache file is the same whenever it is built, and stays valid whatever a package manager
     # does to the sources' times. Loading costs the same.
     compileall.compile_dir(
@@ -86,10 +86,19 @@ def _library(layout: Layout) -> None:
         invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
         workers=1,
     )
+    _modules_of_commands(new, layout.library, python)
+    _set_modes(new)
     if final.exists():
         final.rename(old)
     new.rename(final)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _modules_of_commands(library: Path, installed: Path, python: str) -> None:
+    """Write the files that `pyrunc.startup` reads."""
+    words = [python, "-IS", "-X", "no_debug_ranges", str(HERE / "modules.py")]
+    for command in modules.COMMANDS:
+        subprocess.run([*words, command, str(library), str(installed)], check=True)
 
 
 def _dependencies(target: Path) -> None:

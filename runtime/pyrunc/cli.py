@@ -3,7 +3,7 @@
 import posix
 import sys
 
-from . import SPEC_VERSION, __version__, arguments
+from . import SPEC_VERSION, __version__, arguments, startup
 from .arguments import Arguments, Option
 from .context import Context, print_out
 from .errors import PyruncError, Terminated, UsageError
@@ -110,6 +110,7 @@ def _log(given: Arguments) -> Log:
 
 
 def _run_verb(verb: str, argv: "list[str]", given: Arguments, log: Log) -> int:
+    startup.load(verb)
     module = __import__(f"pyrunc.commands.{verb}", fromlist=["VERB", "run"])
     definition: arguments.Verb = module.VERB
     into = Arguments()

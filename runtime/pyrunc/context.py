@@ -2,7 +2,6 @@
 
 import posix
 
-from . import bundle, host
 from .arguments import Arguments
 from .errors import PyruncError, UsageError
 from .log import Log
@@ -16,7 +15,14 @@ class Context:
     def __init__(self, options: Arguments, log: Log, environment: "dict[bytes, bytes]") -> None:
         self.options, self.log, self.environment = options, log, environment
         root = options.text("root")
-        self.root = bundle.absolute(root) if root else host.state_root(environment)
+        if root:
+            from . import bundle
+
+            self.root = bundle.absolute(root)
+        else:
+            from . import host
+
+            self.root = host.state_root(environment)
 
     @property
     def cgroup_manager(self) -> str:

@@ -15,8 +15,9 @@ import pytest
 from pyrunc.errors import ConfigError, PyruncError
 from pyrunc.kernel import listener, lsm, procfs, sealed, seccomp
 from pyrunc.kernel.seccomp import Profile, Rule
-from pyrunc.stages import confinement, program
-from pyrunc.stages.program import EXEC, FIND, REPORT_TO, Program
+from pyrunc.stages import confinement
+from pyrunc.stages.program import Program
+from pyrunc.stages.record import EXEC, FIND, REPORT_TO, error_of
 
 PR_SET_NO_NEW_PRIVS, PR_SET_KEEPCAPS, CAP_SYS_ADMIN = 38, 8, 21
 STATUS = "print(*[line for line in open('/proc/self/status') if line.startswith({!r})], sep='', end='')"
@@ -225,7 +226,7 @@ def test_agent_gets_the_listener_although_sendmsg_is_forbidden_and_the_program_n
 def test_profile_that_forbids_waiting_is_an_error_and_the_program_does_not_run():
     init = with_listener(NOTIFIED, Rule(("read",), "SCMP_ACT_ERRNO"), script="print('ran')")
     assert confinement.listener_of(init.message()) is not None
-    assert str(program.error_of(init.message())) == "wait for the seccomp agent: Operation not permitted"
+    assert str(error_of(init.message())) == "wait for the seccomp agent: Operation not permitted"
     assert init.end() == (126, "")
 
 
@@ -258,7 +259,7 @@ def test_label_is_written_by_the_process_itself_after_its_execve():
     """The kernel looks at the label, and not away (EPERM, for a descriptor from before the execve)."""
     attribute = lsm.Attribute("attr/exec", b"no such label")
     init = labelled(attribute)
-    error = program.error_of(init.message())
+    error = error_of(init.message())
     assert str(error) == "write file `/proc/thread-self/attr/exec`: Invalid argument"
     assert init.end() == (126, "")
 
@@ -267,7 +268,7 @@ def test_label_of_a_module_that_the_kernel_lacks_is_an_error():
     attribute = lsm.Attribute("attr/no_such_module/exec", b"label")
     init = labelled(attribute)
     text = "write file `/proc/thread-self/attr/no_such_module/exec`: No such file or directory"
-    assert str(program.error_of(init.message())) == text
+    assert str(error_of(init.message())) == text
     assert init.end()[1] == ""
 
 

@@ -101,14 +101,3 @@ def test_standard_streams(closed: tuple[int, ...]) -> None:
         assert descriptors.inherited() == {0, 1, 2}
 
     in_child(inside)
-
-
-def test_close_on_exec() -> None:
-    def inside() -> None:
-        for fd in (3, 4, 5, 9):
-            os.dup2(0, fd)
-        descriptors.close_on_exec(5)
-        assert descriptors.inherited() == {0, 1, 2, 3, 4}
-        os.fstat(9)  # still open
-
-    in_child(inside)

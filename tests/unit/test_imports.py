@@ -15,6 +15,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # and containers; `plan` and its kin alone know both a config and the kernel; later lines may look at earlier ones only.
 MAY_IMPORT = {
     "errors": (),
+    "startup": (),
     "jsontext": ("errors",),
     "arguments": ("errors",),
     "lifecycle": ("errors",),
@@ -38,7 +39,7 @@ MAY_IMPORT = {
         "context",
     ),
     "context": ("errors", "arguments", "log", "bundle", "host"),
-    "cli": ("errors", "jsontext", "arguments", "log", "context", "kernel"),
+    "cli": ("errors", "startup", "jsontext", "arguments", "log", "context", "kernel"),
 }  # fmt: skip
 
 

@@ -9,8 +9,8 @@ import sys
 import pytest
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import sealed
-from pyrunc.stages import program
-from pyrunc.stages.program import CHECK_CWD, EXEC, FIND, HOOK, IF_REMEMBERED, REMEMBER, REPORT_TO, Program
+from pyrunc.stages.program import IF_REMEMBERED, REMEMBER, Program
+from pyrunc.stages.record import CHECK_CWD, EXEC, FIND, HOOK, REPORT_TO, error_of, is_record
 
 ENOENT, EACCES, EPIPE = 2, 13, 32
 
@@ -39,8 +39,8 @@ class Run:
             os.close(fd)
 
     def error(self) -> PyruncError:
-        assert program.is_record(self.report), (self.report, self.output, self.status)
-        return program.error_of(self.report)
+        assert is_record(self.report), (self.report, self.output, self.status)
+        return error_of(self.report)
 
 
 @pytest.fixture

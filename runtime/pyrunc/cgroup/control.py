@@ -10,11 +10,12 @@ from pyrunc.errors import PyruncError
 
 from . import files
 from .files import directory, read, write
-from .values import MAX, Setting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from .values import Setting
 
 # What is turned on where it can be, so that usage is counted even without a limit.
 ACCOUNTED = ("cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc")
@@ -181,7 +182,7 @@ def take_back(path: str, undo: "list[tuple[str, str]]") -> None:
             continue  # memory that has been used since may not fit the old limit any more
 
 
-def _present(where: str, setting: Setting) -> Setting:
+def _present(where: str, setting: "Setting") -> "Setting":
     """The setting, or its alternative where its file is missing."""
     if setting.alternative is not None and read(f"{where}/{setting.file}") is None:
         return setting.alternative
@@ -207,11 +208,11 @@ def _previous(file: str, value: str, text: "str | None") -> "list[str]":
     if lines:
         return lines
     if file == "io.max":
-        return [f"{key} {' '.join(f'{word}={MAX}' for word in ('rbps', 'wbps', 'riops', 'wiops'))}"]
+        return [f"{key} {' '.join(f'{word}=max' for word in ('rbps', 'wbps', 'riops', 'wiops'))}"]
     return [f"{key} default"] if file in {"io.weight", "io.bfq.weight"} else []
 
 
-def _write(where: str, setting: Setting) -> None:
+def _write(where: str, setting: "Setting") -> None:
     chosen = _present(where, setting)
     try:
         write(f"{where}/{chosen.file}", chosen.value)

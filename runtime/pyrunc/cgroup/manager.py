@@ -13,7 +13,7 @@ A limit below what the interpreter uses would kill init: `restrict` belongs afte
 
 from pyrunc.errors import PyruncError
 
-from . import control, fs
+from . import fs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ def place(want: Want) -> int:
     """Make the cgroup; a descriptor of it for clone3, -1 if there is none yet. Raises PyruncError."""
     if want.manager != CGROUPFS:
         return -1
+    from . import control
+
     needed: dict[str, str] = {}
     if want.settings:
         from . import values
@@ -90,6 +92,8 @@ def restrict(want: Want, path: str) -> None:
     """Put filter, settings and ownership in force. Raises PyruncError."""
     if want.manager == DISABLED:
         return
+    from . import control
+
     if want.devices is not None:
         import posix
 
@@ -108,13 +112,19 @@ def restrict(want: Want, path: str) -> None:
 def check_survivors(want: Want, path: str) -> None:
     """Raise PyruncError if the limit of memory that was just set has cost init its life."""
     limit = next((setting for setting in want.settings if setting.file == "memory.max"), None)
-    if limit is not None and control.oom_kills(path):
+    if limit is None:
+        return
+    from . import control
+
+    if control.oom_kills(path):
         text = f"container init was killed for want of memory: the limit of {limit.value} bytes is too low"
         raise PyruncError(text, pointer=limit.pointer)
 
 
 def update(path: str, settings: "list[Setting]", unit: "Unit | None" = None, address: str = "") -> None:
     """Change the settings of a cgroup, all or none; with a unit, systemd hears of them. Raises PyruncError."""
+    from . import control
+
     undo = control.update(path, settings)
     if unit is None:
         return

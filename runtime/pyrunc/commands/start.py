@@ -9,8 +9,7 @@ from pyrunc.container import Container, SavedHook, State
 from pyrunc.context import Context
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import procs
-from pyrunc.stages import program
-from pyrunc.stages.handover import STARTED
+from pyrunc.stages.record import STARTED, error_of, is_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,8 +71,8 @@ def _release(container: Container, state: State) -> None:
     report = _read_report(result, fifo, state)
     posix.close(fifo)
     posix.close(result)
-    if program.is_record(report.removeprefix(STARTED)):
-        raise program.error_of(report.removeprefix(STARTED))
+    if is_record(report.removeprefix(STARTED)):
+        raise error_of(report.removeprefix(STARTED))
     if report != STARTED:
         # A `start` that was killed can have let it go as far as its wait for a seccomp agent; it must not run without.
         procs.signal(state.pid, state.start_time, _SIGKILL)

@@ -9,8 +9,6 @@ import posix
 
 from pyrunc.errors import PyruncError
 
-from . import syscalls
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,11 +77,6 @@ def inherited() -> "frozenset[int]":
         if not flags & fcntl.FD_CLOEXEC:
             found.add(int(name))
     return frozenset(found)
-
-
-def close_on_exec(lowest: int) -> None:
-    """Let no descriptor from this number on pass an exec (CLOSE_RANGE_CLOEXEC, Linux 5.11)."""
-    syscalls.close_range(lowest, flags=syscalls.CLOSE_RANGE_CLOEXEC)
 
 
 def _listen_fds(environ: "Mapping[bytes, bytes]") -> int:

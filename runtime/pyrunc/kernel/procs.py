@@ -1,10 +1,11 @@
-"""Processes by identity: a pid together with its start time, so that a reused pid is never mistaken (proc(5))."""
+"""Processes by identity: a pid together with its start time, so that a reused pid is never mistaken (proc(5)).
+
+The native calls are imported where they are needed: `start`, `state` and `delete` mostly do without.
+"""
 
 import posix
 
 from pyrunc.errors import PyruncError
-
-from . import syscalls
 
 
 def stat(pid: int) -> "tuple[str, int] | None":
@@ -33,6 +34,8 @@ def signal(pid: int, start_time: int, number: int) -> bool:
     """Send a signal to that very process; False if it is gone. The pidfd pins the pid before the start time is read."""
     if pid <= 1:
         return False
+    from . import syscalls
+
     try:
         pidfd = syscalls.pidfd_open(pid)
     except ProcessLookupError:
@@ -50,6 +53,8 @@ def signal(pid: int, start_time: int, number: int) -> bool:
 
 def wait_gone(pid: int, start_time: int, seconds: float) -> bool:
     """Wait until that very process has ended (a zombie has); False if it has not by then."""
+    from . import syscalls
+
     try:
         pidfd = syscalls.pidfd_open(pid)
     except ProcessLookupError:
@@ -82,7 +87,7 @@ def write_pid_file(path: str, pid: int) -> None:
 
 def send_pidfd(path: str, pid: int) -> None:
     """Send a pidfd of the process to the AF_UNIX socket at `path`, with SCM_RIGHTS (`--pidfd-socket`)."""
-    from . import unixsocket
+    from . import syscalls, unixsocket
 
     pidfd = syscalls.pidfd_open(pid)
     try:

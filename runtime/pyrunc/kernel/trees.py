@@ -2,8 +2,6 @@
 
 import posix
 
-from . import syscalls
-
 
 def remove(path: str) -> None:
     """Remove a directory and all below it. Mounts in it are detached first, symlinks are removed and not followed."""
@@ -31,6 +29,8 @@ def _empty(directory: int, path: str) -> None:
 
 
 def _detach(path: str) -> None:
+    from . import syscalls
+
     try:
         syscalls.umount2(path, syscalls.MNT_DETACH | 8)  # UMOUNT_NOFOLLOW
     except OSError as error:

@@ -27,7 +27,7 @@ from pyrunc.cgroup import fs as cgroup_fs
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import credentials, namespaces, procs, sealed, syscalls
 
-from . import handover, joiner, outside, program, protocol
+from . import joiner, outside, protocol, record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -185,9 +185,9 @@ def release(plan: "ExecPlan", made: Entered, state: "dict[str, object]") -> None
         pass  # what it said before is still to be read
     started = False
     while message := made.channel.receive():
-        if program.is_record(message):
-            raise program.error_of(message)
-        if message == handover.STARTED:
+        if record.is_record(message):
+            raise record.error_of(message)
+        if message == record.STARTED:
             started = True
         elif plan.filter is not None and plan.filter.listens:
             _hand_over_listener(plan, made, message, state)

@@ -11,7 +11,8 @@ from _struct import pack
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import capabilities, credentials, sealed, syscalls
 
-from .program import CALL, CHECK_CWD, EXEC, EXPECT, FIND, HOOK, IF_REMEMBERED, REMEMBER, REPORT_TO, RETRY_EINTR, Program
+from .program import EXPECT, IF_REMEMBERED, REMEMBER, RETRY_EINTR, Program
+from .record import CALL, CHECK_CWD, EXEC, FIND, HOOK, REPORT_TO, STARTED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 LIMITS = b"limits"
 CREATED = b"created"
-STARTED = b"started"
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_NAME, _PR_CAPBSET_DROP = 1, 4, 8, 15, 24
 _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _AMBIENT_RAISE, _AMBIENT_CLEAR_ALL = 38, 47, 2, 4

@@ -16,7 +16,8 @@ from pyrunc.errors import PyruncError
 from pyrunc.kernel import credentials, rootfs, sealed, syscalls
 
 from . import handover, protocol
-from .program import EXEC, SPLIT, Program
+from .program import Program
+from .record import EXEC, SPLIT, STARTED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,8 +121,8 @@ def _steps(plan: "ExecPlan", env: "list[str]", talk: int, proc: int, *, controll
     handover.wait(steps, talk, "wait for exec")
     handover.become_user(steps, plan, env, talk)
     handover.say_created(steps, talk)
-    started = steps.blob(handover.STARTED)
-    steps.call("write", talk, started, len(handover.STARTED), label="tell exec", expect=len(handover.STARTED))
+    started = steps.blob(STARTED)
+    steps.call("write", talk, started, len(STARTED), label="tell exec", expect=len(STARTED))
     handover.confine(steps, plan, process, proc, report=talk, gate=talk)
     steps.step(EXEC, 0, (steps.strings(process.args), steps.strings(env)), f"exec `{process.args[0]}`")
     return steps

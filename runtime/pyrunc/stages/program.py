@@ -13,18 +13,15 @@ A word is the machine's. Nothing in the list comes from the image.
 
 from _struct import calcsize, pack, unpack_from
 
-from pyrunc.errors import PyruncError
 from pyrunc.kernel.syscalls import number
 
-MAGIC = 0x70797275
-CALL, FIND, CHECK_CWD, HOOK, REPORT_TO, EXEC, SPLIT = range(7)
+from .record import CALL, MAGIC
+
 EXPECT, RETRY_EINTR, REMEMBER, IF_REMEMBERED, STORE = 1, 2, 4, 8, 16
 _WORD = calcsize("N")
 _MASK = (1 << 8 * _WORD) - 1
 _STEP_WORDS, _HEADER_WORDS = 15, 4
 _ARGUMENT, _FLAGS, _STORE_AT = 3, 1, 13  # words of a step
-
-EPERM, ENOENT, EISDIR, ETIMEDOUT, ECANCELED = 1, 2, 21, 110, 125
 
 
 class At(int):
@@ -139,39 +136,3 @@ class Program:
             relocations.append(base + where)
         header = (MAGIC, base + len(content), len(self._steps), count)
         return pack(f"@{len(words) + count + _HEADER_WORDS}N", *header, *words, *relocations) + bytes(content)
-
-
-def is_record(message: bytes) -> bool:
-    """Whether a message is pyrunc-init's report of a failed step."""
-    return len(message) >= 20 and unpack_from("@i", message)[0] == MAGIC
-
-
-def error_of(record: bytes) -> PyruncError:
-    """The error that a failed step's record tells of."""
-    _, _, kind, errno, detail = unpack_from("@5i", record)
-    label, _, output = record[20:].partition(b"\0")
-    text = label.decode("utf-8", "replace")
-    if kind == FIND:
-        return _not_executable(text, errno)
-    if kind == HOOK:
-        return _hook_failed(text, errno, detail, output.decode("utf-8", "replace").strip())
-    if kind == CHECK_CWD:
-        return PyruncError(f"the working directory `{text}` is outside the container's root", errno=errno)
-    return PyruncError(text, errno=errno)
-
-
-def _not_executable(name: str, errno: int) -> PyruncError:
-    if errno == ENOENT and "/" not in name:
-        return PyruncError(f"executable file `{name}` not found in $PATH", errno=ENOENT)
-    if errno == EISDIR:
-        return PyruncError(f"the path `{name}` is not a regular file", errno=EPERM)
-    return PyruncError(f"open executable `{name}`", errno=errno)
-
-
-def _hook_failed(name: str, errno: int, status: int, output: str) -> PyruncError:
-    if errno == ETIMEDOUT:
-        return PyruncError(f"error running {name}: it ran past its timeout")
-    if errno != ECANCELED:
-        return PyruncError(f"error running {name}", errno=errno)
-    how = f"signal {status & 0x7F}" if status & 0x7F else f"exit status {status >> 8}"
-    return PyruncError(f"error running {name}: {how}" + (f", stderr: {output}" if output else ""))

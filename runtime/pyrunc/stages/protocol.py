@@ -22,7 +22,7 @@
 
 A message is one packet: a word from the list below, followed for some by a space and JSON. "error" may come in place of
 any message of init's and ends the conversation; pyrunc-init sends a record of its failed step instead
-(`program.error_of`). The end of the stream is always a failure. The parent asks for what the plan predicts and takes
+(`record.error_of`). The end of the stream is always a failure. The parent asks for what the plan predicts and takes
 nothing else.
 """
 
@@ -33,7 +33,7 @@ from _struct import calcsize, unpack
 from pyrunc import jsontext
 from pyrunc.errors import PyruncError
 
-from . import program
+from . import record
 
 READY_FOR_MAPS, GO, MOUNTED, CONTINUE, CONSOLE = "ready-for-maps", "go", "mounted", "continue", "console"
 LIMITS, CREATED, ERROR, INIT_PID = "limits", "created", "error", "init-pid"
@@ -112,7 +112,7 @@ class Channel:
 
 
     def expect_pid(self, doing: str) -> int:
-        """Wait for the pid, one word, that pyrunc-init tells when it has made a child to go on as (`program.SPLIT`)."""
+        """Wait for the pid, one word, that pyrunc-init tells when it has made a child to go on as (`record.SPLIT`)."""
         message = self._receive_good(doing)
         if len(message) != calcsize("@l"):
             raise PyruncError(f"container init said `{message.decode('utf-8', 'replace')}` where a pid is due")
@@ -124,8 +124,8 @@ class Channel:
         message = self.receive()
         if not message:
             raise PeerGone(f"container init exited while {doing}")
-        if program.is_record(message):
-            raise program.error_of(message)
+        if record.is_record(message):
+            raise record.error_of(message)
         word, _, value = message.partition(b" ")
         parsed = jsontext.loads(value, "the message `error`") if word == ERROR.encode() else None
         if isinstance(parsed, dict):

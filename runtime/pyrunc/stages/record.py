@@ -1,0 +1,49 @@
+"""What pyrunc-init reports: how the list of its steps (`program`) went, as the command that waits for it reads it.
+
+    record        magic, number of the step, kind of the step, errno, detail (5 ints), label, NUL, output of a hook
+"""
+
+from _struct import unpack_from
+
+from pyrunc.errors import PyruncError
+
+MAGIC = 0x70797275
+CALL, FIND, CHECK_CWD, HOOK, REPORT_TO, EXEC, SPLIT = range(7)  # kinds of steps
+STARTED = b"started"  # every step but the last, the exec, has been done
+_EPERM, _ENOENT, _EISDIR, _ETIMEDOUT, _ECANCELED = 1, 2, 21, 110, 125
+
+
+def is_record(message: bytes) -> bool:
+    """Whether a message is pyrunc-init's report of a failed step."""
+    return len(message) >= 20 and unpack_from("@i", message)[0] == MAGIC
+
+
+def error_of(record: bytes) -> PyruncError:
+    """The error that a failed step's record tells of."""
+    _, _, kind, errno, detail = unpack_from("@5i", record)
+    label, _, output = record[20:].partition(b"\0")
+    text = label.decode("utf-8", "replace")
+    if kind == FIND:
+        return _not_executable(text, errno)
+    if kind == HOOK:
+        return _hook_failed(text, errno, detail, output.decode("utf-8", "replace").strip())
+    if kind == CHECK_CWD:
+        return PyruncError(f"the working directory `{text}` is outside the container's root", errno=errno)
+    return PyruncError(text, errno=errno)
+
+
+def _not_executable(name: str, errno: int) -> PyruncError:
+    if errno == _ENOENT and "/" not in name:
+        return PyruncError(f"executable file `{name}` not found in $PATH", errno=_ENOENT)
+    if errno == _EISDIR:
+        return PyruncError(f"the path `{name}` is not a regular file", errno=_EPERM)
+    return PyruncError(f"open executable `{name}`", errno=errno)
+
+
+def _hook_failed(name: str, errno: int, status: int, output: str) -> PyruncError:
+    if errno == _ETIMEDOUT:
+        return PyruncError(f"error running {name}: it ran past its timeout")
+    if errno != _ECANCELED:
+        return PyruncError(f"error running {name}", errno=errno)
+    how = f"signal {status & 0x7F}" if status & 0x7F else f"exit status {status >> 8}"
+    return PyruncError(f"error running {name}: {how}" + (f", stderr: {output}" if output else ""))

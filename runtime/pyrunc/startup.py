@@ -1,0 +1,56 @@
+"""A command's modules out of one file, which takes a third of the time that importing them one by one does.
+
+`make install` writes such files (runtime/packaging/modules.py) beside the byte code, and they are as trusted:
+
+    __pycache__/NAME.CACHE_TAG.modules    the interpreter's magic number, then a marshalled tuple of entries, each
+                                          (module's name, whether it is a package, its path, its code)
+
+The entries stand in the order in which their imports end, so that each finds in `sys.modules` what it imports itself.
+Without the file, or with one for another interpreter, modules are imported as usual.
+"""
+
+import marshal
+import posix
+import sys
+from _frozen_importlib import ModuleSpec
+from _frozen_importlib_external import MAGIC_NUMBER
+
+_Module = type(sys)
+_CACHE = f"{__file__.rpartition('/')[0]}/__pycache__"
+
+
+def path_of(name: str) -> str:
+    """Where the modules of a command lie, or those of the command line itself ("cli")."""
+    return f"{_CACHE}/{name}.{sys.implementation.cache_tag}.modules"
+
+
+def load(name: str) -> None:
+    """Load the modules of a command, so that importing it finds them."""
+    try:
+        fd = posix.open(path_of(name), posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        content = posix.read(fd, posix.fstat(fd).st_size)
+    finally:
+        posix.close(fd)
+    if not content.startswith(MAGIC_NUMBER):
+        return
+    entries = marshal.loads(memoryview(content)[len(MAGIC_NUMBER) :])  # noqa: S302  (code, as in any .pyc)
+    for module_name, is_package, path, code in entries:
+        if module_name not in sys.modules:
+            _execute(module_name, path, code, is_package=is_package)
+
+
+def _execute(name: str, path: str, code: object, *, is_package: bool) -> None:
+    """What an import does with a module once it is found."""
+    module = _Module(name)
+    spec = module.__spec__ = ModuleSpec(name, None, origin=path, is_package=is_package)
+    module.__file__, module.__package__ = path, spec.parent
+    if is_package:
+        module.__path__ = spec.submodule_search_locations = [path.rpartition("/")[0]]
+    sys.modules[name] = module
+    exec(code, module.__dict__)  # type: ignore[arg-type]  # noqa: S102  (as importlib does)
+    parent, _, last = name.rpartition(".")
+    if parent:
+        setattr(sys.modules[parent], last, module)

@@ -1,0 +1,90 @@
+"""A command's modules out of one file: used where it fits, and passed over where it does not."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.imports import interpreter
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+NATIVE = "_native.abi3.so"
+# What the launcher does; which modules an import has found is in -X importtime, those of a file are not.
+RUN = """
+import sys
+sys.path += sys.argv.pop(1).split(":")
+from pyrunc.startup import load
+load("cli")
+from pyrunc.cli import main
+main()
+"""
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Path:
+    """A library as `make install` lays it out, with the files of two commands."""
+    library = tmp_path / "library"
+    ignored = shutil.ignore_patterns("__pycache__", "oci-schemas", NATIVE)
+    shutil.copytree(CHECKOUT / "runtime/pyrunc", library / "pyrunc", ignore=ignored)
+    (library / "pyrunc" / NATIVE).symlink_to(CHECKOUT / "runtime/pyrunc" / NATIVE)
+    (library / "pyrunc/__pycache__").mkdir()
+    for command in ("cli", "state"):
+        script = [str(CHECKOUT / "runtime/packaging/modules.py"), command, str(library), str(library)]
+        subprocess.run([interpreter()[0], "-IS", *script], check=True)
+    return library
+
+
+def file_of(command: str, library: Path) -> Path:
+    """Where a command's modules lie."""
+    (found,) = library.glob(f"pyrunc/__pycache__/{command}.*.modules")
+    return found
+
+
+def imported(library: Path, *arguments: str) -> set[str]:
+    """The modules of pyrunc that `pyrunc ARGUMENTS` has imported one by one."""
+    words = [*interpreter(), "-X", "importtime", "-c", RUN, str(library), "--root", str(library / "state"), *arguments]
+    result = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert "container `nobody` does not exist" in result.stderr, result.stderr
+    names = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines() if line.startswith("import time:")}
+    return {name for name in names if name.partition(".")[0] == "pyrunc"}
+
+
+def test_modules_come_from_the_files(library: Path) -> None:
+    assert imported(library, "state", "nobody") == {"pyrunc", "pyrunc.startup", "pyrunc.bundle"}
+
+
+def test_without_a_file_modules_are_imported(library: Path) -> None:
+    assert {"pyrunc.container", "pyrunc.commands.kill"} <= imported(library, "kill", "nobody", "9")
+    file_of("cli", library).unlink()
+    assert "pyrunc.cli" in imported(library, "state", "nobody")
+
+
+def test_a_file_for_another_interpreter_is_passed_over(library: Path) -> None:
+    file = file_of("state", library)
+    file.write_bytes(bytes([file.read_bytes()[0] ^ 1]) + b"what marshal must not see")
+    assert {"pyrunc.container", "pyrunc.commands.state"} <= imported(library, "state", "nobody")
+
+
+def test_an_empty_file_is_passed_over(library: Path) -> None:
+    file_of("state", library).write_bytes(b"")
+    assert "pyrunc.commands.state" in imported(library, "state", "nobody")
+
+
+def test_modules_look_as_if_they_were_imported(library: Path) -> None:
+    """Their code names the installed place, and a module that is in no file finds its package."""
+    look = """
+import sys
+sys.path.append(sys.argv[1])
+from pyrunc.startup import load
+load("cli")
+from pyrunc import kernel, cli
+import pyrunc.kernel.signals
+assert kernel.descriptors is sys.modules["pyrunc.kernel.descriptors"]
+print(cli.run.__code__.co_filename, cli.__spec__.name, cli.__package__, cli.__file__)
+print(kernel.__spec__.submodule_search_locations == kernel.__path__, kernel.signals.__name__)
+"""
+    words = [*interpreter(), "-c", look, str(library)]
+    lines = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+    where = f"{library}/pyrunc/cli.py"
+    assert lines == [f"{where} pyrunc.cli pyrunc {where}", "True pyrunc.kernel.signals"]
