@@ -84,6 +84,12 @@ class Runtime:
         self.path = path or executable()
         self.flags = shlex.split(os.environ.get("RUNTIME_FLAGS", ""))
 
+    def behind(self, *words: str) -> "Runtime":
+        """The same, called with these words before it."""
+        other = Runtime(self.root, self.path)
+        other.prefix, other.options = words, self.options
+        return other
+
     def argv(self, *arguments: str | Path) -> list[str]:
         """The command line for these arguments."""
         return [*self.prefix, str(self.path), "--root", str(self.root), *self.flags, *map(str, arguments)]

@@ -117,19 +117,7 @@ class Workshop:
 
     def on(self, host: Host, *, broken: bool) -> Runtime:
         """The runtime on that host."""
-        return Prefixed(self.runtime, self.prefix(host, broken=broken))
-
-
-class Prefixed(Runtime):
-    """A runtime that is called with words before it."""
-
-    def __init__(self, runtime: Runtime, prefix: list[str]) -> None:
-        super().__init__(runtime.root, runtime.path)
-        self.prefix = prefix
-
-    def argv(self, *arguments: str | Path) -> list[str]:
-        """The command line for these arguments."""
-        return [*self.prefix, *super().argv(*arguments)]
+        return self.runtime.behind(*self.prefix(host, broken=broken))
 
 
 def named(host: Host, result: Result) -> bool:

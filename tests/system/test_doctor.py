@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from conformance.broken_hosts.hosts import HOSTS, ROOT, Host, Json, limit_memory, without
-from conformance.broken_hosts.making import Prefixed, Workshop
+from conformance.broken_hosts.making import Workshop
 from tests.bundle import Bundle
 from tests.kernelcalls import MS_BIND, mount, umount
 from tests.ordinaryuser import GRANTED, OrdinaryUser
@@ -110,7 +110,7 @@ def test_a_noexec_state_directory_will_do(runtime: Runtime, bundle: Bundle, area
     place.mkdir()
     script = f'mount -n -t tmpfs -o noexec,nodev,nosuid none {place}; exec "$@"'
     there = Runtime(place / "state")
-    broken = Prefixed(there, ["unshare", "--mount", "sh", "-ec", script, "sh"])
+    broken = there.behind("unshare", "--mount", "sh", "-ec", script, "sh")
     assert findings(broken, "state-directory")["state-directory"]["status"] == "ok"
     assert broken.run(bundle.shell("echo ran")).stdout == "ran\n"
 
@@ -119,14 +119,14 @@ def test_a_full_state_directory(runtime: Runtime, bundle: Bundle, area: Path) ->
     place = area / "full"
     place.mkdir()
     script = f'mount -n -t tmpfs -o nr_inodes=2 none {place}; : > {place}/file; exec "$@"'
-    broken = Prefixed(Runtime(place / "state"), ["unshare", "--mount", "sh", "-ec", script, "sh"])
+    broken = Runtime(place / "state").behind("unshare", "--mount", "sh", "-ec", script, "sh")
     assert "full" in findings(broken, "state-directory", expect=1)["state-directory"]["finding"]
     error_text(broken.run(bundle), "full", "(pyrunc doctor: state-directory)", "No space left on device")
 
 
 def test_a_root_file_system_without_id_mapped_mounts(runtime: Runtime) -> None:
     """EINVAL, as from a file system that lacks FS_ALLOW_IDMAP: one that carries a whole host is hard to find."""
-    finding = findings(Prefixed(runtime, [*without("22", "mount_setattr")]), "id-mapped-mounts")["id-mapped-mounts"]
+    finding = findings(runtime.behind(*without("22", "mount_setattr")), "id-mapped-mounts")["id-mapped-mounts"]
     assert finding["status"] == "degraded"
     assert "file system of / takes none" in finding["finding"]
 
@@ -152,6 +152,6 @@ def test_no_security_module(runtime: Runtime, bundle: Bundle, key: str, module: 
 def test_an_error_with_another_cause_names_no_check(runtime: Runtime, bundle: Bundle) -> None:
     """The host is broken, but that is not why."""
     bundle.config["root"]["path"] = "nowhere"
-    broken = Prefixed(runtime, [*without("38", "seccomp")])
+    broken = runtime.behind(*without("38", "seccomp"))
     assert findings(broken, "seccomp")["seccomp"]["status"] == "missing"
     assert "doctor" not in error_text(broken.run(bundle), "nowhere")
