@@ -13,10 +13,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from conformance.broken_hosts.hosts import HOSTS
+from conformance.broken_hosts.hosts import HOSTS, Host
 from conformance.broken_hosts.making import Workshop
 from tests.bundle import Bundle, build_rootfs
 from tests.removal import remove_tree
+from tests.runtime import new_id
 
 VM_USER = 1000  # tester, who has a user manager
 
@@ -38,6 +39,19 @@ def installed_init() -> str:
     return str(found[0]) if found else ""
 
 
+def problem(host: Host, runtime: Path, init: str, base: Path) -> str:
+    """What doctor or create say otherwise than the table, "" if nothing."""
+    place = base / new_id()
+    place.mkdir()
+    place.chmod(0o755)
+    bundle = Bundle(place.with_name(f"{place.name}-bundle"), base / "template")
+    try:
+        Workshop(runtime, place, VM_USER, init).examine(host, bundle)
+    except AssertionError as error:
+        return str(error)
+    return ""
+
+
 def main() -> int:
     args = arguments()
     hosts = [host for host in HOSTS if args.filter in host.name]
@@ -48,22 +62,14 @@ def main() -> int:
         build_rootfs(base / "template")
         print(f"1..{len(hosts)}")
         for number, host in enumerate(hosts, 1):
-            outcome = "skipped"
-            line = host.needs() and f"ok {number} - {host.name} # SKIP {host.needs()}"
-            if not line:
-                place = base / str(number)
-                place.mkdir()
-                place.chmod(0o755)
-                bundle = Bundle(base / f"bundle-{number}", base / "template")
-                problem = ""
-                try:
-                    Workshop(args.runtime, place, VM_USER, args.init or installed_init()).examine(host, bundle)
-                except AssertionError as error:
-                    problem = "".join(f"\n# {text}" for text in str(error).splitlines())
-                outcome = "failed" if problem else "passed"
-                line = f"{'not ok' if problem else 'ok'} {number} - {host.name} ({host.check}){problem}"
-            counts[outcome] += 1
-            print(line, flush=True)
+            if reason := host.needs():
+                counts["skipped"] += 1
+                print(f"ok {number} - {host.name} # SKIP {reason}", flush=True)
+                continue
+            wrong = problem(host, args.runtime, args.init or installed_init(), base)
+            counts["failed" if wrong else "passed"] += 1
+            print(f"{'not ok' if wrong else 'ok'} {number} - {host.name} ({host.check})", flush=True)
+            print(*(f"# {line}" for line in wrong.splitlines()), sep="\n", end="\n" if wrong else "", flush=True)
     finally:
         remove_tree(base)
     print(", ".join(f"{count} {word}" for word, count in counts.items()))

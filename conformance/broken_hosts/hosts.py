@@ -204,6 +204,10 @@ HOSTS = [
         as_root="d=/sys/fs/cgroup; mount --bind $d $d; mount -o remount,bind,ro $d", natural=True,
     ),
     Host(
+        "a session that is not in the user's cgroup", USER, "controllers", "this process is not below it",
+        ("controller `memory`",), config=limit_memory, needs=user_manager, natural=True,
+    ),
+    Host(
         "only pids delegated", USER, "controllers", "io not available in `/user", ("controller `cpu`",),
         flags=("--systemd-cgroup",), config=limit_cpu_of_unit, as_root=ONLY_PIDS, needs=user_manager,
         whole_machine="rm $F; systemctl daemon-reload; systemctl restart user@$U.service",

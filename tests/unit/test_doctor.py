@@ -47,6 +47,21 @@ def test_no_text_has_words_by_which_callers_classify_errors() -> None:
     assert [text for text in texts if any(words in text.lower() for words in CLASSIFYING)] == []
 
 
+def test_create_loads_it_only_when_something_has_failed() -> None:
+    tree = ast.parse((TOP / "runtime/pyrunc/commands/create.py").read_text())
+    at_the_start = [ast.unparse(node) for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    anywhere = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    assert "from pyrunc.doctor import causes" in anywhere
+    assert not any("doctor" in line for line in at_the_start)
+
+
+def test_a_cause_that_the_error_has_said_is_not_said_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CHECKS, "libseccomp", lambda _: Finding(MISSING, "it needs libseccomp: gone", "fetch it"))
+    error = PyruncError("it needs libseccomp")
+    causes.explain(error, subject().host, {}, "/nowhere")
+    assert error.hint == "repair: fetch it (pyrunc doctor: libseccomp)"
+
+
 def test_a_check_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(_: Subject) -> Finding:
         raise PermissionError(13, "Permission denied", "/some/file")

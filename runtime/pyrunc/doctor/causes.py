@@ -57,8 +57,9 @@ def explain(error: "PyruncError", host: "HostFacts", environment: "dict[bytes, b
     for status in (MISSING, DEGRADED):
         for name, finding in findings.items():
             if finding.status == status and _concerns(finding, name, error.message):
-                repair = f"; repair: {finding.repair}" if finding.repair else ""
-                error.hint = f"{finding.text}{repair} (pyrunc doctor: {name})"
+                cause = "" if error.message in finding.text else finding.text
+                repair = f"repair: {finding.repair}" if finding.repair else ""
+                error.hint = f"{'; '.join(filter(None, (cause, repair)))} (pyrunc doctor: {name})".lstrip()
                 return
 
 

@@ -36,7 +36,7 @@ def controllers(subject: Subject) -> Finding:
     present = [] if below is None else (files.read(f"{top}{below}/cgroup.controllers") or "").split()
     lacking = [name for name in _LIMITING if name not in present]
     if not lacking:
-        return Finding(OK, f"{', '.join(_LIMITING)} in `{below or '/'}`")
+        return _all_there(subject, below or "/")
     if below is None:
         text = f"no cgroup is delegated to `{subject.name()}`: limits, and cgroups with a name, are refused"
     else:
@@ -48,6 +48,15 @@ def controllers(subject: Subject) -> Finding:
     else:
         repair = _delegation(top, subject)
     return Finding(DEGRADED if present else MISSING, text, repair)
+
+
+def _all_there(subject: Subject, below: str) -> Finding:
+    """Whether the cgroupfs manager gets at them too: it moves processes, and so must be in what is delegated."""
+    text, own = f"{', '.join(_LIMITING)} in `{below}`", fs.own_path()
+    if subject.host.privileged or f"{own}/".startswith(below.rstrip("/") + "/"):
+        return Finding(OK, text)
+    text += f", but this process is not below it: in `{own}` only --systemd-cgroup can use them"
+    return Finding(DEGRADED, text, "use --systemd-cgroup, or `systemd-run --user --scope pyrunc ...`")
 
 
 def _delegated(top: str, uid: int) -> "str | None":
