@@ -68,12 +68,15 @@ check: tools build ## ruff, mypy --strict and shellcheck
 	@shellcheck $$(grep -rlE '^#!(/bin/sh|/bin/bash)' $(PACKAGING) .ci bundles conformance)
 
 .PHONY: test-vm
-test-vm: build ## podman's checks with an installed pyrunc in a virtual machine, as root
-	@conformance/test-vm --keep
-	@conformance/test-vm --no-install --keep --control '' --cgroup-manager cgroupfs --group limits
+test-vm: build ## podman's checks with an installed pyrunc in a virtual machine, its root and an ordinary user (as root)
+	@conformance/test-vm --plan daily --keep
 	@conformance/vm/vm run --timeout 900 conformance/vm/cgroup-cycles
 	@conformance/vm/vm run --timeout 900 -- python3 -B -m conformance.broken_hosts
 	@conformance/vm/vm down
+
+.PHONY: podman-results
+podman-results: build ## the same with crun and pyrunc, each user and cgroup manager, in conformance/podman/RESULTS.md
+	@conformance/test-vm --plan table --resume build/podman-results.json --markdown conformance/podman/RESULTS.md
 
 .PHONY: conformance
 conformance: build ## opencontainers' validation programs with pyrunc and PEERS, as root
