@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
+from conformance.harness.engine import CALL_SECONDS
 from conformance.harness.terminal import Terminal
 from conformance.podman.harness import IMAGE, Podman, check, equal, matches, wait_until
 
@@ -113,7 +114,7 @@ def many(podman: Podman) -> None:
     for _ in range(10):
         equal(podman(*words[len(podman.command) :]), "x")
     runs = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(10)]
-    equal([run.communicate(timeout=240)[0] for run in runs], ["x\n"] * 10)
+    equal([run.communicate(timeout=CALL_SECONDS)[0] for run in runs], ["x\n"] * 10)
     equal(podman("top", name, "comm").split(), ["COMMAND", "sleep"])
 
 

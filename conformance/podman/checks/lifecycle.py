@@ -7,6 +7,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+from conformance.harness.engine import CALL_SECONDS
 from conformance.podman.harness import Podman, check, equal, matches, wait_until
 
 ON_TERM = ["sh", "-c", "trap 'echo got TERM; exit 3' TERM; echo up; while :; do sleep 0.1; done"]
@@ -120,7 +121,7 @@ def foreground_signal(podman: Podman) -> None:
                 process.send_signal(name_of_signal)
             else:
                 podman("kill", name)
-            equal(process.wait(120), code, f"exit status after {name_of_signal.name}")
+            equal(process.wait(CALL_SECONDS), code, f"exit status after {name_of_signal.name}")
 
 
 @check("base", "a process that is killed from outside: 137")
@@ -183,7 +184,7 @@ def no_healthcheck(podman: Podman) -> None:
 def at_once(podman: Podman) -> None:
     words = [*podman.command, *podman.run_words([], "sh", "-c", "echo done")]
     runs = [subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(6)]
-    equal([run.communicate(timeout=240) for run in runs], [("done\n", "")] * 6)
+    equal([run.communicate(timeout=CALL_SECONDS) for run in runs], [("done\n", "")] * 6)
 
 
 @check("base", "the container's end ends its background processes")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from conformance.harness.engine import CALL_SECONDS
 from conformance.podman.harness import HOST_PROGRAMS, IMAGE, Podman, check, equal, matches, output_checks
 
 DEFAULT_CAPABILITIES = "00000000800405fb"  # podman's eleven
@@ -199,7 +200,7 @@ def sdnotify(podman: Podman) -> None:
     script += "s.sendto(b'READY=1', os.environ['NOTIFY_SOCKET']); input()"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(path))
-        manager.settimeout(60)
+        manager.settimeout(CALL_SECONDS)
         path.chmod(0o777)
         name = podman.new_container()
         options = ["run", "-d", "-i", "--name", name, "--network", "none", "--sdnotify=container", *HOST_PROGRAMS]
