@@ -115,8 +115,8 @@ static _Noreturn void fail(word index, const struct step *s, long error, long de
     for (size_t i = 0; i < n; i++) r.text[i] = label[i];
     size_t size = offsetof(struct record, text) + n + 1;
     if (s && s->kind == HOOK) {
-        long end = call(__NR_lseek, s->arg[4], 0, 2 /* SEEK_END */), want = (long)(sizeof r.text - n - 1);
-        long got = call(__NR_pread64, s->arg[4], r.text + n + 1, want, end > want ? end - want : 0);
+        long end = call(__NR_lseek, s->number, 0, 2 /* SEEK_END */), want = (long)(sizeof r.text - n - 1);
+        long got = call(__NR_pread64, s->number, r.text + n + 1, want, end > want ? end - want : 0);
         if (got > 0) size += (size_t)got;
     }
     if (report < 0 || call(__NR_write, report, &r, size) != (long)size) {
@@ -154,14 +154,15 @@ static long check_cwd(void) {
     return path[0] == '/' ? 0 : -EXDEV;
 }
 
-/* Run a hook: arg 0 path, 1 argv, 2 envp, 3 its standard input, 4 its output, 5 milliseconds (0: no limit). */
+/* Run a hook: arg 0 path, 1 argv, 2 envp, 3 its standard input, 4 its output, 5 milliseconds (0: no limit);
+   its standard error is `number`. */
 static long hook(const struct step *s, long *detail) {
     long pid = call(__NR_clone, SIGCHLD, 0, 0, 0, 0);
     if (pid < 0) return pid;
     if (!pid) {
         call(__NR_setsid, 0);
         call(__NR_lseek, s->arg[3], 0, 0);
-        for (int fd = 0; fd < 3; fd++) call(__NR_dup3, s->arg[fd ? 4 : 3], fd, 0);
+        call(__NR_dup3, s->arg[3], 0, 0), call(__NR_dup3, s->arg[4], 1, 0), call(__NR_dup3, s->number, 2, 0);
         call(__NR_close_range, 3, ~0u, 0);
         long r = call(__NR_execve, s->arg[0], s->arg[1], s->arg[2]);
         leave(r == -ENOENT ? 127 : 126);

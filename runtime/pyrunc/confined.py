@@ -1,15 +1,20 @@
 """From the config's seccomp profile and labels to what `kernel.seccomp` and `kernel.lsm` take, for create and exec."""
 
+from .spec import annotations
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .kernel.lsm import Attribute
-    from .kernel.seccomp import Profile
+    from .kernel.seccomp import Filter, Profile
+    from .spec.config import Config
     from .spec.process import Process
-    from .spec.seccomp import Seccomp
 
 
-def profile(section: "Seccomp") -> "Profile":
-    """The seccomp profile, not compiled yet."""
+def profile(config: "Config") -> "Profile | None":
+    """The seccomp profile, not compiled yet; None without one, or if `ready_filter` takes its place."""
+    section = config.linux.seccomp
+    if section is None or annotations.SECCOMP_BPF in config.annotations:
+        return None
     from .kernel.seccomp import Profile, Rule
 
     rules = tuple(
@@ -22,7 +27,18 @@ def profile(section: "Seccomp") -> "Profile":
     return Profile(
         section.default_action, rules, default_errno=section.default_errno_ret,
         architectures=tuple(section.architectures), flags=None if section.flags is None else tuple(section.flags),
+        strict=annotations.SECCOMP_STRICT in config.annotations,
     )  # fmt: skip
+
+
+def ready_filter(config: "Config") -> "Filter | None":
+    """The seccomp filter that an annotation holds, compiled; None if there is none."""
+    text = config.annotations.get(annotations.SECCOMP_BPF)
+    if text is None:
+        return None
+    from .kernel.seccomp import Filter
+
+    return Filter(annotations.seccomp_instructions(text), 0, [])
 
 
 def attributes(process: "Process | None") -> "list[Attribute]":

@@ -11,7 +11,6 @@ from .spec.config import Config, parse_process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .kernel.seccomp import Filter
     from .spec.process import Process
 
 _LARGEST_ID = 0xFFFFFFFE  # the one above means "leave it" to setresuid(2)
@@ -51,9 +50,10 @@ class ExecPlan:
         self.container_id, self.process = container_id, process
         linux = config.linux
         self.personality, self.memory_policy = linux.personality, linux.memory_policy
-        self.profile = confined.profile(linux.seccomp) if linux.seccomp else None
+        self.profile = confined.profile(config)
         self.listener = (linux.seccomp.listener_path, linux.seccomp.listener_metadata) if linux.seccomp else None
-        self.filter: Filter | None = None  # the profile as the kernel takes it; compiled by who carries the plan out
+        # The profile as the kernel takes it; if it is not there yet, who carries the plan out compiles it.
+        self.filter = confined.ready_filter(config)
         self.attributes = confined.attributes(process)
         self.env = list({entry.partition("=")[0]: entry for entry in process.env}.values())
         self.kept_fds = descriptors.kept(preserve_fds, {}).count

@@ -40,29 +40,48 @@ _OUTPUT_LIMIT = 3584  # characters; with the words before them they fit into err
 _LONGEST_POLL = 1 << 30  # milliseconds; poll(2) takes an int
 
 
-def run(name: str, hooks: "Iterable[Hook]", state: "dict[str, object]", *, environ: "Mapping[bytes, bytes]") -> None:
+def open_streams(paths: "tuple[str, str]") -> "tuple[int, int]":
+    """Descriptors of the files that hooks' standard output and standard error are added to, -1 where the path is ""."""
+    streams = []
+    for path in paths:
+        try:
+            flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_NOCTTY | posix.O_CLOEXEC
+            streams.append(posix.open(path, flags, 0o600) if path else -1)
+        except OSError as error:
+            raise PyruncError.from_os(f"open `{path}` for the output of hooks", error, pointer="/annotations") from None
+    return streams[0], streams[1]
+
+
+def run(
+    name: str, hooks: "Iterable[Hook]", state: "dict[str, object]", *, environ: "Mapping[bytes, bytes]",
+    streams: "tuple[int, int]" = (-1, -1),
+) -> None:  # fmt: skip
     """Run the hooks of the list `name` ("createRuntime"); the first that fails raises and ends it.
 
-    `state` is the state of runtime.md; `environ` is the environment that the runtime was called with.
+    `state` is the state of runtime.md; `environ` is the environment that the runtime was called with; `streams`: see
+    `open_streams`.
     """
     for number, hook in enumerate(hooks):
-        _run(f"error running {name} hook #{number}", hook, state, environ)
+        _run(f"error running {name} hook #{number}", hook, state, environ, streams)
 
 
 def run_all(
-    name: str, hooks: "Iterable[Hook]", state: "dict[str, object]", *, environ: "Mapping[bytes, bytes]"
-) -> "list[str]":
+    name: str, hooks: "Iterable[Hook]", state: "dict[str, object]", *, environ: "Mapping[bytes, bytes]",
+    streams: "tuple[int, int]" = (-1, -1),
+) -> "list[str]":  # fmt: skip
     """Run all hooks whatever becomes of them; a warning for each that failed (poststop: runtime.md, "Lifecycle")."""
     warnings = []
     for number, hook in enumerate(hooks):
         try:
-            _run(f"error running {name} hook #{number}", hook, state, environ)
+            _run(f"error running {name} hook #{number}", hook, state, environ, streams)
         except PyruncError as error:
             warnings.append(str(error))
     return warnings
 
 
-def _run(what: str, hook: "Hook", state: "dict[str, object]", environ: "Mapping[bytes, bytes]") -> None:
+def _run(
+    what: str, hook: "Hook", state: "dict[str, object]", environ: "Mapping[bytes, bytes]", streams: "tuple[int, int]"
+) -> None:
     # A memory file cannot give EPIPE when the hook does not read it. One for each hook: they share no read position.
     stdin = output = -1
     try:
@@ -71,7 +90,8 @@ def _run(what: str, hook: "Hook", state: "dict[str, object]", environ: "Mapping[
         output = posix.memfd_create("hook-output", posix.MFD_CLOEXEC)
         # A hook that opens /dev/stderr truncates the file: what comes later goes to its end and leaves no hole.
         fcntl.fcntl(output, fcntl.F_SETFL, posix.O_APPEND)
-        problem = _wait(what, hook, _start(what, hook, stdin, output, environ))
+        stdout, stderr = (output if stream < 0 else stream for stream in streams)
+        problem = _wait(what, hook, _start(what, hook, (stdin, stdout, stderr), environ))
         if problem:
             said = _tail(output)
             raise PyruncError(f"{what}: {problem}" + (f", stderr: {said}" if said else ""))
@@ -83,12 +103,12 @@ def _run(what: str, hook: "Hook", state: "dict[str, object]", environ: "Mapping[
                 posix.close(fd)
 
 
-def _start(what: str, hook: "Hook", stdin: int, output: int, environ: "Mapping[bytes, bytes]") -> int:
+def _start(what: str, hook: "Hook", streams: "tuple[int, int, int]", environ: "Mapping[bytes, bytes]") -> int:
     """Fork and execute; the child's pid. Raises what execve(2) said, which comes through a close-on-exec pipe."""
     report, told = posix.pipe2(posix.O_CLOEXEC)
     pid = posix.fork()
     if pid == 0:
-        _become(hook, stdin, output, told, environ)
+        _become(hook, streams, told, environ)
     posix.close(told)
     try:
         answer = posix.read(report, 16)
@@ -100,7 +120,7 @@ def _start(what: str, hook: "Hook", stdin: int, output: int, environ: "Mapping[b
     return pid
 
 
-def _become(hook: "Hook", stdin: int, output: int, told: int, environ: "Mapping[bytes, bytes]") -> None:
+def _become(hook: "Hook", streams: "tuple[int, int, int]", told: int, environ: "Mapping[bytes, bytes]") -> None:
     """In the child: become the hook, or tell why not; never returns."""
     number = 0
     try:
@@ -109,8 +129,8 @@ def _become(hook: "Hook", stdin: int, output: int, told: int, environ: "Mapping[
         entries = hook.env
         if entries is None:
             entries = [(key + b"=" + value).decode("utf-8", "surrogateescape") for key, value in environ.items()]
-        stdin, output, told = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in (stdin, output, told))
-        for target, fd in enumerate((stdin, output, output)):
+        *moved, told = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in (*streams, told))
+        for target, fd in enumerate(moved):
             posix.dup2(fd, target)
         syscalls.close_range(3, flags=syscalls.CLOSE_RANGE_CLOEXEC)
         credentials.default_signals()

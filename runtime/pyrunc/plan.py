@@ -15,6 +15,7 @@ from .kernel import credentials, descriptors, idmap, mountoptions, mounts, names
 from .kernel.devices import Device
 from .kernel.mounts import Mount
 from .kernel.syscalls import MS_RDONLY
+from .spec import annotations
 from .spec import config as spec
 from .spec.linux import Device as DeviceEntry
 from .spec.linux import IntelRdt, Linux
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from .kernel.mountmap import MountMap
     from .kernel.netdev import Device as NetDevice
     from .kernel.resctrl import Group as ResctrlGroup
-    from .kernel.seccomp import Filter
     from .kernel.sysctl import Parameter
 
 
@@ -57,10 +57,10 @@ class ContainerPlan:
 
     __slots__ = (
         "_outer", "annotations", "attributes", "bundle", "can_mknod", "cgroup", "container_id", "denies_setgroups",
-        "devices", "domainname", "env", "filter", "hooks", "hostname", "joins", "keeps_groups", "kept_fds", "listener",
-        "maps", "masked_paths", "memory_policy", "mount_label", "mount_sources", "mounts", "net_devices", "new",
-        "new_keyring", "options", "personality", "process", "profile", "propagation", "readonly_paths", "resctrl",
-        "rootfs", "rootfs_readonly", "sealed_mounts", "sysctl", "time_offsets",
+        "devices", "domainname", "env", "filter", "hook_paths", "hook_streams", "hooks", "hostname", "joins",
+        "keeps_groups", "kept_fds", "listener", "maps", "masked_paths", "memory_policy", "mount_label", "mount_sources",
+        "mounts", "net_devices", "new", "new_keyring", "options", "personality", "process", "profile", "propagation",
+        "readonly_paths", "resctrl", "rootfs", "rootfs_readonly", "sealed_mounts", "sysctl", "time_offsets",
     )  # fmt: skip
 
     joins: "tuple[namespaces.Join, ...]"
@@ -69,6 +69,7 @@ class ContainerPlan:
     def __init__(self, config: spec.Config, options: CreateOptions, host: HostFacts) -> None:
         linux = config.linux
         self.options, self.container_id, self.bundle = options, options.container_id, options.bundle
+        options.pidfd_socket = options.pidfd_socket or config.annotations.get(annotations.PIDFD_RECEIVER, "")
         self.process, self.hooks, self.annotations = config.process, config.hooks, config.annotations
         self.hostname, self.domainname = config.hostname, config.domainname
         self.sysctl = _kernel_parameters(linux.sysctl)
@@ -98,8 +99,10 @@ class ContainerPlan:
             self.cgroup.owner = (_outside(self.maps.uids), _outside(self.maps.gids))
         kept = descriptors.kept(options.preserve_fds, options.environment)
         self.kept_fds = kept.count
-        self.profile = confined.profile(linux.seccomp) if linux.seccomp else None
-        self.filter: Filter | None = None  # the profile as the kernel takes it; compiled by who carries the plan out
+        self.hook_paths, self.hook_streams = annotations.hook_paths(config.annotations), (-1, -1)
+        self.profile = confined.profile(config)
+        # The profile as the kernel takes it; if it is not there yet, who carries the plan out compiles it.
+        self.filter = confined.ready_filter(config)
         self.listener = (linux.seccomp.listener_path, linux.seccomp.listener_metadata) if linux.seccomp else None
         self.attributes = confined.attributes(config.process)
         self.env = _environment(config.process, kept.env)
@@ -234,6 +237,7 @@ class ContainerPlan:
         if not options.bind and not options.remount and not options.propagation and not mount.type:
             raise ConfigError(f"the mount on `{mount.destination}` has no type", pointer=f"{pointer}/type")
         result = Mount(source, mount.destination, mount.type or "", options, self.mount_label, pointer)
+        result.label_option = config.annotations.get(annotations.MOUNT_CONTEXT_TYPE, "context")
         if mount.id_mapped:
             if host.euid != 0:
                 raise ConfigError("an id-mapped mount takes root's privilege", pointer=f"{pointer}/options")

@@ -35,7 +35,10 @@ def test_label_of_the_config_is_what_mounts_get(monkeypatch: pytest.MonkeyPatch)
 
 @needs_no_selinux
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-def test_label_reaches_the_file_system(tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["context", "fscontext", "defcontext", "rootcontext"])
+def test_label_reaches_the_file_system(tmp_path: Path, option: str) -> None:
     """tmpfs knows no `context` where SELinux is off: that it refuses the word shows that it got it."""
-    with untouched(tmp_path) as image, pytest.raises(PyruncError, match="context"):
-        image.inside(lambda root: mounts.attach(root, mounts.Mount("", "/t", "tmpfs", mountoptions.parse(()), LABEL)))
+    mount = mounts.Mount("", "/t", "tmpfs", mountoptions.parse(()), LABEL)
+    mount.label_option = option
+    with untouched(tmp_path) as image, pytest.raises(PyruncError, match=f"'{option}'"):
+        image.inside(lambda root: mounts.attach(root, mount))

@@ -159,7 +159,7 @@ def test_working_directory_outside_the_root(carry_out, tmp_path):
 def hook(steps: Program, command: str, state: int, output: int, milliseconds: int = 0) -> None:
     args = steps.strings(["sh", "-c", command])
     words = (steps.string("/bin/sh"), args, steps.strings(["A=b"]), state, output, milliseconds)
-    steps.step(HOOK, 0, words, "startContainer hook #0")
+    steps.step(HOOK, output, words, "startContainer hook #0")
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,8 @@ def _end_of_unfinished(context: Context, container: Container, todo: plan.Contai
         from pyrunc import hooks
 
         state = todo.state("stopped", 0)
-        for warning in hooks.run_all("poststop", todo.hooks.poststop, state, environ=context.environment):
+        environ, streams = context.environment, todo.hook_streams
+        for warning in hooks.run_all("poststop", todo.hooks.poststop, state, environ=environ, streams=streams):
             context.log.warning(warning)
     container.remove()
 

@@ -2,7 +2,7 @@
 
 from pyrunc import lifecycle
 from pyrunc.arguments import Arguments, Option, Verb
-from pyrunc.container import Container, State
+from pyrunc.container import Container, SavedHook, State
 from pyrunc.context import Context
 from pyrunc.errors import NotFound, PyruncError
 from pyrunc.kernel import procs
@@ -63,9 +63,19 @@ def destroy(context: Context, container: Container, state: State) -> None:
         resctrl.remove(groups)
     hooks = state.hooks("poststop")
     if hooks:
-        from pyrunc import hooks as oci_hooks
-
-        value = state.spec_state(lifecycle.STOPPED)
-        for warning in oci_hooks.run_all("poststop", hooks, value, environ=context.environment):
-            context.log.warning(warning)
+        _run_poststop(context, state, hooks)
     container.remove()
+
+
+def _run_poststop(context: Context, state: State, hooks: "list[SavedHook]") -> None:
+    from pyrunc import hooks as oci_hooks
+    from pyrunc.spec.annotations import hook_paths
+
+    streams = -1, -1
+    try:
+        streams = oci_hooks.open_streams(hook_paths(state.data.get("annotations")))
+    except PyruncError as error:
+        context.log.warning(str(error))
+    value = state.spec_state(lifecycle.STOPPED)
+    for warning in oci_hooks.run_all("poststop", hooks, value, environ=context.environment, streams=streams):
+        context.log.warning(warning)

@@ -8,7 +8,8 @@ from pyrunc.arguments import Arguments, Verb
 from pyrunc.context import Context, print_out
 from pyrunc.kernel import capabilities, mountoptions, namespaces
 from pyrunc.spec import seccomp
-from pyrunc.spec.config import HOOKS, KEEP_GROUPS
+from pyrunc.spec.annotations import PREFIX
+from pyrunc.spec.config import HOOKS
 from pyrunc.spec.linux import MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES
 
 VERB = Verb("print what this runtime supports, as JSON")
@@ -49,5 +50,5 @@ def value() -> "dict[str, object]":
             "netDevices": {"enabled": True},
         },
         "annotations": {"org.opencontainers.pyrunc.version": __version__},
-        "potentiallyUnsafeConfigAnnotations": ["org.systemd.property.", KEEP_GROUPS],
+        "potentiallyUnsafeConfigAnnotations": ["org.systemd.property.", PREFIX],
     }

@@ -121,9 +121,12 @@ def _hand_over_listener(state: State, number: int, path: str, metadata: object) 
 def _poststart(context: Context, container: Container, state: State, hooks: "list[SavedHook]") -> None:
     """runtime.md: if a poststart hook fails, the container is stopped and deleted, and the error is ours."""
     from pyrunc import hooks as oci_hooks
+    from pyrunc.spec.annotations import hook_paths
 
     try:
-        oci_hooks.run("poststart", hooks, state.spec_state(lifecycle.RUNNING), environ=context.environment)
+        streams = oci_hooks.open_streams(hook_paths(state.data.get("annotations")))
+        value = state.spec_state(lifecycle.RUNNING)
+        oci_hooks.run("poststart", hooks, value, environ=context.environment, streams=streams)
     except PyruncError:
         from .delete import destroy
 

@@ -60,7 +60,7 @@ def create(mount: "Mount", covered: int, root: int, *, existed: bool, cgroup_nam
     if kind == "tmpfs" and existed and not any(word.startswith("mode=") for word in words):
         words.append(f"mode={posix.fstat(covered).st_mode & 0o7777:o}")
     if mount.label and kind not in _UNLABELLED:
-        words.append(f"context={mount.label}")
+        words.append(f"{mount.label_option}={mount.label}")
     copy = kind == "tmpfs" and options.tmpcopyup and existed
     flags = [flag for flag in options.superblock[0] if not (copy and flag == "ro")]
     try:
@@ -162,7 +162,8 @@ def _mount_classic(mount: "Mount", kind: str, covered: int, root: int) -> int:
     The destination is given as the working directory, so that no path is looked up.
     """
     options = mount.options
-    data = ",".join(options.data + ([f'context="{mount.label}"'] if mount.label and kind not in _UNLABELLED else []))
+    label = [f'{mount.label_option}="{mount.label}"'] if mount.label and kind not in _UNLABELLED else []
+    data = ",".join(options.data + label)
     if _size(data) > _LONGEST_DATA:
         raise mount.refusal(f"its options are longer than {_LONGEST_DATA} bytes")
     before = posix.open(".", paths.O_PATH | posix.O_CLOEXEC)

@@ -47,17 +47,19 @@ _PROC_ROOT_INODE = 1
 class Mount:
     """One entry of `mounts`.
 
-    source: absolute for a bind mount; kind: the type, "" if none; label: SELinux context for its files, "" for none;
+    source: absolute for a bind mount; kind: the type, "" if none; label: SELinux context for its files, "" for none,
+    given by the mount option label_option (`context`, or another of mount(8));
     pointer: JSON pointer of the entry; mapping: for an id-mapped mount
     """
 
-    __slots__ = ("destination", "kind", "label", "mapping", "options", "pointer", "source")
+    __slots__ = ("destination", "kind", "label", "label_option", "mapping", "options", "pointer", "source")
 
     def __init__(  # noqa: PLR0917  a record, built at one place
         self, source: str, destination: str, kind: str, options: "MountOptions", label: str = "", pointer: str = ""
     ) -> None:
         self.source, self.destination, self.kind = source, destination, kind
         self.options, self.label, self.pointer = options, label, pointer
+        self.label_option = "context"
         self.mapping: MountMap | None = None
 
     def failure(self, error: OSError, hint: str = "") -> PyruncError:

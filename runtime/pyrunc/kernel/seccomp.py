@@ -73,9 +73,10 @@ class Rule:
 
 
 class Profile:
-    """`linux.seccomp`, in the words of the config. flags: None if the runtime may choose them."""
+    """`linux.seccomp`, in the words of the config. flags: None if the runtime may choose them; strict: a rule for a
+    system call that libseccomp does not know is an error."""
 
-    __slots__ = ("architectures", "default_action", "default_errno", "flags", "rules")
+    __slots__ = ("architectures", "default_action", "default_errno", "flags", "rules", "strict")
 
     def __init__(
         self,
@@ -85,9 +86,10 @@ class Profile:
         default_errno: "int | None" = None,
         architectures: "tuple[str, ...]" = (),
         flags: "tuple[str, ...] | None" = None,
+        strict: bool = False,
     ) -> None:
         self.default_action, self.default_errno, self.rules = default_action, default_errno, rules
-        self.architectures, self.flags = architectures, flags
+        self.architectures, self.flags, self.strict = architectures, flags, strict
 
     @property
     def notifies(self) -> bool:
@@ -126,6 +128,8 @@ def filter_of(profile: Profile, cache: str = "") -> Filter:
     flags, warnings = _flags(profile)
     seccomp = _Libseccomp()
     compiler = f"pyrunc {enosys.REVISION} libseccomp {seccomp.version} {seccomp.native:#x}"
+    if profile.strict:
+        _check_names(seccomp, profile)
     key = filtercache.key(compiler, profile.canonical())
     instructions = filtercache.load(cache, key) if cache else None
     if instructions is None:
@@ -212,6 +216,15 @@ def _action(action: str, errno: "int | None", pointer: str) -> int:
         text = f"{errno} is too large for {action}, the most is {_LARGEST[action]}"
         raise ConfigError(text, pointer=_POINTER + pointer)
     return value | (_EPERM if errno is None else errno)
+
+
+def _check_names(seccomp: _Libseccomp, profile: Profile) -> None:
+    resolve = seccomp.function("seccomp_syscall_resolve_name", "int(*)(const char *)")
+    for i, rule in enumerate(profile.rules):
+        for j, name in enumerate(rule.names):
+            if resolve(name.encode()) == _UNKNOWN:
+                text = f"libseccomp {seccomp.version} does not know the system call `{name}`"
+                raise ConfigError(text, pointer=f"{_POINTER}/syscalls/{i}/names/{j}")
 
 
 def _add_architectures(seccomp: _Libseccomp, context: object, profile: Profile) -> "list[int]":

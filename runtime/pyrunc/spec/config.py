@@ -2,6 +2,7 @@
 
 from pyrunc.errors import ConfigError
 
+from . import annotations
 from .linux import IDMapping, Linux
 from .process import Process
 from .reader import INT64_MAX, Reader, shown
@@ -10,7 +11,6 @@ from .rules import config_problems, config_warnings
 from .rules_process import process_problems
 from .rules_resources import resources_problems
 
-KEEP_GROUPS = "run.oci.keep_original_groups"  # crun's; podman sets it for `--group-add keep-groups`
 HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 
 
@@ -111,11 +111,13 @@ class Config:
         self.annotations = reader.text_map("annotations", nul=True)
         self.linux = reader.section_or_empty("linux", Linux)
         self.warnings: list[str] = []
+        if self.linux.seccomp is not None and self.linux.seccomp.listener_path is None:
+            self.linux.seccomp.listener_path = self.annotations.get(annotations.SECCOMP_RECEIVER)
 
     @property
     def keeps_groups(self) -> bool:
         """Whether processes keep the caller's supplementary groups, and get no additionalGids."""
-        return self.annotations.get(KEEP_GROUPS, "0") != "0"
+        return self.annotations.get(annotations.KEEP_GROUPS, "0") != "0"
 
 
 def _oci_version(reader: Reader) -> str:

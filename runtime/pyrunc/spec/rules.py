@@ -10,6 +10,7 @@ violation, so that `create` can stop at the first and `validate` can list them a
 
 from pyrunc.errors import ConfigError
 
+from .annotations import annotation_problems
 from .reader import one_of, shown
 from .rules_linux import linux_problems, linux_warnings, mapping_problems
 from .rules_process import process_problems, process_warnings
@@ -49,7 +50,7 @@ def config_problems(config: "Config") -> "Iterator[ConfigError]":
     yield from _id_mapped_mounts_have_a_mapping(config)
     yield from _names_need_a_uts_namespace(config)
     yield from _annotation_keys_are_not_empty(config)
-    yield from _keep_groups_is_said_clearly(config)
+    yield from annotation_problems(config.annotations)
 
 
 def config_warnings(config: "Config") -> "Iterator[str]":
@@ -146,12 +147,3 @@ def _annotation_keys_are_not_empty(config: "Config") -> "Iterator[ConfigError]":
     """config.md, "Annotations": keys MUST NOT be an empty string."""
     if "" in config.annotations:
         yield ConfigError("an annotation without a name", pointer="/annotations/")
-
-
-def _keep_groups_is_said_clearly(config: "Config") -> "Iterator[ConfigError]":
-    """crun takes all but "0" for a yes, "false" as well: that is refused here, not given another meaning."""
-    from .config import KEEP_GROUPS
-
-    value = config.annotations.get(KEEP_GROUPS, "0")
-    if value not in ("0", "1", "true"):
-        yield ConfigError(f"{shown(value)} is neither `1` nor `0`", pointer=f"/annotations/{KEEP_GROUPS}")

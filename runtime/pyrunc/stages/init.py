@@ -93,7 +93,10 @@ def _build_root(plan: "ContainerPlan", channel: "Channel") -> int:
         from pyrunc import hooks
 
         state = plan.state("created", posix.getpid())  # after step 2 of the life cycle, as in parent
-        hooks.run("createContainer", plan.hooks.create_container, state, environ=plan.options.environment)
+        environ = plan.options.environment
+        hooks.run(
+            "createContainer", plan.hooks.create_container, state, environ=environ, streams=plan.hook_streams
+        )
     return root
 
 

@@ -51,6 +51,10 @@ def _create(plan: "ContainerPlan", container: Container, host: "HostFacts", made
     for join in plan.joins:
         join.open()
     plan.open_mount_sources(host)
+    if any(plan.hook_paths):
+        from pyrunc import hooks
+
+        plan.hook_streams = hooks.open_streams(plan.hook_paths)
     gates = _make_gates(container)
     cgroup = _place(plan, container, host)
     if cgroup >= 0:
@@ -162,8 +166,9 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
             # `created`, as crun has it: `creating` is step 2 of the life cycle, hooks are steps 3 to 5 (runtime.md).
             state = plan.state("created", made.pid)
             environ = plan.options.environment
-            hooks.run("prestart", plan.hooks.prestart, state, environ=environ)
-            hooks.run("createRuntime", plan.hooks.create_runtime, state, environ=environ)
+            streams = plan.hook_streams
+            hooks.run("prestart", plan.hooks.prestart, state, environ=environ, streams=streams)
+            hooks.run("createRuntime", plan.hooks.create_runtime, state, environ=environ, streams=streams)
             channel.send(protocol.CONTINUE)
         if plan.process is not None and plan.process.terminal:
             name = channel.expect(protocol.CONSOLE, "setting up the container")
