@@ -39,6 +39,12 @@ def pasta(podman: Podman) -> None:
     equal(podman.sh(["--network", "pasta:-I,eth9"], "ls /sys/class/net"), "eth9\nlo", "with pasta's own options")
 
 
+@check("base", "--ip: podman's own error without a bridge", rootless_only="root's default network is a bridge")
+def address_refused(podman: Podman) -> None:
+    result = podman.fails(125, *podman.run_words(["--network=", "--ip", "10.88.0.77"], "true"))
+    matches(result.err, ".*--ip can only be set when the network mode is bridge.*", "error")
+
+
 def fetch(podman: Podman, options: list[str], address: str) -> str:
     """What a container on the same network gets from the server (which may still be starting)."""
     script = f"for i in $(seq 100); do wget -qO- http://{address}:8080/page && exit; sleep 0.2; done 2>&1; exit 1"
