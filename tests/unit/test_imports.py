@@ -1,6 +1,7 @@
 """Who imports whom, by the syntax trees of all modules, and what a command loads at start-up."""
 
 import ast
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,6 +92,12 @@ def test_imports_go_in_one_direction(path: Path) -> None:
 
 def test_every_part_has_a_place_in_the_order() -> None:
     assert {part(name(path)) for path in MODULES} - {"__init__"} == set(MAY_IMPORT)
+
+
+def test_pip_installs_every_package() -> None:
+    settings = tomllib.loads((PACKAGE.parents[1] / "pyproject.toml").read_text())
+    listed = set(settings["tool"]["setuptools"]["packages"])
+    assert listed == {".".join(("pyrunc", *path.parent.relative_to(PACKAGE).parts)) for path in MODULES}
 
 
 def test_only_cli_reads_the_environment_and_the_arguments() -> None:
