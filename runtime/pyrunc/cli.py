@@ -37,6 +37,8 @@ VERBS = {
     "resume": "let the processes of a paused container go on",
     "update": "change the limits of a container",
     "events": "print statistics and events of a container",
+    "checkpoint": "write the processes of a container into image files",
+    "restore": "restore a container from image files",
     "spec": "write a config.json to start from",
     "features": "print what this runtime supports",
     "validate": "check the config.json of a bundle",

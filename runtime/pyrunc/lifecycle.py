@@ -20,6 +20,7 @@ _ALLOWED = {
     "exec": ((CREATED, RUNNING), "cannot exec in a container that is {status}"),
     "pause": ((CREATED, RUNNING), "cannot pause a container that is {status}"),
     "resume": ((PAUSED,), "cannot resume a container that is {status}"),
+    "checkpoint": ((RUNNING, PAUSED), "cannot checkpoint a container that is {status}"),
     "update": ((CREATED, RUNNING, PAUSED), "cannot update a container that is {status}"),
 }
 

@@ -33,10 +33,11 @@ MAY_IMPORT = {
     "plan": ("errors", "host", "kernel", "cgroup", "spec", "confined", "usermaps"),
     "execplan": ("errors", "kernel", "spec", "confined"),
     "doctor": ("errors", "host", "kernel", "cgroup"),
-    "stages": ("errors", "jsontext", "log", "kernel", "cgroup", "hooks", "container"),
+    "criu": ("errors", "jsontext", "kernel"),
+    "stages": ("errors", "jsontext", "log", "kernel", "cgroup", "hooks", "container", "criu"),
     "commands": (
         "errors", "jsontext", "arguments", "lifecycle", "log", "bundle", "kernel", "host", "spec", "cgroup", "hooks",
-        "container", "plan", "execplan", "stages", "doctor",
+        "container", "plan", "execplan", "criu", "stages", "doctor",
         "context",
     ),
     "context": ("errors", "arguments", "log", "bundle", "host"),

@@ -50,5 +50,5 @@ def value() -> "dict[str, object]":
             "netDevices": {"enabled": True},
         },
         "annotations": {"org.opencontainers.pyrunc.version": __version__},
-        "potentiallyUnsafeConfigAnnotations": ["org.systemd.property.", PREFIX],
+        "potentiallyUnsafeConfigAnnotations": ["org.systemd.property.", "org.criu.config", PREFIX],
     }

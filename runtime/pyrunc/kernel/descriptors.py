@@ -79,6 +79,17 @@ def inherited() -> "frozenset[int]":
     return frozenset(found)
 
 
+def targets(count: int) -> "list[str]":
+    """Where the descriptors from 0 on lead (proc(5), /proc/PID/fd), "" for one that is not open: for `checkpoint`."""
+    found = []
+    for fd in range(count):
+        try:
+            found.append(posix.readlink(f"/proc/self/fd/{fd}"))
+        except OSError:
+            found.append("")
+    return found
+
+
 def _listen_fds(environ: "Mapping[bytes, bytes]") -> int:
     """The number in LISTEN_FDS; 0 for what is none, as sd_listen_fds(3) passes over it."""
     text = environ.get(b"LISTEN_FDS", b"")

@@ -45,11 +45,10 @@ def open_console(root: int, size: "Size | None") -> "tuple[int, int, str]":
         if posix.fstat(main).st_rdev != _PTMX:
             raise PyruncError("`/dev/pts/ptmx` of the container is not the device 5:2")
         fcntl.ioctl(main, _TIOCSPTLCK, bytes(4))
-        number = int.from_bytes(fcntl.ioctl(main, _TIOCGPTN, bytes(4)), sys.byteorder)
         peer = peer_of(main)
         if size is not None:
             set_size(peer, size)
-        return main, peer, f"/dev/pts/{number}"
+        return main, peer, name_of(main)
     except (OSError, PyruncError) as error:
         for fd in (main, peer):
             if fd >= 0:
@@ -81,6 +80,11 @@ def _devpts(root: int) -> int:
 def peer_of(main: int) -> int:
     """The other end of a terminal, whatever has become of its name. OSError."""
     return fcntl.ioctl(main, _TIOCGPTPEER, _TERMINAL)
+
+
+def name_of(main: int) -> str:
+    """The name of the other end in its devpts (TIOCGPTN). OSError."""
+    return f"/dev/pts/{int.from_bytes(fcntl.ioctl(main, _TIOCGPTN, bytes(4)), sys.byteorder)}"
 
 
 def send_console(path: str, main: int, name: str) -> None:

@@ -6,7 +6,7 @@ from pyrunc.cgroup import fs as cgroup_fs
 from pyrunc.cgroup import manager
 from pyrunc.container import Container
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import namespaces, procs, sealed, syscalls
+from pyrunc.kernel import descriptors, namespaces, procs, sealed, syscalls
 
 from . import handover, init, outside, protocol
 
@@ -56,7 +56,7 @@ def _create(plan: "ContainerPlan", container: Container, host: "HostFacts", made
 
         plan.hook_streams = hooks.open_streams(plan.hook_paths)
     gates = _make_gates(container)
-    cgroup = _place(plan, container, host)
+    cgroup = place(plan, container, host)
     if cgroup >= 0:
         made.cgroup, made.placed = plan.cgroup.path, True
     if not plan.has_mount_namespace:
@@ -72,14 +72,15 @@ def _create(plan: "ContainerPlan", container: Container, host: "HostFacts", made
     container.note("pid", made.pid)
     container.note("startTime", made.start_time)
     _serve(plan, ours, host, made, container)
-    container.save(plan.saved_state(made.pid, made.start_time, made.cgroup))
+    streams = [] if plan.process is not None and plan.process.terminal else descriptors.targets(3 + plan.kept_fds)
+    container.save({**plan.saved_state(made.pid, made.start_time, made.cgroup), "streams": streams})
     ours.acknowledge()
     ours.close()
     if made.interfaces is not None:
         made.interfaces.close()
 
 
-def _place(plan: "ContainerPlan", container: Container, host: "HostFacts") -> int:
+def place(plan: "ContainerPlan", container: Container, host: "HostFacts") -> int:
     """Make the cgroup, if it is us who make it; its descriptor or -1. Who asks for no limits can do without one."""
     want = plan.cgroup
     if want.unit is not None:

@@ -1,0 +1,209 @@
+"""pyrunc checkpoint: write the processes of a container into image files, by CRIU."""
+
+import _signal
+import posix
+
+from pyrunc import host, lifecycle
+from pyrunc.arguments import Arguments, Option, Verb
+from pyrunc.bundle import absolute
+from pyrunc.container import Container, State
+from pyrunc.context import Context
+from pyrunc.errors import PyruncError, UsageError
+from pyrunc.jsontext import loads
+from pyrunc.spec.config import Config, parse_config
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pyrunc.criu.rpc import Value
+
+# What checkpoint and restore have in common.
+OPTIONS = (
+    Option("image-path", "directory of the image files (default: `checkpoint` in the working directory)", "DIR"),
+    Option("work-path", "directory of criu's log and statistics (default: that of the images)", "DIR"),
+    Option("tcp-established", "with open TCP connections"),
+    Option("ext-unix-sk", "with connections to AF_UNIX sockets outside of the container"),
+    Option("shell-job", "a container that runs on the terminal of a shell"),
+    Option("file-locks", "with file locks; nobody outside may hold a lock on the same files"),
+    Option("lazy-pages", "with memory that is moved when it is needed, by userfaultfd"),
+    Option("empty-ns", "leave the content of this namespace (network) to others", "TYPE", repeat=True),
+    Option("auto-dedup", "release memory of earlier images as soon as it is not needed any more"),
+    Option("manage-cgroups-mode", "how to treat cgroups: soft (default), full, strict, ignore, none or props", "MODE"),
+    Option("network-lock", "how to lock the network meanwhile: iptables, nftables or skip (default: criu's)", "METHOD"),
+)
+VERB = Verb(
+    "write the processes of a container into image files, and end it",
+    ("ID",),
+    (
+        *OPTIONS,
+        Option("leave-running", "let the container run on"),
+        Option("pre-dump", "write its memory only, as a parent of the images to come; it runs on"),
+        Option("parent-path", "directory of the images of a --pre-dump, relative to --image-path", "DIR"),
+        Option("tcp-skip-in-flight", "leave out TCP connections that are not established yet"),
+        Option("link-remap", "link files that were unlinked under a name of their own"),
+        Option("page-server", "send the memory to a criu page-server", "ADDRESS:PORT"),
+        Option("status-fd", "write a zero byte to this descriptor when --lazy-pages is ready to serve", "FD"),
+    ),
+)
+
+_CLONE_NEWNET = 0x40000000
+_CONFIGS = ("/etc/criu/pyrunc.conf", "/etc/criu/runc.conf")  # CRIU's documentation names the latter for every runtime
+
+
+def run(context: Context, arguments: Arguments) -> int:
+    """Checkpoint. Without --leave-running or --pre-dump the container is gone afterwards."""
+    container = Container.open(context.root, arguments.operands[0])
+    container.lock()
+    state = container.load()
+    lifecycle.require("checkpoint", container.status(state), container.id)
+    require_privilege(context, "checkpoint")
+    config = parse_config(loads(container.read("config.json"), f"{container.path}/config.json"))
+    _dump(context, arguments, config, state, container.id)
+    if not (arguments.flag("leave-running") or arguments.flag("pre-dump")):
+        from .delete import destroy
+
+        destroy(context, container, state)
+    return 0
+
+
+def require_privilege(context: Context, command: str) -> None:
+    """CRIU needs root of the host."""
+    if not host.facts(context.environment).privileged:
+        raise PyruncError(f"{command} takes root's privilege on the host: criu asks for it")
+
+
+class Directories:
+    """The directories of images and of the log, open; `fds` are what criu has to inherit."""
+
+    __slots__ = ("fds", "images", "images_fd", "work", "work_fd")
+
+    def __init__(self, arguments: Arguments, *, make: bool) -> None:
+        self.images = absolute(arguments.text("image-path") or "checkpoint")
+        self.work = absolute(arguments.text("work-path") or self.images)
+        self.images_fd = _open_directory(self.images, make=make)
+        self.work_fd = _open_directory(self.work, make=True)
+        self.fds = (self.images_fd, self.work_fd)
+
+
+def _open_directory(path: str, *, make: bool) -> int:
+    try:
+        if make and not posix.access(path, posix.F_OK):
+            posix.mkdir(path, 0o700)  # what is in it is what was in memory: keys, passwords
+        return posix.open(path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    except OSError as error:
+        raise PyruncError.from_os(f"open the directory `{path}`", error) from None
+
+
+def common_options(
+    arguments: Arguments, directories: Directories, log: str, annotations: "Mapping[str, str]"
+) -> "dict[str, Value]":
+    """The options of CRIU's request that both commands have."""
+    from pyrunc.criu import rpc
+
+    options: dict[str, Value] = {
+        "images_dir_fd": directories.images_fd,
+        "work_dir_fd": directories.work_fd,
+        "log_file": log,
+        "log_level": 4,
+        "notify_scripts": True,
+        "orphan_pts_master": True,
+        "manage_cgroups_mode": _choice(arguments, "manage-cgroups-mode", rpc.CGROUP_MODES, "soft"),
+    }
+    for name in ("tcp-established", "ext-unix-sk", "shell-job", "file-locks", "lazy-pages", "auto-dedup"):
+        options[name.replace("-", "_")] = arguments.flag(name)
+    if "network-lock" in arguments.options:
+        options["network_lock"] = _choice(arguments, "network-lock", rpc.NETWORK_LOCKS, "")
+    for kind in arguments.texts("empty-ns"):
+        if kind != "network":
+            raise UsageError(f"--empty-ns `{kind}`: criu knows this of `network` only")
+        options["empty_ns"] = _CLONE_NEWNET
+    file = annotations.get("org.criu.config") or next((path for path in _CONFIGS if posix.access(path, posix.R_OK)), "")
+    if file:
+        options["config_file"] = file
+    return options
+
+
+def _choice(arguments: Arguments, name: str, choices: "dict[str, int]", default: str) -> int:
+    word = arguments.text(name, default)
+    if word not in choices:
+        raise UsageError(f"--{name} `{word}`: use one of {', '.join(choices)}")
+    return choices[word]
+
+
+def _dump(context: Context, arguments: Arguments, config: Config, state: State, container_id: str) -> None:
+    """Let CRIU write the images. Ctrl-C comes through when that is done: in its middle it cannot be stopped."""
+    from pyrunc.criu import images, rpc, service
+
+    program = service.find(context.environment)
+    directories = Directories(arguments, make=True)
+    options = common_options(arguments, directories, "dump.log", config.annotations)
+    options |= _dump_options(arguments, directories)
+    options |= _container_options(config, state)
+    streams = state.data.get("streams")
+    created_with = [str(one) for one in streams] if isinstance(streams, list) else []
+    said, external = images.external_streams(state.pid, created_with)
+    options["external"] = [*images.external_namespaces(state.pid, _joined(config)), *external]
+    service.check_version(program, context.environment, options)
+    pre_dump = arguments.flag("pre-dump")
+    if not pre_dump:
+        images.write_descriptors(directories.images_fd, said)
+    keep = (*directories.fds, *((arguments.natural("status-fd"),) if "status-fd" in arguments.options else ()))
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, service.ENDING)
+    try:
+        criu = service.Service(program, context.environment, keep, own_session=True)
+        try:
+            response = criu.request(rpc.PRE_DUMP if pre_dump else rpc.DUMP, options)
+        finally:
+            criu.close()
+        if not response.success:
+            doing = f"checkpoint container `{container_id}`, which runs on"
+            raise service.failure(doing, directories.work, "dump.log", response)
+    finally:
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, service.ENDING)
+
+
+def _dump_options(arguments: Arguments, directories: Directories) -> "dict[str, Value]":
+    options: dict[str, Value] = {"leave_running": arguments.flag("leave-running") or arguments.flag("pre-dump")}
+    for name in ("tcp-skip-in-flight", "link-remap"):
+        options[name.replace("-", "_")] = arguments.flag(name)
+    parent = arguments.text("parent-path")
+    if parent:
+        if parent.startswith("/"):
+            raise UsageError(f"--parent-path `{parent}` must be relative to --image-path")
+        try:
+            posix.close(posix.open(parent, posix.O_DIRECTORY | posix.O_CLOEXEC, dir_fd=directories.images_fd))
+        except OSError as error:
+            raise PyruncError.from_os(f"open the directory `{parent}` of --parent-path", error) from None
+        options["parent_img"] = parent
+    if arguments.flag("pre-dump") or parent:
+        options["track_mem"] = True
+    server = arguments.text("page-server")
+    if server:
+        address, colon, port = server.rpartition(":")
+        if not (colon and port.isdecimal() and len(port) < 6):
+            raise UsageError(f"--page-server `{server}`: ADDRESS:PORT is needed")
+        options["ps"] = {"address": address.strip("[]"), "port": int(port)}
+    if "status-fd" in arguments.options:
+        options["status_fd"] = arguments.natural("status-fd")
+    return options
+
+
+def _container_options(config: Config, state: State) -> "dict[str, Value]":
+    """What CRIU has to know of the container: process, root, cgroup, and what is mounted in it from outside."""
+    from pyrunc.cgroup.files import directory
+    from pyrunc.criu import images
+
+    binds = [mount.destination for mount in config.mounts if {"bind", "rbind"} & set(mount.options)]
+    options: dict[str, Value] = {
+        "pid": state.pid,
+        "root": str(state.data.get("rootfs", "")),
+        "ext_mnt": images.external_mounts(state.pid, binds, tuple(config.linux.masked_paths)),
+    }
+    if state.cgroup is not None:
+        options["freeze_cgroup"] = directory(state.cgroup)
+    return options
+
+
+def _joined(config: Config) -> "list[str]":
+    return [entry.type for entry in config.linux.namespaces if entry.path]

@@ -1,0 +1,106 @@
+"""pyrunc restore: a container from a bundle and the image files of `pyrunc checkpoint`, by CRIU."""
+
+from pyrunc import bundle, host, plan
+from pyrunc.arguments import Arguments, Option, Verb
+from pyrunc.container import Container
+from pyrunc.context import Context
+from pyrunc.errors import NotFound
+from pyrunc.kernel import procs
+from pyrunc.spec.config import parse_config
+
+from . import checkpoint
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.stages.restorer import Restored
+
+VERB = Verb(
+    "restore a container from the image files of a checkpoint",
+    ("ID",),
+    (
+        Option("bundle", "the bundle's directory (default: the working directory)", "DIR", "b"),
+        *checkpoint.OPTIONS,
+        Option("console-socket", "send the terminal to the AF_UNIX socket PATH", "PATH"),
+        Option("pid-file", "write the pid of the container's first process to FILE", "FILE"),
+        Option("detach", "leave the container running and return", short="d"),
+        Option("preserve-fds", "give the descriptors 3 to 2+N in place of those of the checkpoint", "N"),
+        Option("tcp-close", "with TCP connections closed"),
+        Option("lsm-profile", "run under this label: selinux:LABEL or apparmor:PROFILE", "TYPE:NAME"),
+        Option("lsm-mount-context", "mount file systems with this SELinux context", "CONTEXT"),
+        Option("no-pivot", "accepted for compatibility", hidden=True),
+        Option("no-new-keyring", "stay in the caller's session keyring"),
+        Option("no-subreaper", "accepted for compatibility", hidden=True),
+    ),
+)
+
+
+def run(context: Context, arguments: Arguments) -> int:
+    """The exit status is the program's, or 128 and the signal that ended it; 0 with --detach."""
+    checkpoint.require_privilege(context, "restore")
+    detach = arguments.flag("detach")
+    if not detach:
+        import _prctl
+
+        _prctl.prctl(_prctl.PR_SET_CHILD_SUBREAPER, 1)  # daemons of the container become ours to reap
+    container, made = _restore(context, arguments, detach=detach)
+    if detach:
+        return 0
+    from pyrunc.stages import foreground
+
+    from .delete import destroy
+
+    signals = foreground.Signals()
+    container.unlock()
+    status = foreground.attend(made.pid, signals, made.terminal)
+    try:
+        container.lock()
+    except NotFound:  # deleted by somebody else while it ran
+        return status
+    destroy(context, container, container.load())
+    return status
+
+
+def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[Container, Restored]":
+    """Restore; on failure nothing is left behind."""
+    from pyrunc.criu import service
+    from pyrunc.stages import restorer
+
+    program = service.find(context.environment)
+    options = _create_options(context, arguments, detach=detach)
+    text = bundle.read_config(options.bundle)
+    config = parse_config(bundle.parse(text, f"{options.bundle}/config.json"))
+    here = host.facts(context.environment)
+    todo = plan.build(config, options, here)
+    for warning in config.warnings:
+        context.log.warning(warning)
+    directories = checkpoint.Directories(arguments, make=False)
+    asked = checkpoint.common_options(arguments, directories, "restore.log", config.annotations)
+    asked["tcp_close"] = arguments.flag("tcp-close")
+    for name in ("lsm-profile", "lsm-mount-context"):
+        if arguments.text(name):
+            asked[name.replace("-", "_")] = arguments.text(name)
+    service.check_version(program, context.environment, asked)
+    want = restorer.Images(program, directories.work, directories.images_fd, directories.work_fd, asked)
+    container = Container.claim(context.root, options.container_id)
+    made = restorer.Restored()
+    try:
+        container.write("config.json", text)
+        restorer.restore(todo, container, made, want, here)
+        if options.pid_file:
+            procs.write_pid_file(options.pid_file, made.pid)
+    except BaseException:
+        restorer.undo(todo, made)
+        container.remove()
+        raise
+    return container, made
+
+
+def _create_options(context: Context, arguments: Arguments, *, detach: bool) -> plan.CreateOptions:
+    options = plan.CreateOptions(arguments.operands[0], bundle.absolute(arguments.text("bundle", ".")))
+    options.detach = detach
+    options.console_socket, options.pid_file = arguments.text("console-socket"), arguments.text("pid-file")
+    options.new_keyring = not arguments.flag("no-new-keyring")
+    options.preserve_fds = arguments.natural("preserve-fds")
+    options.cgroup_manager = context.cgroup_manager
+    options.environment = context.environment
+    return options

@@ -1,0 +1,213 @@
+"""What of a container lies outside of it, and what an image can therefore only name: its standard streams, bind mounts,
+masked files, and namespaces that it has joined. Named to CRIU at checkpoint, and given to it anew at restore.
+
+descriptors.json in the image directory is a list of strings, one for each of the descriptors from 0 on that the
+container was created with: what /proc/PID/fd/N pointed to, or the name by which CRIU was told that it is external. runc
+and crun write and read the same file for pipes.
+"""
+
+import posix
+
+from pyrunc import jsontext
+from pyrunc.errors import PyruncError
+from pyrunc.kernel import devices, paths, syscalls
+from pyrunc.kernel.namespaces import FILES, Join
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.kernel.mounts import Mount
+
+    from .rpc import Value
+
+DESCRIPTORS = "descriptors.json"
+# The names that runc and crun give to joined namespaces in an image.
+_ROOT_NAMESPACES = {"network": "extRootNetNS", "pid": "extRootPidNS"}
+_S_IFMT, _S_IFDIR, _S_IFCHR, _S_IFREG = 0o170000, 0o040000, 0o020000, 0o100000
+_TERMINALS = range(136, 144)  # majors of Unix98 slaves (Documentation/admin-guide/devices.txt)
+
+
+def external_streams(pid: int, created_with: "list[str]") -> "tuple[list[str], list[str]]":
+    """(what descriptors.json is to say, CRIU's `external`) for the descriptors that the container was created with.
+
+    created_with: where they led then. Pipes CRIU leaves alone by itself; a file, device or terminal that is not on one
+    of the container's mounts has to be named.
+    """
+    inside = set(_mount_points(pid))
+    said, external = [], []
+    for number, then in enumerate(created_with):
+        name = _file_name(pid, number, inside) if then.startswith("/") else ""
+        said.append(name or then)
+        if name and name not in external:
+            external.append(name)
+    return said, external
+
+
+def _file_name(pid: int, number: int, inside: "set[int]") -> str:
+    """The name of an open file of the process that is on no mount of its own, "" for every other."""
+    try:
+        facts = posix.stat(f"/proc/{pid}/fd/{number}")
+        mount = _mount_of(pid, number)
+    except OSError:  # closed by now
+        return ""
+    kind = facts.st_mode & _S_IFMT
+    if mount in inside or kind not in {_S_IFREG, _S_IFCHR}:
+        return ""
+    major = facts.st_rdev >> 8 & 0xFFF
+    if kind == _S_IFCHR and major in _TERMINALS:
+        return f"tty[{facts.st_rdev:x}:{facts.st_dev:x}]"
+    return f"file[{mount:x}:{facts.st_ino:x}]"
+
+
+def _mount_of(pid: int, number: int) -> int:
+    with open(f"/proc/{pid}/fdinfo/{number}", encoding="ascii") as lines:
+        return next((int(line.split()[1]) for line in lines if line.startswith("mnt_id:")), -1)
+
+
+def _mount_points(pid: int) -> "dict[int, str]":
+    """Mount id -> mount point as the process sees it (/proc/PID/mountinfo, proc(5)). PyruncError if it is gone."""
+    points = {}
+    try:
+        with open(f"/proc/{pid}/mountinfo", "rb") as lines:
+            for line in lines:
+                words = line.split()
+                point = words[4]
+                for code, character in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\")):
+                    point = point.replace(code, character)
+                points[int(words[0])] = point.decode("utf-8", "surrogateescape")
+    except OSError as error:
+        raise PyruncError.from_os(f"read the mounts of process {pid}", error) from None
+    return points
+
+
+def write_descriptors(directory: int, said: "list[str]") -> None:
+    """Write descriptors.json into the image directory."""
+    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_NOFOLLOW | posix.O_CLOEXEC
+    try:
+        fd = posix.open(DESCRIPTORS, flags, 0o600, dir_fd=directory)
+        try:
+            posix.write(fd, jsontext.dump_bytes(said))
+        finally:
+            posix.close(fd)
+    except OSError as error:
+        raise PyruncError.from_os(f"write `{DESCRIPTORS}`", error) from None
+
+
+def inherited_streams(directory: int, ours: int) -> "list[Value]":
+    """CRIU's `inherit_fd`: our descriptors (`ours` of them, from 0 on) in place of those at the checkpoint."""
+    flags = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
+    try:
+        fd = posix.open(DESCRIPTORS, flags, dir_fd=directory)
+    except FileNotFoundError:
+        return []  # an image of CRIU's own making, or of a container with a terminal
+    try:
+        said = jsontext.loads(posix.read(fd, 1 << 16), DESCRIPTORS)
+    finally:
+        posix.close(fd)
+    result: list[Value] = []
+    names = set()
+    for number, name in enumerate(said if isinstance(said, list) else []):
+        if isinstance(name, str) and name.startswith(("pipe:", "file[", "tty[")) and name not in names:
+            names.add(name)
+            if number >= ours:
+                hint = f"give --preserve-fds {number - 2} and the descriptors"
+                raise PyruncError(f"the container was checkpointed with a descriptor {number} from outside", hint=hint)
+            result.append({"key": name, "fd": number})
+    return result
+
+
+def external_mounts(pid: int, destinations: "list[str]", masked: "tuple[str, ...]") -> "list[Value]":
+    """CRIU's `ext_mnt` for a checkpoint: mount point of a bind mount or mask -> how the image names it.
+
+    A destination may lead over symlinks of the image; what is mounted there is found by its mount. One that the
+    container has unmounted is no mount point any more, and a mask over a directory is a file system of its own.
+    """
+    points = _mount_points(pid)
+    root = posix.open(f"/proc/{pid}/root", paths.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    found: dict[str, str] = {}
+    try:
+        for path in [*destinations, *masked]:
+            try:
+                fd = paths.open_in(root, path)
+            except OSError:
+                continue  # the kernel lacks it, or the container has removed it
+            try:
+                point = points.get(syscalls.mount_id(fd), "/")
+                is_mask_of_directory = path in masked and posix.fstat(fd).st_mode & _S_IFMT == _S_IFDIR
+                if _is_at(fd, point) and not is_mask_of_directory:
+                    found.setdefault(point, path)
+            finally:
+                posix.close(fd)
+    finally:
+        posix.close(root)
+    return [{"key": point, "val": name} for point, name in found.items()]
+
+
+def _is_at(fd: int, point: str) -> bool:
+    """Whether the descriptor is the top of the mount at `point`: its name is that (`/proc/self/fd`, by d_path)."""
+    return point != "/" and posix.readlink(f"/proc/self/fd/{fd}") == point
+
+
+def mounts_again(mounts: "tuple[Mount, ...]", masked: "tuple[str, ...]", nodes: "list[str]") -> "list[Value]":
+    """CRIU's `ext_mnt` for a restore: what the image names -> what is bound there. Names that it lacks do no harm."""
+    result: list[Value] = [{"key": node, "val": node} for node in nodes]
+    result += [{"key": mount.destination, "val": mount.source} for mount in mounts if mount.options.bind]
+    return result + [{"key": path, "val": "/dev/null"} for path in masked]
+
+
+def bound_nodes(more: "tuple[devices.Device, ...]") -> "list[str]":
+    """The device nodes that are bind mounts where mknod(2) is not permitted."""
+    return [device.path for device in (*devices.DEFAULT, *more) if device.kind != "p"]
+
+
+def external_namespaces(pid: int, joined: "list[str]") -> "list[Value]":
+    """CRIU's `external` for the network and pid namespaces that the container has joined (types in `joined`)."""
+    result: list[Value] = []
+    for kind, key in _ROOT_NAMESPACES.items():
+        if kind in joined:
+            file = FILES.get(kind, kind)
+            inode = posix.stat(f"/proc/{pid}/ns/{file}").st_ino
+            result.append(f"{file}[{inode}]:{key}")
+    return result
+
+
+def namespaces_again(joins: "tuple[Join, ...]") -> "tuple[list[Value], list[Value]]":
+    """(`inherit_fd`, `join_ns`) for the namespaces that a restored container is to join; they are open."""
+    inherit: list[Value] = []
+    join: list[Value] = []
+    for entry in joins:
+        if entry.kind in _ROOT_NAMESPACES:
+            inherit.append({"key": _ROOT_NAMESPACES[entry.kind], "fd": entry.fd})
+        elif entry.kind in {"ipc", "uts", "user"}:
+            join.append({"ns": entry.kind, "ns_file": entry.path})
+        else:
+            text = f"criu cannot restore into a {entry.kind} namespace that exists"
+            raise PyruncError(text, pointer=entry.pointer)
+    return inherit, join
+
+
+def make_mountpoints(rootfs: str, mounts: "tuple[Mount, ...]") -> None:
+    """Make the destinations of the mounts that lie on the root file system itself: CRIU wants them to be there.
+
+    By descriptor inside the root, as at create; what is below another mount comes with that one's content.
+    """
+    try:
+        root = posix.open(rootfs, paths.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    except OSError as error:
+        raise PyruncError.from_os(f"root filesystem `{rootfs}`", error) from None
+    above: list[str] = []
+    try:
+        for mount in mounts:
+            name = "/" + mount.destination.strip("/")
+            if not any(name.startswith(f"{other}/") for other in above):
+                is_file = mount.options.bind and not _is_directory(mount)
+                posix.close((paths.make_file if is_file else paths.make_directory)(root, name))
+            above.append(name)
+    finally:
+        posix.close(root)
+
+
+def _is_directory(mount: "Mount") -> bool:
+    try:
+        return posix.stat(mount.source).st_mode & _S_IFMT == _S_IFDIR
+    except OSError as error:
+        raise mount.failure(error, "its source is needed to restore") from None

@@ -1,0 +1,168 @@
+"""Restore, from the runtime's side: the cgroup, the root for CRIU, what it asks in between, the state; and the undoing.
+
+CRIU runs in the container's cgroup, so that whatever it starts is in there from the beginning, and in a mount
+namespace of its own, so that what is mounted for it is gone with it.
+"""
+
+import posix
+
+from pyrunc.cgroup import manager
+from pyrunc.container import Container
+from pyrunc.criu import images, rpc, service
+from pyrunc.errors import PyruncError
+from pyrunc.kernel import credentials, descriptors, paths, procs, syscalls
+
+from . import parent
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.criu.rpc import Value
+    from pyrunc.host import HostFacts
+    from pyrunc.plan import ContainerPlan
+
+
+_SIGKILL = 9
+_ROOT = "root"  # the name in the state directory of the directory that the root file system is bound on
+
+
+class Images:
+    """The program `criu`, the directory of its log, descriptors of that of the images and of the former, and the
+    options that the command line asks for."""
+
+    __slots__ = ("images_fd", "options", "program", "work", "work_fd")
+
+    def __init__(self, program: str, work: str, images_fd: int, work_fd: int, options: "dict[str, Value]") -> None:
+        self.program, self.work, self.images_fd, self.work_fd, self.options = program, work, images_fd, work_fd, options
+
+
+class Restored:
+    """The restored init process, our child, and its terminal if that was not sent to a console socket (or -1)."""
+
+    __slots__ = ("cgroup", "criu", "pid", "start_time", "terminal")
+
+    def __init__(self) -> None:
+        self.pid, self.start_time, self.terminal = 0, 0, -1
+        self.cgroup = ""
+        self.criu: service.Service | None = None
+
+
+def restore(plan: "ContainerPlan", container: Container, made: Restored, want: Images, host: "HostFacts") -> None:
+    """Restore the container and save its state."""
+    for join in plan.joins:
+        join.open()
+    images.make_mountpoints(plan.rootfs, plan.mounts)
+    posix.mkdir(_ROOT, 0o755, dir_fd=container.fd)
+    count = 3 + plan.kept_fds
+    inherit = images.inherited_streams(want.images_fd, count)
+    namespaces, joins = images.namespaces_again(plan.joins)
+    nodes = [] if plan.can_mknod else images.bound_nodes(plan.devices)
+    root = f"{container.path}/{_ROOT}"
+    cgroup = parent.place(plan, container, host)
+    keep = (want.images_fd, want.work_fd, *range(3, count), *(join.fd for join in plan.joins))
+    made.criu = service.Service(
+        want.program, plan.options.environment, keep, flags=syscalls.CLONE_NEWNS, cgroup=cgroup,
+        before=lambda: _prepare(plan, root, want),
+    )  # fmt: skip
+    description = f"container {plan.container_id}"
+    made.cgroup = manager.adopt(plan.cgroup, made.criu.pid, placed=cgroup >= 0, description=description)
+    container.note("cgroup", made.cgroup)
+    options = want.options | {
+        "root": root, "rst_sibling": True, "inherit_fd": [*inherit, *namespaces], "join_ns": joins,
+        "ext_mnt": images.mounts_again(plan.mounts, plan.masked_paths, nodes),
+    }  # fmt: skip
+    if made.cgroup:
+        options["cg_root"] = {"ctrl": "", "path": made.cgroup}  # without a name: the unified hierarchy
+    else:
+        options["manage_cgroups_mode"] = rpc.CGROUP_MODES["ignore"]
+
+    def answer(criu: service.Service, notification: rpc.Response) -> None:
+        _answer(plan, container, made, criu, notification)
+
+    response = made.criu.request(rpc.RESTORE, options, answer)
+    if not response.success:
+        doing = f"restore container `{plan.container_id}`"
+        raise service.failure(doing, want.work, "restore.log", response)
+    made.criu.close()
+    made.criu = None
+    _made(container, made, response.pid)
+    posix.rmdir(_ROOT, dir_fd=container.fd)
+    streams = [] if plan.process is not None and plan.process.terminal else descriptors.targets(count)
+    container.save({**plan.saved_state(made.pid, made.start_time, made.cgroup), "streams": streams})
+
+
+def _prepare(plan: "ContainerPlan", root: str, want: Images) -> None:
+    """In the process that becomes criu: bind the root file system where CRIU wants it, a mount on its own whose parent
+    nothing covers; and leave the caller's keyring, which the container's processes would keep."""
+    try:
+        source = syscalls.open_tree(
+            syscalls.AT_FDCWD, plan.rootfs, syscalls.OPEN_TREE_CLONE | syscalls.AT_RECURSIVE
+        )
+        top = posix.open("/", paths.O_PATH | posix.O_CLOEXEC)
+        syscalls.mount_setattr(top, propagation=syscalls.MS_SLAVE, recursive=True)
+        target = posix.open(root, paths.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
+        syscalls.move_mount(source, target)
+        # CRIU mounts in its working directory, so that has to be of this mount namespace.
+        posix.dup2(posix.open(want.work, posix.O_RDONLY | posix.O_DIRECTORY), want.work_fd)
+    except OSError as error:
+        raise PyruncError.from_os(f"bind `{plan.rootfs}` to `{root}` for criu", error) from None
+    if plan.new_keyring:
+        credentials.new_session_keyring(f"_ses.{plan.container_id}")
+
+
+def _answer(
+    plan: "ContainerPlan", container: Container, made: Restored, criu: service.Service, notification: rpc.Response
+) -> None:
+    """Do what is ours to do at a point of CRIU's work."""
+    if notification.script == "setup-namespaces":
+        _made(container, made, notification.pid)
+        from pyrunc import hooks
+
+        state, environ = plan.state("creating", made.pid), plan.options.environment
+        hooks.run("prestart", plan.hooks.prestart, state, environ=environ)
+        hooks.run("createRuntime", plan.hooks.create_runtime, state, environ=environ)
+    elif notification.script == "orphan-pts-master":
+        _deliver_terminal(plan, made, criu.fds[0])
+    elif notification.script == "post-restore":
+        # All is there and nothing runs yet. Not before: CRIU makes device nodes, and needs memory of its own.
+        manager.restrict(plan.cgroup, made.cgroup)
+
+
+def _made(container: Container, made: Restored, pid: int) -> None:
+    if pid == made.pid:
+        return
+    made.pid = pid
+    facts = procs.stat(pid)
+    made.start_time = facts[1] if facts else 0
+    container.note("pid", pid)
+    container.note("startTime", made.start_time)
+
+
+def _deliver_terminal(plan: "ContainerPlan", made: Restored, main: int) -> None:
+    if not plan.options.console_socket:
+        made.terminal = main
+        return
+    from pyrunc.kernel import terminal
+
+    terminal.send_console(plan.options.console_socket, main, terminal.name_of(main))
+    posix.close(main)
+
+
+def undo(plan: "ContainerPlan", made: Restored) -> None:
+    """In reverse: criu, what it has restored, the cgroup. The caller removes the state."""
+    if made.terminal >= 0:
+        posix.close(made.terminal)
+    if made.criu is not None:
+        made.criu.kill()
+        made.criu.close()
+    if made.pid > 1 and procs.signal(made.pid, made.start_time, _SIGKILL):
+        _reap(made.pid)
+    path = made.cgroup or plan.cgroup.path
+    if path or plan.cgroup.unit is not None:
+        manager.remove(path, plan.cgroup.unit, plan.cgroup.address)
+
+
+def _reap(pid: int) -> None:
+    try:
+        posix.waitpid(pid, 0)
+    except ChildProcessError:
+        return  # CRIU came only so far as to make it its own child

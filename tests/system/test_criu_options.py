@@ -1,0 +1,183 @@
+"""What of the command lines of checkpoint and restore reaches CRIU, seen by a stand-in that writes its requests down.
+
+The numbers are those of CRIU's images/rpc.proto. That CRIU does what is asked is tested in test_checkpoint.py, for the
+options that can be tried on one machine.
+"""
+
+from pathlib import Path
+
+import pytest
+from pyrunc.criu import rpc
+
+from tests import fakecriu
+from tests.bundle import Bundle
+from tests.peers import PEERS
+from tests.runtime import Container, Runtime, caller_environment, error_text
+
+pytestmark = pytest.mark.differs(**dict.fromkeys(PEERS, "it is pyrunc's requests that are read here"))
+DUMP, RESTORE, PRE_DUMP = 1, 2, 4
+_PAGE_SERVER = bytes((0x0A, 3)) + b"::1" + bytes((0x10, 0x50))  # criu_page_server_info: address, port 80
+
+
+@pytest.fixture
+def fake(area: Path) -> dict[str, str]:
+    return fakecriu.install(area / "fake")
+
+
+@pytest.fixture
+def container(runtime: Runtime, bundle: Bundle):
+    with runtime.running(bundle.shell("sleep 1000")) as container:
+        yield container
+
+
+def ask(container: Container, fake: dict[str, str], area: Path, command: str, *options: str):
+    images = area / "images"
+    images.mkdir(exist_ok=True)
+    (area / "images/parent").mkdir(exist_ok=True)
+    bundle = ("--bundle", container.bundle.path) if command == "restore" else ()
+    name = f"{container.id}r" if command == "restore" else container.id
+    return container.runtime.call(
+        command, *bundle, "--image-path", images, *options, name, env=caller_environment(**fake)
+    )  # fmt: skip
+
+
+def request(area: Path) -> tuple[int, dict[int, int | bytes]]:
+    """The type of the last request and its options by number."""
+    line = (area / "fake/requests").read_text().splitlines()[-1]
+    fields = rpc.decode(bytes.fromhex(line))
+    kind, options = fields[1], fields[2]
+    assert isinstance(kind, int)
+    assert isinstance(options, bytes)
+    return kind, rpc.decode(options)
+
+
+BOTH = [
+    (["--tcp-established"], 5, 1),
+    (["--ext-unix-sk"], 4, 1),
+    (["--shell-job"], 7, 1),
+    (["--file-locks"], 8, 1),
+    (["--lazy-pages"], 48, 1),
+    (["--empty-ns", "network"], 38, 0x40000000),
+    (["--auto-dedup"], 16, 1),
+    (["--manage-cgroups-mode", "ignore"], 34, 0),
+    (["--manage-cgroups-mode=strict"], 34, 5),
+    ([], 34, 3),
+    (["--network-lock", "nftables"], 64, 2),
+    ([], 50, 1),
+    ([], 12, 1),
+]
+
+
+@pytest.mark.parametrize(("options", "number", "value"), [
+    *BOTH,
+    (["--leave-running", "--leave-running"], 3, 1),
+    (["--parent-path", "parent"], 14, b"parent"),
+    (["--parent-path", "parent"], 15, 1),
+    (["--tcp-skip-in-flight"], 46, 1),
+    (["--link-remap"], 18, 1),
+    (["--page-server", "[::1]:80"], 11, _PAGE_SERVER),
+    (["--status-fd", "2"], 49, 2),
+    ([], 10, b"dump.log"),
+])  # fmt: skip
+def test_checkpoint(
+    container: Container, fake: dict[str, str], area: Path, options: list[str], number: int, value: int | bytes
+) -> None:
+    pid = container.pid
+    assert ask(container, fake, area, "checkpoint", "--leave-running", *options).returncode == 0
+    kind, asked = request(area)
+    assert (kind, asked[number], asked[2]) == (DUMP, value, pid)
+
+
+def test_pre_dump(container: Container, fake: dict[str, str], area: Path) -> None:
+    assert ask(container, fake, area, "checkpoint", "--pre-dump").returncode == 0
+    kind, asked = request(area)
+    assert (kind, asked[15]) == (PRE_DUMP, 1)
+    assert container.status == "running"
+
+
+@pytest.mark.parametrize(("options", "number", "value"), [
+    *BOTH,
+    (["--tcp-close"], 52, 1),
+    (["--lsm-profile", "selinux:a_t"], 53, b"selinux:a_t"),
+    (["--lsm-mount-context=b_t"], 63, b"b_t"),
+    ([], 26, 1),
+    ([], 10, b"restore.log"),
+])  # fmt: skip
+def test_restore(
+    container: Container, fake: dict[str, str], area: Path, options: list[str], number: int, value: int | bytes
+) -> None:
+    container.bundle.linux["cgroupsPath"] += "-restored"
+    container.bundle.save(container.id)
+    error_text(ask(container, fake, area, "restore", "--no-pivot", "--detach", *options), "restore.log", "invalid")
+    kind, asked = request(area)
+    assert (kind, asked[number]) == (RESTORE, value)
+
+
+def test_annotation_names_a_configuration_for_criu(
+    runtime: Runtime, bundle: Bundle, fake: dict[str, str], area: Path
+) -> None:
+    bundle.config["annotations"] = {"org.criu.config": "/etc/criu/mine.conf"}
+    with runtime.running(bundle.shell("sleep 1000")) as container:
+        assert ask(container, fake, area, "checkpoint", "--leave-running").returncode == 0
+    assert request(area)[1][51] == b"/etc/criu/mine.conf"
+
+
+@pytest.mark.parametrize(("options", "fragments"), [
+    (["--empty-ns", "ipc"], ["--empty-ns", "ipc"]),
+    (["--manage-cgroups-mode", "nonsense"], ["--manage-cgroups-mode", "nonsense", "soft"]),
+    (["--network-lock", "nonsense"], ["--network-lock", "nftables"]),
+    (["--page-server", "here"], ["--page-server", "ADDRESS:PORT"]),
+    (["--parent-path", "/absolute"], ["--parent-path", "relative"]),
+    (["--parent-path", "nothing"], ["--parent-path", "no such file"]),
+    (["--status-fd", "x"], ["status-fd"]),
+])  # fmt: skip
+def test_refused_before_criu_is_asked(
+    container: Container, fake: dict[str, str], area: Path, options: list[str], fragments: list[str]
+) -> None:
+    error_text(ask(container, fake, area, "checkpoint", *options), *fragments)
+    assert not (area / "fake/requests").exists()
+    assert container.status == "running"
+
+
+@pytest.mark.parametrize(("version", "options", "fragments"), [
+    ("3 14", [], ["3.14", "too old", "3.15"]),
+    ("3 16", ["--network-lock", "skip"], ["3.16", "--network-lock", "3.17"]),
+])  # fmt: skip
+def test_criu_that_is_too_old(
+    container: Container, fake: dict[str, str], area: Path, version: str, options: list[str], fragments: list[str]
+) -> None:
+    """An option that it would pass over in silence is refused."""
+    error_text(ask(container, fake | {"FAKE_CRIU_VERSION": version}, area, "checkpoint", *options), *fragments)
+    assert not (area / "fake/requests").exists()
+
+
+@pytest.mark.parametrize("command", ["checkpoint", "restore"])
+def test_without_criu_the_package_is_named(container: Container, area: Path, command: str) -> None:
+    container.bundle.save(container.id)
+    error_text(ask(container, {"PATH": str(area)}, area, command), "criu", "install the package")
+    assert container.status == "running"
+
+
+@pytest.mark.parametrize("answer", ["", "kill -9 $$", "exec 3>&-", "echo >&2"])
+def test_criu_that_answers_nothing(container: Container, area: Path, answer: str) -> None:
+    (area / "broken").mkdir()
+    program = area / "broken/criu"
+    program.write_text(f"#!/bin/sh\n{answer}\n")
+    program.chmod(0o755)
+    error_text(ask(container, {"PATH": str(area / "broken")}, area, "checkpoint"), "without an answer")
+    assert container.status == "running"
+
+
+def test_criu_that_cannot_be_run(container: Container, area: Path) -> None:
+    (area / "broken").mkdir()
+    (area / "broken/criu").write_text("#!/nonexistent\n")
+    (area / "broken/criu").chmod(0o755)
+    error_text(ask(container, {"PATH": str(area / "broken")}, area, "checkpoint"), "broken/criu", "no such file")
+
+
+def test_podmans_probes(runtime: Runtime) -> None:
+    """podman asks this way whether a runtime checkpoints, and whether it restores into a pod (docs/callers.md)."""
+    assert runtime.call("checkpoint", "--help").returncode == 0
+    probe = runtime.call("restore", "--lsm-mount-context")
+    assert probe.returncode != 0
+    assert "flag needs an argument" in probe.stderr
