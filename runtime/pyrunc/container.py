@@ -101,10 +101,10 @@ class Container:
         path = f"{root}/{container_id}"
         try:
             try:
-                posix.mkdir(path, 0o700)
+                check_root(root)
             except FileNotFoundError:
                 _make_root(root)
-                posix.mkdir(path, 0o700)
+            posix.mkdir(path, 0o700)
             fd = posix.open(path, _DIRECTORY)
         except FileExistsError:
             raise PyruncError(f"container with id `{container_id}` already exists") from None
@@ -119,8 +119,16 @@ class Container:
     def open(cls, root: str, container_id: str) -> "Container":
         """An existing container, not locked. Raises NotFound."""
         check_id(container_id)
+        path = f"{root}/{container_id}"
         try:
-            return cls(root, container_id, posix.open(f"{root}/{container_id}", _DIRECTORY))
+            check_root(root)
+            fd = posix.open(path, _DIRECTORY)
+            try:
+                _check_owner(path, posix.fstat(fd), (posix.geteuid(),))
+            except PyruncError:
+                posix.close(fd)
+                raise
+            return cls(root, container_id, fd)
         except (FileNotFoundError, NotADirectoryError):
             raise NotFound(f"container `{container_id}` does not exist") from None
         except OSError as error:
@@ -282,6 +290,29 @@ class Container:
 
 
 _DAMAGED_HINT = "`pyrunc delete --force` removes what is left of it"
+
+
+def check_root(root: str) -> None:
+    """Raise PyruncError if others could change what lies in the state root, or lead us elsewhere; OSError without one.
+
+    What a state says is killed and removed, by root maybe: two users must never meet (XDG_RUNTIME_DIR=/tmp).
+    """
+    trusted = (posix.geteuid(), 0)
+    for facts in (posix.stat(root, follow_symlinks=False), posix.stat(root)):
+        _check_owner(root, facts, trusted)
+
+
+def _check_owner(path: str, facts: "posix.stat_result", trusted: "tuple[int, ...]") -> None:
+    hint = "choose another by --root, or by XDG_RUNTIME_DIR"
+    if facts.st_uid not in trusted:
+        raise PyruncError(f"the state directory `{path}` belongs to uid {facts.st_uid}", hint=hint)
+    # In a directory like /tmp nobody can rename or remove what is another's.
+    writable = facts.st_mode & 0o022 and not facts.st_mode & _S_ISVTX
+    if writable and facts.st_mode & _S_IFMT != _S_IFLNK:
+        raise PyruncError(f"others may write into the state directory `{path}`", hint=f"`chmod go-w` it, or {hint}")
+
+
+_S_IFMT, _S_IFLNK, _S_ISVTX = 0o170000, 0o120000, 0o1000
 
 
 def _make_root(root: str) -> None:

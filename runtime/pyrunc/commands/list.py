@@ -4,7 +4,7 @@ import posix
 
 from pyrunc import jsontext
 from pyrunc.arguments import Arguments, Option, Verb
-from pyrunc.container import Container
+from pyrunc.container import Container, check_root
 from pyrunc.context import Context, print_out
 from pyrunc.errors import PyruncError, UsageError
 
@@ -33,6 +33,7 @@ def run(context: Context, arguments: Arguments) -> int:
 
 def _names(context: Context) -> "list[str]":
     try:
+        check_root(context.root)
         return sorted(name for name in posix.listdir(context.root) if not name.startswith("."))
     except FileNotFoundError:
         return []  # it is made with the first container
