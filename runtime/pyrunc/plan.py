@@ -97,6 +97,9 @@ class ContainerPlan:
         self.cgroup = _cgroup(config, options, host, in_userns=in_userns)
         if self.creates("user") and self.creates("cgroup") and host.euid == 0 and _mounts_cgroup_writable(config):
             self.cgroup.owner = (_outside(self.maps.uids), _outside(self.maps.gids))
+        self.cgroup.leaf = _leaf(config.annotations, options.cgroup_manager)
+        if annotations.DELEGATED_CGROUP in config.annotations:
+            self.cgroup.owner = (_outside(self.maps.uids), _outside(self.maps.gids))
         kept = descriptors.kept(options.preserve_fds, options.environment)
         self.kept_fds = kept.count
         self.hook_paths, self.hook_streams = annotations.hook_paths(config.annotations), (-1, -1)
@@ -194,6 +197,7 @@ class ContainerPlan:
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "annotations": self.annotations,
             "cgroup": cgroup or None,
+            "cgroupLeaf": self.cgroup.leaf if cgroup else "",
             "unit": [unit.slice, unit.name, self.cgroup.address] if unit else None,
             "hooks": {
                 name: [hook_value(hook) for hook in hooks]
@@ -351,6 +355,16 @@ def _cgroup(config: spec.Config, options: CreateOptions, host: HostFacts, *, in_
             "there are limits, but --cgroup-manager disabled leaves nobody to set them", pointer=settings[0].pointer
         )
     return want
+
+
+def _leaf(words: "Mapping[str, str]", cgroup_manager: str) -> str:
+    """Where below its cgroup the container's processes are; limits stay above, out of a delegated cgroup's reach."""
+    names = [annotations.SYSTEMD_SUBGROUP] if cgroup_manager == manager.SYSTEMD else []
+    parts = [words[name] for name in (*names, annotations.DELEGATED_CGROUP) if words.get(name)]
+    if parts and cgroup_manager == manager.DISABLED:
+        text = "--cgroup-manager disabled makes no cgroup that could be delegated"
+        raise ConfigError(text, pointer=f"/annotations/{annotations.DELEGATED_CGROUP}")
+    return "".join(f"/{part}" for part in parts)
 
 
 def _scope(want: manager.Want, config: spec.Config, options: CreateOptions, configured: str, *, user: bool) -> None:

@@ -173,6 +173,15 @@ def test_manager_of_scopes_makes_restricts_and_removes(unit, process):
     managers.remove(path, unit, ADDRESS)
 
 
+def test_process_below_the_scope(unit, process):
+    want = managers.Want(managers.SYSTEMD, [], None)
+    want.unit, want.address, want.leaf = unit, ADDRESS, "/payload"
+    path = managers.adopt(want, process.pid, placed=False, description="a test")
+    assert fs.path_of(process.pid) == f"{path}/payload"
+    managers.remove(path, unit, ADDRESS)
+    assert not file(path, "").exists()
+
+
 def test_no_bus():
     with pytest.raises(PyruncError, match="connect to systemd's bus at `unix:path=/nonexistent`"):
         systemd.Manager("unix:path=/nonexistent")

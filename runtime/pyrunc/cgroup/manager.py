@@ -28,14 +28,15 @@ CGROUPFS, SYSTEMD, DISABLED = "cgroupfs", "systemd", "disabled"
 
 class Want:
     """What a container's cgroup shall be. path: of cgroupfs; unit, address, properties: of systemd; owner: uid and gid
-    that it is delegated to; devices: None for no filter (in a user namespace the kernel forbids it); named: the config
+    that it (or the leaf) is delegated to; leaf: the path below it where the processes are, "/a" or "" for it itself;
+    devices: None for no filter (in a user namespace the kernel forbids it); named: the config
     says where it is, so that it cannot be done without."""
 
-    __slots__ = ("address", "devices", "manager", "named", "owner", "path", "properties", "settings", "unit")
+    __slots__ = ("address", "devices", "leaf", "manager", "named", "owner", "path", "properties", "settings", "unit")
 
     def __init__(self, manager: str, settings: "list[Setting]", devices: "list[Rule] | None") -> None:
         self.manager, self.settings, self.devices = manager, settings, devices
-        self.path = self.address = ""
+        self.path = self.address = self.leaf = ""
         self.named = False
         self.unit: Unit | None = None
         self.properties: list[Property] = []
@@ -62,6 +63,11 @@ def place(want: Want) -> int:
         raise
     try:
         control.enable(want.path, needed)
+        if want.leaf:
+            import posix
+
+            above, fd = fd, fs.make(want.path + want.leaf)
+            posix.close(above)
     except BaseException:
         import posix
 
@@ -82,9 +88,14 @@ def adopt(want: Want, pid: int, *, placed: bool, description: str) -> str:
             path = manager.start_scope(want.unit, pid, description, want.properties)
         finally:
             manager.close()
+        if want.leaf:
+            import posix
+
+            posix.close(fs.make(path + want.leaf))
+            fs.join(path + want.leaf, pid)
         return path
     if want.manager == CGROUPFS and not placed:
-        fs.join(want.path, pid)
+        fs.join(want.path + want.leaf, pid)
     return want.path
 
 
@@ -106,7 +117,7 @@ def restrict(want: Want, path: str) -> None:
             posix.close(fd)
     control.apply(path, want.settings)
     if want.owner is not None:
-        control.delegate(path, *want.owner)
+        control.delegate(path + want.leaf, *want.owner)
 
 
 def check_survivors(want: Want, path: str) -> None:

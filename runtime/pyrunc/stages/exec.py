@@ -42,13 +42,15 @@ _DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC
 
 
 class Target:
-    """A container's init: its pidfd, the namespaces (CLONE_NEW*) in which it is and we are not, its cgroup or None,
-    a descriptor of its root if it has no mount namespace of its own, else -1."""
+    """A container's init: its pidfd, the namespaces (CLONE_NEW*) in which it is and we are not, its cgroup or None, the
+    path below that where its processes are, a descriptor of its root if it has no mount namespace of its own, else -1.
+    """
 
-    __slots__ = ("cgroup", "namespaces", "pid", "pidfd", "root", "start_time")
+    __slots__ = ("cgroup", "leaf", "namespaces", "pid", "pidfd", "root", "start_time")
 
     def __init__(self, state: "State") -> None:
         self.pid, self.start_time, self.cgroup = state.pid, state.start_time, state.cgroup
+        self.leaf = str(state.data.get("cgroupLeaf") or "")
         try:
             self.pidfd = syscalls.pidfd_open(state.pid)
             if not procs.alive(state.pid, state.start_time):  # asked after the pidfd has pinned the pid
@@ -130,7 +132,7 @@ def _clone_into(plan: "ExecPlan", target: Target) -> int:
         if plan.cgroup:
             raise PyruncError(f"container `{plan.container_id}` has no cgroup, so there is no --cgroup in it")
         return syscalls.fork_into()
-    path = f"{target.cgroup}{plan.cgroup or ''}"
+    path = f"{target.cgroup}{plan.cgroup or target.leaf}"
     try:
         return _fork_into(path)
     except OSError as error:

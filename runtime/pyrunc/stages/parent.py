@@ -92,7 +92,7 @@ def place(plan: "ContainerPlan", container: Container, host: "HostFacts") -> int
         return manager.place(want)
     except PyruncError as error:
         no_hierarchy = cgroup_fs.mount_point() is None
-        not_ours = not host.privileged and not want.named and error.errno in _NOT_OURS
+        not_ours = not host.privileged and not (want.named or want.leaf) and error.errno in _NOT_OURS
         if want.settings or want.devices or not (no_hierarchy or not_ours):
             raise
     want.manager, want.path = manager.DISABLED, ""
