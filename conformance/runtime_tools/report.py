@@ -38,7 +38,10 @@ AGAINST_SPEC = {
     ),
 }
 # Programs that pass or fail by chance: they get several tries, with every runtime, and the best one counts.
-RACES = {"pidfile": "kills a container whose program, `true`, may have ended by then"}
+RACES = {
+    "pidfile": "kills a container whose program, `true`, may have ended by then",
+    "poststart": "program and hook write to one file, and the program's line has to be the first; both run by then",
+}
 
 Table = dict[str, dict[str, Result]]  # program -> runtime's name -> result
 

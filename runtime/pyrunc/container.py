@@ -51,6 +51,13 @@ class State:
         """Whether the init process runs: that one, in this boot."""
         return self.pid > 1 and procs.alive(self.pid, self.start_time)
 
+    def only_first_reached(self) -> str:
+        """A warning, if nothing holds the other processes together, neither a cgroup nor a pid namespace; or ""."""
+        if self.cgroup is not None or self.data.get("privatePids") is not False:
+            return ""
+        text = "has neither a cgroup nor a pid namespace of its own: its other processes, if any, live on"
+        return f"container `{self.data.get('id', '')}` {text}"
+
     def hooks(self, name: str) -> "list[SavedHook]":
         """The hooks that were saved under this name."""
         saved = self.data.get("hooks")

@@ -102,6 +102,22 @@ def test_without_pid_namespace_children_of_a_dead_container_end_at_delete(runtim
         assert exit_code(other) == -signal.SIGKILL
 
 
+@only_pyrunc("runc 1.1.5 cannot leave cgroups alone, crun 1.8.1 says nothing")
+@pytest.mark.parametrize("words", ["kill ID KILL", "kill --all ID KILL", "delete --force ID"])
+def test_processes_that_nothing_holds_together_are_warned_about(runtime: Runtime, bundle: Bundle, words: str) -> None:
+    bundle.shell("sleep 1000 & echo $!; exec sleep 1000").share("pid", "cgroup").drop_mounts("/sys/fs/cgroup")
+    runtime.flags += ["--cgroup-manager", "disabled"]
+    with runtime.running(bundle) as container:
+        other = int(eventually(container.output, "the pid of the second process"))
+        try:
+            result = runtime.call(*words.replace("ID", container.id).split())
+            assert result.returncode == 0
+            assert "neither a cgroup nor a pid namespace" in result.stderr
+        finally:
+            os.kill(other, signal.SIGKILL)
+            exit_code(other)
+
+
 def test_pid_namespace_ends_with_its_first_process(runtime: Runtime, bundle: Bundle) -> None:
     with runtime.running(bundle.shell("sleep 1000 & echo started; exec sleep 1000")) as container:
         eventually(container.output, "the second process")

@@ -43,6 +43,8 @@ def run(context: Context, arguments: Arguments) -> int:
 def destroy(context: Context, container: Container, state: State) -> None:
     """Kill what runs, undo what create made, run the poststop hooks, remove the state last. The container is locked."""
     if state.alive():
+        if unreached := state.only_first_reached():
+            context.log.warning(unreached)
         procs.signal(state.pid, state.start_time, _SIGKILL)
         if not procs.wait_gone(state.pid, state.start_time, _PATIENCE):
             raise PyruncError(f"process {state.pid} of container `{container.id}` does not die")

@@ -24,6 +24,9 @@ def run(context: Context, arguments: Arguments) -> int:
     number = signals.number(arguments.operands[1] if len(arguments.operands) > 1 else "SIGTERM")
     container = Container.open(context.root, arguments.operands[0])
     state = container.load()
+    unreached = state.only_first_reached()
+    if unreached and (arguments.flag("all") or number == _SIGKILL):
+        context.log.warning(unreached)
     if arguments.flag("all"):
         _all(state.cgroup, number, state.pid, state.start_time)
         return 0
