@@ -23,7 +23,7 @@ TABLES = BUILD / "report"  # what each command writes, kept for --merge
 VM = CHECKOUT / "conformance/vm/vm"
 TEST_VM = CHECKOUT / "conformance/test-vm"
 SUBJECT, CRUN, RUNC = "/usr/bin/pyrunc", "/usr/bin/crun", "/usr/sbin/runc"
-ENGINES = ("podman", "docker", "containerd")
+CHECKS = ("podman", "podman-user", "docker", "containerd")  # the engine, and that an ordinary user calls it
 # name -> what prints its version in the guest
 VERSIONS = {
     "system": ". /etc/os-release; echo $PRETTY_NAME",
@@ -58,18 +58,18 @@ def programs(suite: str) -> Source:
     return Source("opencontainers' programs", ("programs.json",), (install, call), document.read_programs)
 
 
-def checks(suite: str, engine: str) -> Source:
+def checks(suite: str, name: str) -> Source:
     """The checks of one engine: with pyrunc and crun in one run, with runc in another."""
-    common = (str(TEST_VM), engine, "--suite", suite, "--keep", "--no-install")
-    files = (f"{engine}.json", f"{engine}-runc.json")
+    engine, _, player = name.partition("-")
+    common = (str(TEST_VM), engine, "--suite", suite, "--keep", "--no-install", *(["--rootless"] if player else []))
+    files = (f"{name}.json", f"{name}-runc.json")
     runs = (("--control", CRUN, "--subject", SUBJECT), ("--control", "", "--subject", RUNC))
     commands = tuple((*common, *run, "--json", str(TABLES / file)) for run, file in zip(runs, files, strict=True))
-    return Source(engine, files, commands)
+    return Source(f"{engine}, as {'an ordinary user' if player else 'root'}", files, commands)
 
 
 def sources(suite: str) -> dict[str, Source]:
-    there = [engine for engine in ENGINES if (CHECKOUT / "conformance" / engine / "__main__.py").exists()]
-    return {"programs": programs(suite)} | {engine: checks(suite, engine) for engine in there}
+    return {"programs": programs(suite)} | {name: checks(suite, name) for name in CHECKS}
 
 
 def make(source: Source) -> str:
@@ -103,7 +103,7 @@ def versions(suite: str) -> dict[str, str]:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", action="append", choices=("programs", *ENGINES))
+    parser.add_argument("--part", action="append", choices=("programs", *CHECKS))
     parser.add_argument("--merge", action="store_true", help="make nothing, merge the tables that are there")
     parser.add_argument("--suite", default="trixie", help="Debian suite of the guest (default: %(default)s)")
     parser.add_argument("--keep", action="store_true", help="leave the VM up")

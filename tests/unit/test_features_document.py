@@ -93,3 +93,9 @@ def test_idmapped_mounts_are_told():
     """features-linux.md wants true where the mappings of a mount are looked at, as parse_config does."""
     mappings = full()["mounts"][0]["uidMappings"]
     assert LINUX["mountExtensions"]["idmap"]["enabled"] == accepted("/mounts/0/uidMappings", mappings)
+
+
+def test_what_needs_hardware_is_told():
+    """Whether this host has it is no matter (features.md)."""
+    assert LINUX["intelRdt"] == {"enabled": True, "schemata": True, "monitoring": True}
+    assert LINUX["netDevices"] == {"enabled": True}
