@@ -72,6 +72,7 @@ test-vm: build ## podman's checks with an installed pyrunc in a virtual machine,
 	@conformance/test-vm --plan daily --keep
 	@conformance/vm/vm run --timeout 900 conformance/vm/cgroup-cycles
 	@conformance/vm/vm run --timeout 900 -- python3 -B -m conformance.broken_hosts
+	@conformance/vm/vm run --timeout 900 -- python3 -B -m conformance.rootless --runtime /usr/bin/pyrunc --user tester
 	@conformance/vm/vm down
 
 .PHONY: podman-results

@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.bundle import Bundle
 from tests.kernelcalls import MS_BIND, mount, umount
 from tests.runtime import executable
 
 _FILES = ("passwd", "group", "subuid", "subgid")
+DELEGATED = ("cgroup.procs", "cgroup.subtree_control", "cgroup.threads")  # with a cgroup's directory
 GRANTED = (100000, 65536)  # first and count of the subordinate ids
 
 
@@ -70,21 +69,25 @@ class OrdinaryUser:
 
 
 def make(area: Path, user_id: int = 4321, name: str = "ordinary") -> OrdinaryUser:
-    """A user with GRANTED subordinate ids. Skips where one cannot be made or could not call the runtime."""
-    for program in ("newuidmap", "newgidmap"):
-        if shutil.which(program) is None:
-            pytest.skip(f"needs {program} (Debian: uidmap)")
-    missing = [file for file in _FILES if not Path(f"/etc/{file}").exists()]
-    if missing:
-        pytest.skip(f"needs /etc/{missing[0]}")
+    """A user with GRANTED subordinate ids."""
     user = OrdinaryUser(user_id, name, area / name)
     user.grant(f"{name}:{GRANTED[0]}:{GRANTED[1]}")
-    words = [str(executable()), "--version"]
-    try:
-        subprocess.run(words, check=True, capture_output=True, cwd="/", timeout=60, **user.caller())
-    except PermissionError:
-        pytest.skip(f"other users than root cannot walk to {executable()}")
     return user
+
+
+def impossible() -> str:
+    """Why there can be none here that could call the runtime, "" if there can."""
+    for program in ("newuidmap", "newgidmap"):
+        if shutil.which(program) is None:
+            return f"needs {program} (Debian: uidmap)"
+    for file in _FILES:
+        if not Path(f"/etc/{file}").exists():
+            return f"needs /etc/{file}"
+    try:
+        subprocess.run([executable(), "--version"], check=True, capture_output=True, cwd="/", user=4321, timeout=60)
+    except PermissionError:
+        return f"other users than root cannot walk to {executable()}"
+    return ""
 
 
 @contextlib.contextmanager

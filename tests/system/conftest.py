@@ -18,6 +18,8 @@ def _leftovers_checked(runtime: Runtime) -> None:
 @pytest.fixture
 def user(runtime: Runtime, area: Path) -> Iterator[OrdinaryUser]:
     """An ordinary user, who calls the runtime and has its state directory."""
+    if reason := ordinaryuser.impossible():
+        pytest.skip(reason)
     user = ordinaryuser.make(area)
     runtime.root, runtime.options = user.home / "state", user.caller()
     with user.known():

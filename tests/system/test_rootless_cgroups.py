@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.bundle import Bundle
-from tests.ordinaryuser import OrdinaryUser
+from tests.ordinaryuser import DELEGATED, OrdinaryUser
 from tests.peers import differs, only_pyrunc
 from tests.privatehost import CGROUP_PARENT, CGROUP_ROOT
 from tests.runtime import Runtime
 
 RUNC_WANTS_A_NAMESPACE = "1.1.5 refuses a config without a user namespace"
 TELLS = "drops the limits, or names neither controller nor key"
-DELEGATED = ("", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads")
 
 
 @pytest.fixture
@@ -37,7 +36,7 @@ def delegated(runtime: Runtime, user: OrdinaryUser) -> Iterator[str]:
     directory = CGROUP_ROOT / path.strip("/")
     (directory / "caller").mkdir(parents=True)
     for where in (directory, directory / "caller"):
-        for name in DELEGATED:
+        for name in ("", *DELEGATED):
             os.chown(where / name, user.id, user.id)
     (directory / "caller/cgroup.procs").write_text(str(os.getpid()))
     yield path

@@ -1,0 +1,202 @@
+"""Runs every bundle of bundles/ as an ordinary user, with and without newuidmap, with and without delegated cgroups.
+
+    python3 -m conformance.rootless                         this checkout's pyrunc, with a user that is made up
+    conformance/vm/vm run -- python3 -B -m conformance.rootless --runtime /usr/bin/pyrunc --user tester
+
+As root, who alone can take newuidmap away: in a private mount namespace, so that the host keeps it. A user that is made
+up has lines in copies of /etc/passwd, /etc/subuid and the like. A case is a line; the exit status is 1 if one failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import json
+import os
+import pwd
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from conformance.private_mounts import enter_private_mounts
+from tests import ordinaryuser
+from tests.kernelcalls import mount
+from tests.removal import remove_tree
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+BUNDLES = CHECKOUT / "bundles"
+DEADLINE = 120  # seconds, against a container that hangs
+CGROUPS = Path("/sys/fs/cgroup")
+PARENT = CGROUPS / f"pyrunc-rootless-{os.getpid()}"
+HELPERS, PLACES = ("newuidmap", "no newuidmap"), ("none", "delegated", "user manager")
+
+# What each bundle prints when all is well. `userns` asks for ids that take newuidmap; the others take what there is.
+PRINTS = {
+    "hello": "hostname   hello",
+    "hooks": '"id":"hooks-',
+    "readonly": "/tmp/file: written",
+    "shell": "printed 42",
+    "userns": "0     100000      65536",
+}
+LIMITED = "hello with a limit"  # of processes, which it prints; where there is no delegation it is refused
+LIMIT = 53
+
+
+@dataclass
+class Case:
+    """A bundle with one of HELPERS and one of PLACES."""
+
+    bundle: str
+    helper: str
+    place: str
+
+    def __str__(self) -> str:
+        return f"{self.bundle}, {self.helper}, cgroup: {self.place}"
+
+
+def words(case: Case, base: Path) -> list[str]:
+    """The command line of the case, behind the program."""
+    options = ["--systemd-cgroup"] if case.place == PLACES[2] else []
+    if case.bundle == LIMITED:
+        return [*options, "run", "--bundle", str(BUNDLES / "hello"), "--config", str(base / "limited"), "limited"]
+    return options
+
+
+def expected(case: Case) -> tuple[int, str]:
+    """(exit status, words of standard output or error)."""
+    if case.bundle == LIMITED:
+        if case.place == PLACES[0] or "pids" not in (CGROUPS / "cgroup.controllers").read_text().split():
+            return 1, "controller `pids`"
+        return 0, f"pids.max is {LIMIT}"
+    if case.bundle == "userns" and case.helper == HELPERS[1]:
+        return 1, "newuidmap is needed"
+    return 0, PRINTS[case.bundle]
+
+
+def problem(case: Case, runtime: Path, user: dict[str, Any], base: Path) -> str:
+    """What went otherwise than expected, "" if nothing."""
+    program = [str(runtime)] if case.bundle == LIMITED else [str(BUNDLES / "run"), case.bundle]
+    line, typed = [*program, *words(case, base)], b""
+    if case.bundle == "shell":  # on a terminal, as a person has it
+        line, typed = ["script", "-qec", " ".join(line), "/dev/null"], b"echo printed $((6 * 7)); exit\n"
+    user = user | {"env": user["env"] | {"PYRUNC": str(runtime)}}
+    try:
+        result = subprocess.run(line, input=typed, capture_output=True, check=False, timeout=DEADLINE, cwd="/", **user)
+    except subprocess.TimeoutExpired:
+        return f"no end within {DEADLINE} s"
+    status, text = expected(case)
+    output = (result.stdout + result.stderr).decode(errors="replace")
+    if result.returncode != status or text not in output:
+        return f"status {result.returncode} and `{text}` expected with {status}: {output}"
+    left = subprocess.run([runtime, "list", "-q"], capture_output=True, check=False, text=True, cwd="/", **user)
+    return f"left behind: {left.stdout}{left.stderr}" if left.stdout or left.returncode else ""
+
+
+def limited() -> dict[str, Any]:
+    """The config of `hello` with a limit, which its program prints as its own cgroup has it."""
+    config: dict[str, Any] = json.loads((BUNDLES / "hello/config.json").read_text())
+    config["linux"]["resources"] = {"pids": {"limit": LIMIT}}
+    namespaces = [entry for entry in config["linux"]["namespaces"] if entry["type"] != "cgroup"]
+    config["linux"]["namespaces"] = [*namespaces, {"type": "cgroup"}]
+    config["mounts"].append({"destination": "/tmp/cgroup", "type": "cgroup2", "source": "none", "options": ["ro"]})
+    config["process"]["args"] = ["sh", "-c", "echo pids.max is $(cat /tmp/cgroup/pids.max)"]
+    return config
+
+
+# -- the user ---------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def caller(name: str, base: Path) -> Iterator[dict[str, Any]]:
+    """Options for Popen, of an existing user or, with "", of one that is made up."""
+    if not name:
+        with ordinaryuser.make(base).known() as made:
+            yield made.caller()
+        return
+    entry = pwd.getpwnam(name)
+    environment = {"PATH": "/usr/bin:/bin", "HOME": entry.pw_dir, "XDG_RUNTIME_DIR": f"/run/user/{entry.pw_uid}"}
+    yield {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": [], "env": environment}
+
+
+@contextlib.contextmanager
+def helper(kind: str, base: Path) -> Iterator[None]:
+    """Take newuidmap and newgidmap away, or leave them."""
+    with contextlib.ExitStack() as stack:
+        if kind == HELPERS[1]:
+            for program in ("newuidmap", "newgidmap"):
+                stack.enter_context(ordinaryuser.replaced(program, base))
+        yield
+
+
+# -- the cgroup -------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def place(kind: str, uid: int) -> Iterator[None]:
+    """Be in a cgroup of root's or, delegated, in a child of one of the user's; what is called begins there."""
+    own = PARENT / "own"
+    (own / "caller").mkdir(parents=True)
+    for folder in (CGROUPS, PARENT):
+        there = (folder / "cgroup.controllers").read_text().split()
+        if "pids" in there:
+            (folder / "cgroup.subtree_control").write_text("+pids")
+    if kind != PLACES[0]:
+        for folder, name in itertools.product((own, own / "caller"), ("", *ordinaryuser.DELEGATED)):
+            os.chown(folder / name, uid, uid)
+    before = next(line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
+    (own / "caller/cgroup.procs").write_text(str(os.getpid()))
+    try:
+        yield
+    finally:
+        (CGROUPS / before.strip("/") / "cgroup.procs").write_text(str(os.getpid()))
+        for folder in (own / "caller", own, PARENT):  # not empty: a container was left
+            folder.rmdir()
+
+
+def cases(user: dict[str, Any]) -> list[Case]:
+    """All cases that there are here; the user manager is that of an existing user."""
+    places = PLACES if Path(user["env"]["XDG_RUNTIME_DIR"], "bus").exists() else PLACES[:2]
+    bundles = (*sorted(path.parent.name for path in BUNDLES.glob("*/config.json")), LIMITED)
+    return [Case(*one) for one in itertools.product(bundles, HELPERS, places)]
+
+
+def perform(args: argparse.Namespace, base: Path) -> int:
+    """Make all cases; how many failed."""
+    failed = 0
+    (base / "limited").write_text(json.dumps(limited()))
+    with caller(args.user, base) as user:
+        todo = cases(user)
+        print(f"1..{len(todo)}")
+        for number, case in enumerate(todo, 1):
+            with helper(case.helper, base), place(case.place, user["user"]):
+                wrong = problem(case, args.runtime, user, base)
+            failed += bool(wrong)
+            print(f"{'not ok' if wrong else 'ok'} {number} - {case}", flush=True)
+            print(*(f"# {line}" for line in wrong.splitlines()), sep="\n", end="\n" if wrong else "", flush=True)
+    print(f"{len(todo) - failed} passed, {failed} failed")
+    return failed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python3 -m conformance.rootless", description=__doc__)
+    parser.add_argument("--runtime", type=Path, default=CHECKOUT / "build/bin/pyrunc", help="default: %(default)s")
+    parser.add_argument("--user", default="", metavar="NAME", help="an existing user with subordinate ids from 100000")
+    args = parser.parse_args()
+    if os.geteuid() != 0:
+        parser.error("call this as root: it becomes the user itself")
+    enter_private_mounts()
+    base = Path(tempfile.mkdtemp(prefix="pyrunc-rootless-"))
+    mount("tmpfs", str(base), "tmpfs", 0, "mode=755")
+    try:
+        return 1 if perform(args, base) else 0
+    finally:
+        remove_tree(base)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
