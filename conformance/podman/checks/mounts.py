@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from conformance.podman.harness import IMAGE, Podman, check, equal, matches, output_checks
 
 ROOT_MOUNTS = "an ordinary user cannot mount on the host"
@@ -153,6 +155,35 @@ def volume_odd_names(podman: Podman) -> None:
 def volume_chown(podman: Podman) -> None:
     folder = podman.new_folder()
     equal(podman.sh(["--user", "1000:1000", "-v", f"{folder}:/a:U"], "stat -c %u:%g /a"), "1000:1000")
+
+
+ROOT_MAPS = "an ordinary user has no privilege over the host's file systems"
+
+
+@check("base", "-v :idmap: the host's ids are the container's", rootful_only=ROOT_MAPS)
+def volume_idmap(podman: Podman) -> None:
+    folder = podman.new_folder()
+    os.chown(folder, 0, 7)
+    options = ["--uidmap", "0:200000:5000", "-v", f"{folder}:/a:idmap"]
+    equal(podman.sh(options, "stat -c %u:%g /a; touch /a/new"), "0:7")
+    equal(((folder / "new").stat().st_uid, (folder / "new").stat().st_gid), (0, 0))
+
+
+@check("base", "-v :idmap=uids=...;gids=...: ranges, on the host or in the container", rootful_only=ROOT_MAPS)
+def volume_idmap_ranges(podman: Podman) -> None:
+    folder = podman.new_folder()
+    os.chown(folder, 3, 7)
+    for word in ("idmap=uids=0-200010-5;gids=7-200070-1", "idmap=uids=@0-10-5;gids=@7-70-1"):
+        options = ["--uidmap", "0:200000:5000", "-v", f"{folder}:/a:{word}"]
+        equal(podman.sh(options, "stat -c %u:%g /a"), "13:70")
+
+
+@check("base", "--mount type=bind,no-dereference: a link is made, not followed")
+def mount_link(podman: Podman) -> None:
+    link = podman.new_folder() / "link"
+    link.symlink_to("/etc")  # podman wants it to lead somewhere on the host
+    mount = f"type=bind,src={link},dst=/made,no-dereference"
+    equal(podman.sh(["--mount", mount], "readlink /made; ls -d /made/passwd"), "/etc\n/made/passwd")
 
 
 @check("base", "-v :z and :Z: accepted where there is no SELinux")
