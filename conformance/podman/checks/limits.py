@@ -133,7 +133,7 @@ def cpu_quota(podman: Podman) -> None:
     numbers = {key: int(value) for key, value in map(str.split, podman.sh(["--cpus", "0.2"], script).splitlines())}
     equal(numbers["nr_throttled"] > 0, True, f"throttled: {numbers}")
     allowed = numbers["nr_periods"] * 100_000 * 0.2  # by the kernel's own count of periods: a slow host does not matter
-    # The end of a quota of 20 ms is noticed at a clock tick, which may be 10 ms later; without one it would be five times.
+    # A quota of 20 ms ends at a clock tick, which may be 10 ms later; without a quota it would be five times as much.
     equal(numbers["usage_usec"] <= allowed * 1.6, True, f"{numbers} near {allowed:.0f} microseconds")
 
 
