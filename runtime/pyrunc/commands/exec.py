@@ -9,7 +9,7 @@ from pyrunc.container import Container, State
 from pyrunc.context import Context
 from pyrunc.errors import NotPermitted, PyruncError, UsageError
 from pyrunc.jsontext import loads
-from pyrunc.kernel import capabilities, procs
+from pyrunc.kernel import capabilities, credentials, procs
 from pyrunc.spec.config import parse_config
 from pyrunc.stages import exec as stage
 
@@ -54,6 +54,7 @@ def run(context: Context, arguments: Arguments) -> int:
 
             sealed.protect_interpreter(context.environment)
         plan.denies_setgroups = target.denies_setgroups()
+        credentials.check_groups(plan.process.user.additional_gids, denied=plan.denies_setgroups)
         made = stage.enter(plan, target, arguments.text("console-socket"))
     except PyruncError:
         if state.alive():

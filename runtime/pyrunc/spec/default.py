@@ -73,12 +73,11 @@ def _mounts(rootless: bool) -> list[dict[str, object]]:
         _mount("/dev/mqueue", "mqueue", "mqueue", ["nosuid", "noexec", "nodev"]),
     ]
     if rootless:  # sysfs belongs to the network namespace, which is the host's: the kernel refuses to mount a new one
-        mounts.append(_mount("/sys", "none", "/sys", ["rbind", "nosuid", "noexec", "nodev", "ro"]))
-        return mounts
-    mounts.append(_mount("/sys", "sysfs", "sysfs", ["nosuid", "noexec", "nodev", "ro"]))
-    mounts.append(
-        _mount("/sys/fs/cgroup", "cgroup", "cgroup", ["nosuid", "noexec", "nodev", "relatime", "ro"]),
-    )
+        mounts.append(_mount("/sys", "none", "/sys", ["rbind", "nosuid", "noexec", "nodev", "rro"]))
+    else:
+        mounts.append(_mount("/sys", "sysfs", "sysfs", ["nosuid", "noexec", "nodev", "ro"]))
+    # Over the host's /sys, too: below it lie the user's own cgroups, which the container's root could change.
+    mounts.append(_mount("/sys/fs/cgroup", "cgroup", "cgroup", ["nosuid", "noexec", "nodev", "relatime", "ro"]))
     return mounts
 
 
