@@ -13,23 +13,27 @@ OK, FAILED, SKIPPED, MISSING = "ok", "FAILED", "skip", "missing"
 
 @dataclass
 class Part:
-    """The table of one part: check -> runtime -> outcome; check -> remark; why the part was not made, if it was not."""
+    """The table of one part: check -> runtime -> outcome; why the part was not made, if it was not.
+
+    remarks: check -> why it fails; excused: checks whose failure does not count against the subject
+    """
 
     title: str
     outcomes: dict[str, dict[str, str]] = field(default_factory=dict)
     remarks: dict[str, str] = field(default_factory=dict)
     problem: str = ""
+    excused: set[str] = field(default_factory=set)
 
     def runtimes(self) -> list[str]:
         return list(dict.fromkeys(runtime for row in self.outcomes.values() for runtime in row))
 
     def worse(self, subject: str) -> list[str]:
-        """The checks that the subject does not pass and a peer does, but for those with a remark that excuses it."""
+        """The checks that the subject does not pass and a peer does, but for the excused."""
         return [
             check
             for check, row in self.outcomes.items()
             if row.get(subject) not in (OK, SKIPPED)
-            and check not in self.remarks
+            and check not in self.excused
             and OK in (outcome for runtime, outcome in row.items() if runtime != subject)
         ]
 
@@ -51,9 +55,11 @@ def read_programs(title: str, file: Path) -> Part:
     part = Part(title)
     for program, results in report["results"].items():
         part.outcomes[program] = {name: _outcome(result) for name, result in results.items()}
-        remarks = [why for pattern, why in report["notDeciding"].items() if fnmatch(program, pattern)]
-        against = [why for key, why in report["againstSpec"].items() if key.partition(": ")[0] == program]
-        part.remarks |= {program: "; ".join(remarks + against)} if remarks or against else {}
+        excuses = [why for pattern, why in report["notDeciding"].items() if fnmatch(program, pattern)]
+        excuses += [why for key, why in report["againstSpec"].items() if key.partition(": ")[0] == program]
+        part.excused |= {program} if excuses else set()
+        reasons = [*excuses, *([report["wrong"][program]] if program in report["wrong"] else [])]
+        part.remarks |= {program: "; ".join(reasons)} if reasons else {}
     return part
 
 

@@ -20,7 +20,10 @@ def programs(folder: Path) -> Part:
         "old_1": {"pyrunc": result(0, "x"), "crun": result(1)},
         "nobody": {"pyrunc": result(0, "x"), "crun": result(0, "x")},
     }
-    report = {"results": results, "notDeciding": {"old_*": "old"}, "againstSpec": {"start: x": "the text says so"}}
+    report = {
+        "results": results, "notDeciding": {"old_*": "old"}, "againstSpec": {"start: x": "the text says so"},
+        "wrong": {"bad": "it expects another word"},
+    }  # fmt: skip
     (folder / "programs.json").write_text(json.dumps(report))
     return document.read_programs("programs", folder / "programs.json")
 
@@ -30,7 +33,7 @@ def test_programs(tmp_path: Path) -> None:
     assert part.outcomes["bad"] == {"pyrunc": "FAILED 1/3", "crun": "ok"}
     assert part.worse("pyrunc") == ["bad"]
     assert part.worse("crun") == ["good"]
-    assert part.remarks == {"start": "the text says so", "old_1": "old"}
+    assert part.remarks == {"bad": "it expects another word", "start": "the text says so", "old_1": "old"}
 
 
 def test_tables_of_several_runs_are_one(tmp_path: Path) -> None:
