@@ -87,6 +87,12 @@ def test_what_the_container_writes_belongs_to_the_mapped_owner(runtime: Runtime,
 
 
 @RUNC
+def test_the_program_gets_no_descriptor_of_it(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+    bundle.user_namespace().mount("/mnt", source_with_owners(area, 0), "bind", "idmap")
+    assert runtime.output(bundle, "exec ls /proc/self/fd").split() == ["0", "1", "2", "3"]  # 3: the directory
+
+
+@RUNC
 def test_other_options_count_too(runtime: Runtime, bundle: Bundle, area: Path) -> None:
     bundle.user_namespace().mount("/mnt", source_with_owners(area, 0), "bind", "idmap", "ro", "noexec")
     output = runtime.output(bundle, "grep ' /mnt ' /proc/self/mountinfo; touch /mnt/x 2>&1 || true")

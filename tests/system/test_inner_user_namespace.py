@@ -245,3 +245,24 @@ def test_what_takes_privilege_of_the_host(runtime: Runtime, own: Bundle) -> None
     own.process["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 10, "hard": 100}]
     script = "cat /proc/self/oom_score_adj; ulimit -n; ulimit -Hn"
     assert runtime.output(own, script).split() == ["500", "10", "100"]
+
+
+def id_mapped(bundle: Bundle, source: Path, kind: str = "bind") -> Bundle:
+    """A mount on /mnt whose id 0 is the id 5 of the namespace that the runtime is in."""
+    bundle.mount("/mnt", source, *(["bind"] if kind == "bind" else []), "idmap", fstype=kind)
+    ranges = [{"containerID": 0, "hostID": 5, "size": 1}]
+    bundle.config["mounts"][-1] |= {"uidMappings": ranges, "gidMappings": ranges}
+    return bundle
+
+
+@pytest.mark.usefixtures("inner")
+@only_pyrunc(TELLS)
+def test_ids_of_the_hosts_file_systems_cannot_be_mapped(runtime: Runtime, own: Bundle) -> None:
+    runtime.create_fails(id_mapped(own, own.path), "only root of the user namespace", "operation not permitted", "/mounts/")
+
+
+@pytest.mark.usefixtures("inner")
+@only_pyrunc("1.8.1 takes the name of a new file system for a path; 1.1.5 has no id-mapped mounts")
+def test_ids_of_ones_own_file_system_can_be_mapped(runtime: Runtime, own: Bundle) -> None:
+    id_mapped(own, Path("tmpfs"), "tmpfs")
+    assert runtime.output(own, "stat -c %u:%g /mnt").strip() == "5:5"

@@ -12,7 +12,7 @@ import pytest
 
 from tests.bundle import Bundle
 from tests.peers import only_pyrunc
-from tests.runtime import DEFAULT_RUNTIME, Runtime, error_text
+from tests.runtime import DEFAULT_RUNTIME, Runtime, error_text, new_id
 
 pytestmark = only_pyrunc("they look for the file system itself")
 
@@ -182,10 +182,20 @@ def test_failed_create_leaves_no_group(resctrl: Resctrl, bundle: Bundle, keys: d
     assert resctrl.groups == set()
 
 
+def test_create_that_was_killed_leaves_groups_that_delete_finds(resctrl: Resctrl, bundle: Bundle) -> None:
+    wants(bundle, enableMonitoring=True).hook("createRuntime", "kill -9 $PPID")
+    container_id = new_id()
+    assert resctrl.runtime.create(bundle, container_id).returncode == -9
+    assert resctrl.groups == {container_id}
+    assert resctrl.runtime.delete(container_id, "--force").returncode == 0
+    assert resctrl.groups == set()
+
+
 def test_group_of_the_containers_name_that_is_somebody_elses(resctrl: Resctrl, bundle: Bundle) -> None:
-    resctrl.group("t-taken")
-    error_text(resctrl.runtime.create(wants(bundle), "t-taken"), "exists already")
-    assert resctrl.groups == {"t-taken"}
+    container_id = new_id()
+    resctrl.group(container_id)
+    error_text(resctrl.runtime.create(wants(bundle), container_id), "exists already")
+    assert resctrl.groups == {container_id}
 
 
 def test_what_the_kernel_complains_of_is_said(resctrl: Resctrl, bundle: Bundle) -> None:

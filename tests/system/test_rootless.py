@@ -201,3 +201,18 @@ def test_spec_as_it_is(runtime: Runtime, bundle: Bundle, user: OrdinaryUser, com
     if runtime.path.name == "pyrunc":  # the peers leave what is below it writable, and under it
         assert all("ro" in words[5].strip("()").split(",") for words in lines[2:]), lines
         assert [words[4] for words in lines if words[2:3] == ["/sys/fs/cgroup"]][-1] == "cgroup2"
+
+
+    lines = run(runtime, bundle, "id -u; ls -d /sys/kernel")
+    assert lines == [["0"], ["/sys/kernel"]]
+
+
+@only_pyrunc(TELLS)
+def test_id_mapped_mounts_and_network_devices_take_privilege(runtime: Runtime, own: Bundle) -> None:
+    own.linux["netDevices"] = {"eth0": {}}
+    runtime.create_fails(own, "CAP_NET_ADMIN", "/linux/netDevices")
+    own.linux["netDevices"] = {}
+    own.namespace("user")
+    for key in ("uidMappings", "gidMappings"):
+        own.linux[key] = [{"containerID": 0, "hostID": GRANTED[0], "size": 10}]
+    runtime.create_fails(own.mount("/mnt", "/tmp", "bind", "idmap"), "takes root's privilege", "/options")
