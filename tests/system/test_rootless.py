@@ -203,10 +203,6 @@ def test_spec_as_it_is(runtime: Runtime, bundle: Bundle, user: OrdinaryUser, com
         assert [words[4] for words in lines if words[2:3] == ["/sys/fs/cgroup"]][-1] == "cgroup2"
 
 
-    lines = run(runtime, bundle, "id -u; ls -d /sys/kernel")
-    assert lines == [["0"], ["/sys/kernel"]]
-
-
 @only_pyrunc(TELLS)
 def test_id_mapped_mounts_and_network_devices_take_privilege(runtime: Runtime, own: Bundle) -> None:
     own.linux["netDevices"] = {"eth0": {}}
