@@ -67,15 +67,18 @@ def words(case: Case, base: Path) -> list[str]:
     return options
 
 
-def expected(case: Case) -> tuple[int, str]:
-    """(exit status, words of standard output or error)."""
+def expected(case: Case) -> tuple[int, tuple[str, ...]]:
+    """(exit status, what standard output or error have)."""
     if case.bundle == LIMITED:
-        if case.place == PLACES[0] or "pids" not in (CGROUPS / "cgroup.controllers").read_text().split():
-            return 1, "controller `pids`"
-        return 0, f"pids.max is {LIMIT}"
+        refusal = ("controller `pids`", "/linux/resources/pids/limit")
+        if "pids" not in (CGROUPS / "cgroup.controllers").read_text().split():  # it belongs to cgroup v1
+            return 1, refusal
+        if case.place == PLACES[0]:
+            return 1, (*refusal, "is not delegated to this user")
+        return 0, (f"pids.max is {LIMIT}",)
     if case.bundle == "userns" and case.helper == HELPERS[1]:
-        return 1, "newuidmap is needed"
-    return 0, PRINTS[case.bundle]
+        return 1, ("newuidmap is needed", "/linux/uidMappings")
+    return 0, (PRINTS[case.bundle],)
 
 
 def problem(case: Case, runtime: Path, user: dict[str, Any], base: Path) -> str:
@@ -89,10 +92,10 @@ def problem(case: Case, runtime: Path, user: dict[str, Any], base: Path) -> str:
         result = subprocess.run(line, input=typed, capture_output=True, check=False, timeout=DEADLINE, cwd="/", **user)
     except subprocess.TimeoutExpired:
         return f"no end within {DEADLINE} s"
-    status, text = expected(case)
+    status, texts = expected(case)
     output = (result.stdout + result.stderr).decode(errors="replace")
-    if result.returncode != status or text not in output:
-        return f"status {result.returncode} and `{text}` expected with {status}: {output}"
+    if result.returncode != status or not all(text in output for text in texts):
+        return f"status {result.returncode} where {status} and {', '.join(texts)} are expected: {output}"
     left = subprocess.run([runtime, "list", "-q"], capture_output=True, check=False, text=True, cwd="/", **user)
     return f"left behind: {left.stdout}{left.stderr}" if left.stdout or left.returncode else ""
 

@@ -83,11 +83,8 @@ def impossible() -> str:
     for file in _FILES:
         if not Path(f"/etc/{file}").exists():
             return f"needs /etc/{file}"
-    try:
-        subprocess.run([executable(), "--version"], check=True, capture_output=True, cwd="/", user=4321, timeout=60)
-    except PermissionError:
-        return f"other users than root cannot walk to {executable()}"
-    return ""
+    walk = subprocess.run(["test", "-x", executable()], check=False, cwd="/", user=4321)
+    return f"other users than root cannot walk to {executable()}" if walk.returncode else ""
 
 
 @contextlib.contextmanager
