@@ -4,7 +4,9 @@ So the logic is tested on a folder: pyrunc is started with its module `kernel.re
 directory gets the files that the kernel would make. What needs no resctrl is tested with the runtime as it is.
 """
 
+import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +162,26 @@ def test_exec_joins(resctrl: Resctrl, bundle: Bundle) -> None:
         group = resctrl.root / container.id
         for tasks in (group / "tasks", group / "mon_groups" / container.id / "tasks"):
             assert words(tasks) == [str(container.pid), pid_file.read_text()]
+
+
+@pytest.mark.parametrize("monitor", [True, False])
+def test_events_tell_what_was_counted(resctrl: Resctrl, bundle: Bundle, monitor: bool) -> None:
+    with resctrl.runtime.running(wants(bundle, memBwSchema="MB:0=20", enableMonitoring=monitor)) as container:
+        group = resctrl.root / container.id
+        data = (group / "mon_groups" / container.id if monitor else group) / "mon_data"
+        for number, cache in enumerate(("mon_L3_00", "mon_L3_01")):
+            (data / cache).mkdir(parents=True)
+            for name in ("mbm_total_bytes", "mbm_local_bytes", "llc_occupancy"):
+                (data / cache / name).write_text(f"{1000 + number}\n" if name[0] == "m" else "Unavailable\n")
+        result = resctrl.runtime.call("events", "--stats", container.id)
+        shutil.rmtree(data)
+        assert result.returncode == 0, result.stderr
+        counted = [{"mbm_total_bytes": number, "mbm_local_bytes": number} for number in (1000, 1001)]
+        assert json.loads(result.stdout)["data"]["intel_rdt"] == {
+            "mem_bw_schema": "MB:0=20",
+            "mbm_stats": counted,
+            "cmt_stats": [{"llc_occupancy": 0}] * 2,
+        }
 
 
 def test_update(resctrl: Resctrl, bundle: Bundle) -> None:

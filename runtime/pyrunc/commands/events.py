@@ -4,7 +4,7 @@ import time
 
 from pyrunc import jsontext, lifecycle
 from pyrunc.arguments import Arguments, Option, Verb
-from pyrunc.container import Container
+from pyrunc.container import Container, State
 from pyrunc.context import Context, print_out
 from pyrunc.errors import PyruncError, UsageError
 
@@ -29,22 +29,34 @@ def run(context: Context, arguments: Arguments) -> int:
         raise PyruncError(f"container `{container.id}` has stopped")
     if state.cgroup is None:
         raise PyruncError(f"container `{container.id}` has no cgroup of its own to look at")
-    from pyrunc.cgroup import stats, watch
+    from pyrunc.cgroup import watch
 
     if arguments.flag("stats"):
-        _print("stats", container.id, stats.stats(state.cgroup))
+        _print("stats", container.id, _statistics(state, state.cgroup))
         return 0
     with watch.Watch(state.cgroup) as events:
         due = time.monotonic()
         while True:
             if time.monotonic() >= due:
-                _print("stats", container.id, stats.stats(state.cgroup))
+                _print("stats", container.id, _statistics(state, state.cgroup))
                 due = time.monotonic() + interval
             event = events.wait(max(0.0, due - time.monotonic()))
             if event == "oom":
                 _print("oom", container.id, None)
             elif event == "end":
                 return 0
+
+
+def _statistics(state: State, cgroup: str) -> "dict[str, object]":
+    from pyrunc.cgroup import stats
+
+    data = stats.stats(cgroup)
+    if state.data.get("resctrl"):
+        from pyrunc.kernel import resctrl
+
+        monitor = str(state.data.get("resctrlMonitor") or "")
+        data["intel_rdt"] = resctrl.statistics(str(state.data["resctrl"]), monitor)
+    return data
 
 
 def _print(kind: str, container_id: str, data: object) -> None:

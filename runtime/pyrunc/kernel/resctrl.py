@@ -108,6 +108,34 @@ def write_schemata(directory: str, lines: "list[str]") -> None:
         _write(f"{directory}/schemata", line)
 
 
+def statistics(directory: str, monitor: str) -> "dict[str, object]":
+    """`intel_rdt` of an event as runc has it: the group's schemata, and for each L3 cache what was counted (bytes).
+
+    monitor: the container's monitoring group; without one the control group's own counters, if the CPU has any.
+    """
+    found: dict[str, object] = {}
+    for line in _read(f"{directory}/schemata").splitlines():
+        resource = line.strip().partition(":")[0]
+        if resource in _SCHEMAS:
+            found[_SCHEMAS[resource]] = line.strip()
+    data = f"{monitor or directory}/mon_data"
+    caches = [f"{data}/{name}" for name in sorted(posix.listdir(data)) if "_L3_" in name] if _exists(data) else []
+    for key, names in _COUNTERS.items():
+        rows = [{name: _counter(f"{cache}/{name}") for name in names} for cache in caches]
+        if rows and _exists(f"{caches[0]}/{names[0]}"):
+            found[key] = rows
+    return found
+
+
+_SCHEMAS = {"L3": "l3_cache_schema", "MB": "mem_bw_schema"}
+_COUNTERS = {"mbm_stats": ("mbm_total_bytes", "mbm_local_bytes"), "cmt_stats": ("llc_occupancy",)}
+
+
+def _counter(path: str) -> int:
+    text = _read(path).strip() if _exists(path) else ""
+    return int(text) if text.isdigit() else 0  # "Unavailable", or an error in words
+
+
 def remove(directories: "list[str]") -> None:
     """Remove groups; who is in them falls back to the group above. One that is gone is no error."""
     for path in directories:
