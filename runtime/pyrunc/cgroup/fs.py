@@ -43,17 +43,20 @@ def path_of(pid: "int | str") -> str:
 
 def make(path: str) -> int:
     """Make the cgroup and its parents; a descriptor of its directory, for clone3. Refuses a used or frozen one."""
-    where = directory("/")
+    where, found = directory("/"), False
     try:
         for name in path.strip("/").split("/"):
             where += f"/{name}"
             try:
                 posix.mkdir(where, 0o755)
+                found = False
             except FileExistsError:
-                continue
+                found = True
         fd = posix.open(where, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
     except OSError as error:
         raise PyruncError.from_os(f"make cgroup `{where}`", error, hint=_MAKE_HINTS.get(error.errno or 0, "")) from None
+    if not found:
+        return fd
     if used := processes(path):
         posix.close(fd)
         hint = "give the container a cgroup of its own"

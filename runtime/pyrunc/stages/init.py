@@ -37,7 +37,7 @@ def run(plan: "ContainerPlan", channel: "Channel", gates: "Gates") -> None:
 def _become_container(plan: "ContainerPlan", channel: "Channel", gates: "Gates") -> None:
     _enter_namespaces(plan, channel)
     root = _build_root(plan, channel)
-    null = rootfs.null_device()
+    null = rootfs.null_device() if plan.masked_paths else -1
     proc = procfs.private(subset=False) if plan.sysctl or plan.attributes else -1
     if plan.attributes:
         gates.proc = proc

@@ -67,10 +67,6 @@ def _create(plan: "ContainerPlan", container: Container, host: "HostFacts", made
     for fd in (cgroup, gates.helper, gates.fifo, gates.result):
         if fd >= 0:
             posix.close(fd)
-    facts = procs.stat(made.pid)
-    made.start_time = facts[1] if facts else 0
-    container.note("pid", made.pid)
-    container.note("startTime", made.start_time)
     _serve(plan, ours, host, made, container)
     streams = [] if plan.process is not None and plan.process.terminal else descriptors.targets(3 + plan.kept_fds)
     container.save({**plan.saved_state(made.pid, made.start_time, made.cgroup), "streams": streams})
@@ -160,6 +156,7 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
         if plan.net_devices:
             _move_interfaces(plan, made)
         channel.send(protocol.GO)
+        _note_init(made, container)  # now, while init works: until it has said that it is created it ends when we do
         if plan.asks_parent_for_hooks:
             channel.expect(protocol.MOUNTED, "mounting")
             from pyrunc import hooks
@@ -218,6 +215,14 @@ def _move_interfaces(plan: "ContainerPlan", made: Created) -> None:
     target = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     made.interfaces = netdev.Move(target)
     made.interfaces.all(plan.net_devices)
+
+
+def _note_init(made: Created, container: Container) -> None:
+    """Write down who init is."""
+    facts = procs.stat(made.pid)
+    made.start_time = facts[1] if facts else 0
+    container.note("pid", made.pid)
+    container.note("startTime", made.start_time)
 
 
 def _deliver_terminal(plan: "ContainerPlan", channel: "Channel", name: str, made: Created) -> None:
