@@ -21,7 +21,7 @@ EXPECT, RETRY_EINTR, REMEMBER, IF_REMEMBERED, STORE = 1, 2, 4, 8, 16
 _WORD = calcsize("N")
 _MASK = (1 << 8 * _WORD) - 1
 _STEP_WORDS, _HEADER_WORDS = 15, 4
-_ARGUMENT, _FLAGS, _STORE_AT = 3, 1, 13  # words of a step
+_ARGUMENT, _FLAGS, _STORE_AT, _LABEL = 3, 1, 13, 14  # words of a step
 
 
 class At(int):
@@ -35,11 +35,12 @@ class Result(int):
 class Program:
     """Collects steps; `data` turns them into what pyrunc-init reads."""
 
-    __slots__ = ("_data", "_pointers", "_steps", "_stores")
+    __slots__ = ("_data", "_inner", "_pointers", "_steps", "_stores")
 
     def __init__(self) -> None:
         self._steps: list[list[int]] = []
         self._data = bytearray()
+        self._inner: list[int] = []  # the words of all steps that point into _data
         self._pointers: list[int] = []  # offsets in _data of words that point into _data
         self._stores: dict[int, int] = {}  # step: where its result goes, At or an offset in the list
 
@@ -79,12 +80,17 @@ class Program:
     ) -> Result:
         """Add a step. `tolerated` errnos are no failure; after a step with REMEMBER that met one of them, and only
         then, steps with IF_REMEMBERED run."""
-        words = [kind, flags if expect is None else flags | EXPECT, number_, *arguments, *[0] * (6 - len(arguments))]
-        words += [*tolerated, *[0] * (3 - len(tolerated)), expect or 0, 0, self.string(label)]
+        words = [kind, flags if expect is None else flags | EXPECT, number_]
+        words += [*(argument & _MASK for argument in arguments), *[0] * (6 - len(arguments))]
+        words += [*tolerated, *[0] * (3 - len(tolerated)), (expect or 0) & _MASK, 0, self.string(label)]
         mine = len(self._steps)
-        for i, argument in enumerate(arguments):
+        first = mine * _STEP_WORDS
+        for i, argument in enumerate(arguments, first + _ARGUMENT):
             if isinstance(argument, Result):
-                self._store(argument, (_HEADER_WORDS + mine * _STEP_WORDS + _ARGUMENT + i) * _WORD)
+                self._store(argument, (_HEADER_WORDS + i) * _WORD)
+            elif isinstance(argument, At):
+                self._inner.append(i)
+        self._inner.append(first + _LABEL)
         self._steps.append(words)
         return Result(mine)
 
@@ -114,21 +120,15 @@ class Program:
 
     def data(self) -> bytes:
         """The whole list."""
-        words: list[int] = []
-        relocations: list[int] = []
         at_steps = _HEADER_WORDS * _WORD
-        inner = sum(isinstance(word, At) for step in self._steps for word in step)
-        count = inner + len(self._pointers)
+        count = len(self._inner) + len(self._pointers)
         base = at_steps + (len(self._steps) * _STEP_WORDS + count) * _WORD
         for number_, where in self._stores.items():
             self._steps[number_][_STORE_AT] = where + base if isinstance(where, At) else where
-        for step in self._steps:
-            for word in step:
-                if isinstance(word, At):
-                    relocations.append(at_steps + len(words) * _WORD)
-                    words.append(word + base)
-                else:
-                    words.append(word & _MASK)
+        words = [word for step in self._steps for word in step]
+        for i in self._inner:
+            words[i] += base
+        relocations = [at_steps + i * _WORD for i in self._inner]
         content = bytearray(self._data)
         for where in self._pointers:
             (target,) = unpack_from("@N", content, where)
