@@ -31,7 +31,8 @@ def run(plan: "ContainerPlan", channel: "Channel", gates: "Gates") -> None:
         _become_container(plan, channel, gates)
     except BaseException as error:  # noqa: BLE001  (nothing may pass from here into the parent's code)
         channel.send_failure(error, "set up the container", "init")
-    posix._exit(1)  # noqa: SLF001
+    finally:  # also if nobody is left to be told
+        posix._exit(1)  # noqa: SLF001
 
 
 def _become_container(plan: "ContainerPlan", channel: "Channel", gates: "Gates") -> None:

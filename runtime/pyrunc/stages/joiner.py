@@ -35,7 +35,8 @@ def run(plan: "ExecPlan", target: "Target", channel: "Channel", helper: int) -> 
         _join(plan, target, channel, helper)
     except BaseException as error:  # noqa: BLE001  (nothing may pass from here into the command's code)
         channel.send_failure(error, "enter the container", "exec")
-    posix._exit(1)  # noqa: SLF001
+    finally:  # also if nobody is left to be told
+        posix._exit(1)  # noqa: SLF001
 
 
 def _join(plan: "ExecPlan", target: "Target", channel: "Channel", helper: int) -> None:

@@ -31,4 +31,5 @@ def run(plan: "ContainerPlan", channel: "Channel", gates: "Gates") -> None:
         posix._exit(0)  # noqa: SLF001
     except BaseException as error:  # noqa: BLE001  (nothing may pass from here into the parent's code)
         channel.send_failure(error, "clone the container's first process", "the middle process")
-    posix._exit(1)  # noqa: SLF001
+    finally:  # also if nobody is left to be told
+        posix._exit(1)  # noqa: SLF001
