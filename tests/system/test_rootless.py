@@ -103,6 +103,8 @@ def test_a_helper_without_privilege_leaves_one(runtime: Runtime, own: Bundle, us
     result = runtime.run(own.shell(MAPS), preexec_fn=lambda: prctl(PR_SET_NO_NEW_PRIVS, 1))
     assert (result.returncode, result.stdout.split()) == (0, ["0", str(user.id), "1"] * 2), result.stderr
     assert "newuidmap" in result.stderr
+    if runtime.path.name == "pyrunc":
+        assert "the container has one gid and one uid, yours" in result.stderr
 
 
 @only_pyrunc(TELLS)

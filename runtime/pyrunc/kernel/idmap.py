@@ -2,7 +2,7 @@
 
 import posix
 
-from pyrunc.errors import PyruncError
+from pyrunc.errors import PyruncError, strerror
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def write_or_single(
 
     A helper that is there may still fail: its file capability or set-user-id bit can be lost, or no_new_privs be set.
     """
-    result, warning = {}, ""
+    result, reason, lost = {}, "", []
     for kind, ranges in (("gid", gids), ("uid", uids)):
         result[kind] = ranges
         try:
@@ -57,10 +57,12 @@ def write_or_single(
                 _by_helper(pid, kind, ranges, rights)
                 continue
         except PyruncError as error:
-            warning = f"{error.message}; the container has one {kind}, yours"
+            reason = f"{error.message}{f': {strerror(error.errno)}' if error.errno else ''}"
+            lost.append(f"one {kind}")
             result[kind] = ((0, rights.own(kind), 1),)
         _write_single(pid, kind, result[kind])
-    return result["uid"], result["gid"], warning
+    warning = f"{reason}; the container has {' and '.join(lost)}, yours"
+    return result["uid"], result["gid"], warning if lost else ""
 
 
 def single(ranges: "tuple[Range, ...]", own: int) -> bool:
