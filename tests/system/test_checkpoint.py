@@ -282,6 +282,7 @@ def test_foreground(counting: Container, images: Path, pipe: tuple[int, int]) ->
         stderr=pipe[1],
     )  # fmt: skip
     eventually(lambda: "running" in counting.runtime.state(counting.id).stdout, "a restored container")
+    assert counts_on(counting.bundle)
     counting.kill("KILL")
     assert process.wait(60) == 128 + signal.SIGKILL
     error_text(counting.runtime.state(counting.id))
@@ -340,3 +341,54 @@ def test_restore_from_nothing_leaves_nothing(runtime: Runtime, bundle: Bundle, i
 def test_images_of_another_directory_are_not_made(runtime: Runtime, bundle: Bundle, images: Path) -> None:
     error_text(restore(Container(runtime, new_id(), bundle), images), str(images))
     assert not images.exists()
+
+
+@differs(runc="1.1.5 leaves the images closed to the root of the namespace, as whom criu opens them")
+def test_user_namespace(runtime: Runtime, bundle: Bundle, images: Path, pipe: tuple[int, int]) -> None:
+    bundle.user_namespace()
+    with runtime.running(bundle.shell(COUNT), stdout=pipe[1], stderr=pipe[1]) as container:
+        eventually(lambda: count(bundle) > 2, "a number")
+        mapped = Path(f"/proc/{container.pid}/uid_map").read_text()
+        succeeded(checkpoint(container, images), container)
+        before = images.stat()
+        succeeded(restore(container, images, "--detach", stdout=pipe[1], stderr=pipe[1]), container)
+        assert counts_on(bundle)
+        assert Path(f"/proc/{container.pid}/uid_map").read_text() == mapped
+        after = images.stat()
+        assert (after.st_mode, after.st_gid) == (before.st_mode, before.st_gid)
+
+
+@only_pyrunc("the annotation is crun's, which is built without CRIU here")
+def test_cgroup_below_the_containers(
+    runtime: Runtime, bundle: Bundle, images: Path, pipe: tuple[int, int]
+) -> None:
+    bundle.config["annotations"] = {"run.oci.delegate-cgroup": "below"}
+    with runtime.running(bundle.shell(COUNT), stdout=pipe[1], stderr=pipe[1]) as container:
+        before = Path(f"/proc/{container.pid}/cgroup").read_text()
+        assert before.endswith("/below\n")
+        succeeded(checkpoint(container, images), container)
+        succeeded(restore(container, images, "--detach", stdout=pipe[1], stderr=pipe[1]), container)
+        assert Path(f"/proc/{container.pid}/cgroup").read_text() == before
+        assert runtime.call("exec", container.id, "true").returncode == 0
+
+
+@only_pyrunc("runc leaves the processes of a restore that was killed")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_restore_that_is_ended_in_its_middle(
+    counting: Container, images: Path, area: Path, pipe: tuple[int, int], number: int
+) -> None:
+    """By SIGTERM nothing is left; after SIGKILL, `delete --force` finds all of it."""
+    succeeded(checkpoint(counting, images), counting)
+    counting.bundle.hook("createRuntime", f"touch {area}/here; exec sleep 1000")
+    counting.bundle.save(counting.id)
+    process = counting.runtime.popen(
+        "restore", "--bundle", counting.bundle.path, "--image-path", images, counting.id, stdout=pipe[1],
+        stderr=pipe[1],
+    )  # fmt: skip
+    eventually((area / "here").exists, "the hook")
+    process.send_signal(number)
+    process.wait(60)
+    if number == signal.SIGTERM:
+        error_text(counting.runtime.state(counting.id), "does not exist")
+    else:
+        assert counting.runtime.delete(counting.id, "--force").returncode == 0

@@ -2,6 +2,7 @@
 
 from conformance.podman.checks import (  # noqa: F401
     build,
+    checkpoint,
     devices,
     errors,
     execs,

@@ -195,10 +195,11 @@ def _container_options(config: Config, state: State) -> "dict[str, Value]":
     from pyrunc.criu import images
 
     binds = [mount.destination for mount in config.mounts if {"bind", "rbind"} & set(mount.options)]
+    nodes = images.bound_nodes([device.path for device in config.linux.devices])
     options: dict[str, Value] = {
         "pid": state.pid,
         "root": str(state.data.get("rootfs", "")),
-        "ext_mnt": images.external_mounts(state.pid, binds, tuple(config.linux.masked_paths)),
+        "ext_mnt": images.external_mounts(state.pid, [*binds, *nodes], tuple(config.linux.masked_paths)),
     }
     if state.cgroup is not None:
         options["freeze_cgroup"] = directory(state.cgroup)

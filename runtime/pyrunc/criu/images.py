@@ -15,6 +15,7 @@ from pyrunc.kernel.namespaces import FILES, Join
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyrunc.kernel.idmap import Range
     from pyrunc.kernel.mounts import Mount
 
     from .rpc import Value
@@ -154,9 +155,9 @@ def mounts_again(mounts: "tuple[Mount, ...]", masked: "tuple[str, ...]", nodes: 
     return result + [{"key": path, "val": "/dev/null"} for path in masked]
 
 
-def bound_nodes(more: "tuple[devices.Device, ...]") -> "list[str]":
-    """The device nodes that are bind mounts where mknod(2) is not permitted."""
-    return [device.path for device in (*devices.DEFAULT, *more) if device.kind != "p"]
+def bound_nodes(more: "list[str]") -> "list[str]":
+    """The paths of device nodes, which are bind mounts where mknod(2) is not permitted."""
+    return [*(device.path for device in devices.DEFAULT), *more]
 
 
 def external_namespaces(pid: int, joined: "list[str]") -> "list[Value]":
@@ -183,6 +184,28 @@ def namespaces_again(joins: "tuple[Join, ...]") -> "tuple[list[Value], list[Valu
             text = f"criu cannot restore into a {entry.kind} namespace that exists"
             raise PyruncError(text, pointer=entry.pointer)
     return inherit, join
+
+
+class Searchable:
+    """While it lasts, the outside group of the container's root may search the image directory: CRIU opens images as
+    that root. Nobody else may: their files are readable for all. gids: (inside, outside, size); none without a new user
+    namespace, and then nothing is changed."""
+
+    __slots__ = ("_before", "_directory", "_group")
+
+    def __init__(self, directory: int, gids: "tuple[Range, ...]") -> None:
+        self._directory, self._before = directory, posix.fstat(directory)
+        self._group = next((outside for inside, outside, _ in gids if inside == 0), -1)
+
+    def __enter__(self) -> None:
+        if self._group >= 0:
+            posix.fchown(self._directory, -1, self._group)
+            posix.fchmod(self._directory, self._before.st_mode & 0o7777 | 0o010)
+
+    def __exit__(self, *_: object) -> None:
+        if self._group >= 0:
+            posix.fchmod(self._directory, self._before.st_mode & 0o7777)
+            posix.fchown(self._directory, -1, self._before.st_gid)
 
 
 def make_mountpoints(rootfs: str, mounts: "tuple[Mount, ...]") -> None:

@@ -55,7 +55,7 @@ def restore(plan: "ContainerPlan", container: Container, made: Restored, want: I
     count = 3 + plan.kept_fds
     inherit = images.inherited_streams(want.images_fd, count)
     namespaces, joins = images.namespaces_again(plan.joins)
-    nodes = [] if plan.can_mknod else images.bound_nodes(plan.devices)
+    nodes = [] if plan.can_mknod else images.bound_nodes([device.path for device in plan.devices])
     root = f"{container.path}/{_ROOT}"
     cgroup = parent.place(plan, container, host)
     keep = (want.images_fd, want.work_fd, *range(3, count), *(join.fd for join in plan.joins))
@@ -71,14 +71,16 @@ def restore(plan: "ContainerPlan", container: Container, made: Restored, want: I
         "ext_mnt": images.mounts_again(plan.mounts, plan.masked_paths, nodes),
     }  # fmt: skip
     if made.cgroup:
-        options["cg_root"] = {"ctrl": "", "path": made.cgroup}  # without a name: the unified hierarchy
+        # The unified hierarchy is the one without a name.
+        options["cg_root"] = {"ctrl": "", "path": made.cgroup + plan.cgroup.leaf}
     else:
         options["manage_cgroups_mode"] = rpc.CGROUP_MODES["ignore"]
 
     def answer(criu: service.Service, notification: rpc.Response) -> None:
         _answer(plan, container, made, criu, notification)
 
-    response = made.criu.request(rpc.RESTORE, options, answer)
+    with images.Searchable(want.images_fd, plan.maps.gids):
+        response = made.criu.request(rpc.RESTORE, options, answer)
     if not response.success:
         doing = f"restore container `{plan.container_id}`"
         raise service.failure(doing, want.work, "restore.log", response)
