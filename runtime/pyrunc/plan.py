@@ -6,7 +6,7 @@ A part of the config that cannot be honoured is refused here, before anything is
 
 import time
 
-from . import SPEC_VERSION, confined, usermaps
+from . import SPEC_VERSION, confined, hostparts, usermaps
 from .cgroup import fs as cgroup_fs
 from .cgroup import manager, names
 from .errors import ConfigError, UsageError
@@ -18,7 +18,7 @@ from .kernel.syscalls import MS_RDONLY
 from .spec import annotations
 from .spec import config as spec
 from .spec.linux import Device as DeviceEntry
-from .spec.linux import IntelRdt, Linux
+from .spec.linux import Linux
 from .spec.process import Process
 
 TYPE_CHECKING = False
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from .cgroup.devices import Rule
     from .cgroup.values import Setting
     from .kernel.idmap import Range
-    from .kernel.mountmap import MountMap
-    from .kernel.netdev import Device as NetDevice
-    from .kernel.resctrl import Group as ResctrlGroup
     from .kernel.sysctl import Parameter
 
 
@@ -89,8 +86,8 @@ class ContainerPlan:
         self.sealed_mounts: tuple[str, ...] = ()  # made read-only at the end
         self.mounts = tuple(self._mount(i, mount, config, host) for i, mount in enumerate(config.mounts))
         self.mount_sources: dict[int, int] = {}  # index in mounts -> descriptor of what is bound
-        self.resctrl = _resctrl(linux.intel_rdt, options.container_id) if linux.intel_rdt else None
-        self.net_devices = _net_devices(linux, host) if linux.net_devices else []
+        self.resctrl = hostparts.resctrl_group(linux.intel_rdt, options.container_id)
+        self.net_devices = hostparts.net_devices(linux, host)
         self.devices = tuple(_device(i, device) for i, device in enumerate(linux.devices))
         self.masked_paths, self.readonly_paths = tuple(linux.masked_paths), tuple(linux.readonly_paths)
         in_userns = host.in_userns or self.enters_user_namespace
@@ -242,19 +239,8 @@ class ContainerPlan:
             raise ConfigError(f"the mount on `{mount.destination}` has no type", pointer=f"{pointer}/type")
         result = Mount(source, mount.destination, mount.type or "", options, self.mount_label, pointer)
         result.label_option = config.annotations.get(annotations.MOUNT_CONTEXT_TYPE, "context")
-        if mount.id_mapped:
-            if host.euid != 0:
-                raise ConfigError("an id-mapped mount takes root's privilege", pointer=f"{pointer}/options")
-            result.mapping = _mapping(mount, config.linux, pointer)
+        result.mapping = hostparts.mapping(mount, config.linux, pointer, host)
         return result
-
-
-def _mapping(mount: spec.Mount, linux: Linux, pointer: str) -> "MountMap | None":
-    from .kernel.mountmap import MountMap
-    from .spec.idmapped import mapping_of
-
-    wanted = mapping_of(mount, linux, pointer)
-    return MountMap(wanted.uids, wanted.gids, recursive=wanted.recursive) if wanted else None
 
 
 def hook_value(hook: spec.Hook) -> "dict[str, object]":
@@ -286,32 +272,6 @@ def _kernel_parameters(values: "Mapping[str, str]") -> "list[Parameter]":
     from .spec.sysctl import sysctl_path
 
     return [Parameter(key, sysctl_path(key) or "", values[key], f"/linux/sysctl/{token(key)}") for key in values]
-
-
-def _resctrl(wanted: IntelRdt, container_id: str) -> "ResctrlGroup":
-    """The order of the lines is the specification's: of two for the same resource the later one counts."""
-    from .kernel import resctrl
-
-    lines = [line for text in (wanted.l3_cache_schema, wanted.mem_bw_schema) for line in (text or "").splitlines()]
-    lines += wanted.schemata or []
-    root = resctrl.mount_point()
-    group = resctrl.Group(root, container_id, wanted.clos_id, lines, monitor=wanted.enable_monitoring)
-    group.check()
-    return group
-
-
-def _net_devices(linux: Linux, host: HostFacts) -> "list[NetDevice]":
-    from .kernel import netdev
-    from .spec.reader import token
-
-    if host.euid != 0:
-        text = "moving network interfaces takes CAP_NET_ADMIN, which an ordinary user does not have"
-        raise ConfigError(text, pointer="/linux/netDevices")
-    netdev.require()
-    return [
-        netdev.Device(outside, device.name or outside, f"/linux/netDevices/{token(outside)}")
-        for outside, device in linux.net_devices.items()
-    ]
 
 
 def _device(index: int, device: DeviceEntry) -> Device:
