@@ -186,6 +186,10 @@ HOSTS = [
         fatal=True, as_root="mount --bind $D $D; mount -o remount,bind,ro $D",
     ),
     Host(
+        "a state directory that others may write into", ROOT, "state-directory", "others may write into",
+        ("the state directory",), fatal=True, as_root="mkdir -p $D/state; chmod 777 $D/state",
+    ),
+    Host(
         "vm.memfd_noexec is 2", ROOT, "memory-files", "vm.memfd_noexec is 2", None, needs=sysctl("vm.memfd_noexec"),
         enter=("unshare", "--pid", "--fork", "--mount-proc"), as_root="echo 2 > /proc/sys/vm/memfd_noexec",
     ),

@@ -23,7 +23,7 @@ CAUSES: "tuple[tuple[str, tuple[int, ...], tuple[str, ...]], ...]" = (
     ("make a user namespace for an id-mapped mount", (), ("user-namespaces",)),
     ("not yours to map", (), ("subordinate-ids",)),
     ("become root of the user namespace", _REFUSED, ("user-namespaces",)),
-    ("create the state directory", (), ("state-directory",)),
+    ("the state directory `", (), ("state-directory",)),
     ("protect pyrunc-init", (), ("memory-files",)),
     ("kernel has no seccomp filters", (), ("seccomp",)),
     ("needs libseccomp", (), ("libseccomp",)),

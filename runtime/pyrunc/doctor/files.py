@@ -3,6 +3,8 @@
 import fcntl
 import posix
 
+from pyrunc.container import check_root
+from pyrunc.errors import PyruncError
 from pyrunc.kernel import syscalls, trees
 
 from .finding import DEGRADED, MISSING, OK, Finding, Subject, read, try_in_child
@@ -61,6 +63,11 @@ def state_directory(subject: Subject) -> Finding:
     where = subject.root
     while not posix.access(where, posix.F_OK) and where != "/":
         where = where.rpartition("/")[0] or "/"
+    if where == subject.root:
+        try:
+            check_root(where)
+        except PyruncError as error:
+            return Finding(MISSING, error.message, error.hint, fatal=True)
     trial = f"{where}/.doctor-{posix.urandom(8).hex()}"
     try:
         posix.mkdir(trial, 0o700)
