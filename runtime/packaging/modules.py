@@ -15,9 +15,9 @@ CLI = "cli"
 COMMANDS = (CLI, "create", "start", "state", "kill", "delete", "exec", "run")  # those that engines call
 # What the function that starts every command imports, and commands in functions that nearly every call comes to.
 MORE = {
-    CLI: ("pyrunc.kernel.descriptors", "pyrunc.host"),
-    "create": ("pyrunc.cgroup.control", "pyrunc.bundle"),
-    "run": ("pyrunc.cgroup.control", "pyrunc.bundle", "pyrunc.kernel.trees"),
+    CLI: ("pyrunc.kernel.descriptors", "pyrunc.host", "pyrunc.bundle"),
+    "create": ("pyrunc.cgroup.control",),
+    "run": ("pyrunc.cgroup.control", "pyrunc.kernel.trees"),
     "delete": ("pyrunc.cgroup.manager", "pyrunc.cgroup.names", "pyrunc.kernel.trees"),
 }
 

@@ -51,7 +51,7 @@ def imported(library: Path, *arguments: str) -> set[str]:
 
 
 def test_modules_come_from_the_files(library: Path) -> None:
-    assert imported(library, "state", "nobody") == {"pyrunc", "pyrunc.startup", "pyrunc.bundle"}
+    assert imported(library, "state", "nobody") == {"pyrunc", "pyrunc.startup"}
 
 
 def test_without_a_file_modules_are_imported(library: Path) -> None:
