@@ -134,11 +134,12 @@ def test_program_that_cannot_be_executed(runtime: Runtime, bundle: Bundle, args:
 @pytest.mark.parametrize(
     "args, words",
     [
-        (["no-such-program"], "executable file `no-such-program` not found in $PATH: No such file or directory"),
-        (["/etc"], "the path `/etc` is not a regular file: Operation not permitted"),
+        (["no-such-program"], "executable file `no-such-program` not found in $PATH: no such file or directory"),
+        (["/etc/passwd"], "open executable `/etc/passwd`: permission denied"),
+        (["/etc"], "permission denied: the path `/etc` is not a regular file: Operation not permitted"),
     ],
 )
-def test_program_errors_have_the_words_that_podman_knows(
+def test_program_errors_have_the_words_that_podman_and_docker_know(
     runtime: Runtime, bundle: Bundle, args: list[str], words: str
 ) -> None:
     bundle.process["args"] = args

@@ -112,11 +112,11 @@ def test_unexpected_result_is_an_error(carry_out):
     ("name", "path", "text"),
     [
         ("nothing", ["/usr/bin/nothing", "/bin/nothing"],
-         "executable file `nothing` not found in $PATH: No such file or directory"),
-        ("/etc", ["/etc"], "the path `/etc` is not a regular file: Operation not permitted"),
-        ("/etc/passwd", ["/etc/passwd"], "open executable `/etc/passwd`: Permission denied"),
-        ("/etc/passwd/x", ["/etc/passwd/x"], "open executable `/etc/passwd/x`: No such file or directory"),
-        ("nothing", [], "executable file `nothing` not found in $PATH: No such file or directory"),
+         "executable file `nothing` not found in $PATH: no such file or directory"),
+        ("/etc", ["/etc"], "permission denied: the path `/etc` is not a regular file: Operation not permitted"),
+        ("/etc/passwd", ["/etc/passwd"], "open executable `/etc/passwd`: permission denied"),
+        ("/etc/passwd/x", ["/etc/passwd/x"], "open executable `/etc/passwd/x`: no such file or directory"),
+        ("nothing", [], "executable file `nothing` not found in $PATH: no such file or directory"),
     ],
 )  # fmt: skip
 def test_program_that_cannot_run(carry_out, name, path, text):

@@ -10,7 +10,8 @@ from pyrunc.errors import PyruncError
 MAGIC = 0x70797275
 CALL, FIND, CHECK_CWD, HOOK, REPORT_TO, EXEC, SPLIT = range(7)  # kinds of steps
 STARTED = b"started"  # every step but the last, the exec, has been done
-_EPERM, _ENOENT, _EISDIR, _ETIMEDOUT, _ECANCELED = 1, 2, 21, 110, 125
+_EPERM, _ENOENT, _EACCES, _EISDIR, _ETIMEDOUT, _ECANCELED = 1, 2, 13, 21, 110, 125
+_AS_GO_SPELLS = {_ENOENT: "no such file or directory", _EACCES: "permission denied"}
 
 
 def is_record(message: bytes) -> bool:
@@ -33,10 +34,13 @@ def error_of(record: bytes) -> PyruncError:
 
 
 def _not_executable(name: str, errno: int) -> PyruncError:
-    if errno == _ENOENT and "/" not in name:
-        return PyruncError(f"executable file `{name}` not found in $PATH", errno=_ENOENT)
+    """docker chooses its exit status by the words for ENOENT and EACCES as Go spells them, without capitals."""
     if errno == _EISDIR:
-        return PyruncError(f"the path `{name}` is not a regular file", errno=_EPERM)
+        return PyruncError(f"permission denied: the path `{name}` is not a regular file", errno=_EPERM)
+    if errno == _ENOENT and "/" not in name:
+        return PyruncError(f"executable file `{name}` not found in $PATH: {_AS_GO_SPELLS[_ENOENT]}")
+    if errno in _AS_GO_SPELLS:
+        return PyruncError(f"open executable `{name}`: {_AS_GO_SPELLS[errno]}")
     return PyruncError(f"open executable `{name}`", errno=errno)
 
 
