@@ -79,6 +79,13 @@ test-vm: build ## podman's checks with an installed pyrunc in a virtual machine,
 podman-results: build ## the same with crun and pyrunc, each user and cgroup manager, in conformance/podman/RESULTS.md
 	@conformance/test-vm --plan table --resume build/podman-results.json --markdown conformance/podman/RESULTS.md
 
+.PHONY: test-engines
+test-engines: build ## docker's and containerd's checks with an installed pyrunc in a virtual machine, beside runc
+	@conformance/test-vm containerd --keep
+	@conformance/test-vm docker --no-install --keep
+	@conformance/test-vm docker --no-install --keep --control '' --cgroup-manager cgroupfs --group limits,exec
+	@conformance/test-vm containerd --no-install --control '' --cgroup-manager systemd --group limits,exec
+
 .PHONY: conformance
 conformance: build ## opencontainers' validation programs with pyrunc and PEERS, as root
 	@$(PACKAGING)/system-packages busybox-static

@@ -43,7 +43,7 @@ class Workshop:
         become = [] if host.who == ROOT else self.become()
         wrapper = [word.replace("$U", str(self.uid)) for word in host.wrapper] if broken else []
         script = names + FUNCTIONS + (USERS if host.who != ROOT else "")
-        script += f"\n{host.as_root if broken else ''}\nexec \"$@\""
+        script += f'\n{host.as_root if broken else ""}\nexec "$@"'
         return [*host.enter, "sh", "-ec", script, "sh", *become, *wrapper]
 
     def become(self) -> list[str]:

@@ -1,6 +1,6 @@
 """Runs a command under a seccomp filter that answers system calls with an errno: a kernel that lacks or forbids them.
 
-    python3 refuse_calls.py ERRNO CALL[,CALL...] COMMAND [ARGUMENT...]
+python3 refuse_calls.py ERRNO CALL[,CALL...] COMMAND [ARGUMENT...]
 """
 
 from __future__ import annotations

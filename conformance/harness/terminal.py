@@ -49,6 +49,15 @@ class Terminal:
     def resize(self, rows: int, columns: int) -> None:
         termios.tcsetwinsize(self.fd, (rows, columns))
 
+    def resize_until(self, rows: int, columns: int, pattern: str) -> None:
+        """Resizes until the screen shows this: a signal that comes before the program waits for signals is lost."""
+        deadline = time.monotonic() + CALL_SECONDS
+        while not re.search(pattern, self.screen) and time.monotonic() < deadline:
+            self.resize(rows, columns - 1)
+            self.resize(rows, columns)
+            self.read()
+        self.expect(pattern)
+
     def finish(self) -> int:
         """Waits for the program's end; returns its exit status (a signal's as a shell has it)."""
         deadline = time.monotonic() + CALL_SECONDS

@@ -25,7 +25,7 @@ def main() -> int:
     with scratch_folder() as folder:
         os.chdir(folder)  # conmon leaves a file named oom in the working folder
         try:
-            image.make(podman, "--quiet")
+            image.load(podman, "load", "--quiet")
             chosen += leftovers.checks(podman)
         except Failed as failed:
             print(f"Bail out! nothing runs: {failed}")
