@@ -1,12 +1,14 @@
 """A stand-in for `criu swrk`: it writes the requests it gets to a file as hexadecimal lines, and answers.
 
-It has the version that FAKE_CRIU_VERSION names ("4 1"), dumps successfully and restores nothing. For the options whose
+It has the version that FAKE_CRIU_VERSION names ("4 1"), dumps successfully and restores nothing; while there is a
+file DIR/hold it does not answer. For the options whose
 effect cannot be tried here, and for what is refused before criu is asked.
 """
 
 import os
 import socket
 import sys
+import time
 from pathlib import Path
 
 _DUMPED = b"\x08\x01\x10\x01"  # type DUMP, success
@@ -32,4 +34,6 @@ def serve(directory: Path) -> None:
             return
         with (directory / "requests").open("a") as requests:
             requests.write(request.hex() + "\n")
+        while (directory / "hold").exists():
+            time.sleep(0.01)
         channel.send(_REFUSED if request[1] == 2 else _DUMPED)

@@ -4,6 +4,8 @@ The numbers are those of CRIU's images/rpc.proto. That CRIU does what is asked i
 options that can be tried on one machine.
 """
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from tests import fakecriu
 from tests.bundle import Bundle
 from tests.peers import PEERS
 from tests.runtime import Container, Runtime, caller_environment, error_text
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.differs(**dict.fromkeys(PEERS, "it is pyrunc's requests that are read here"))
 DUMP, RESTORE, PRE_DUMP = 1, 2, 4
@@ -173,6 +176,22 @@ def test_criu_that_cannot_be_run(container: Container, area: Path) -> None:
     (area / "broken/criu").write_text("#!/nonexistent\n")
     (area / "broken/criu").chmod(0o755)
     error_text(ask(container, {"PATH": str(area / "broken")}, area, "checkpoint"), "broken/criu", "no such file")
+
+
+def test_signal_in_the_middle_of_a_dump_waits(container: Container, fake: dict[str, str], area: Path) -> None:
+    """CRIU that is stopped in the middle leaves processes stopped; a leader of its session it does not see Ctrl-C."""
+    (area / "fake/hold").touch()
+    process = container.runtime.popen(
+        "checkpoint", "--leave-running", "--image-path", area / "images", container.id, env=caller_environment(**fake)
+    )
+    eventually((area / "fake/requests").exists, "a request")
+    process.send_signal(signal.SIGTERM)
+    (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert os.getsid(int(child)) == int(child)
+    assert "SigBlk:\t0000000000004003" in Path(f"/proc/{process.pid}/status").read_text()
+    (area / "fake/hold").unlink()
+    assert process.wait(60) == 128 + signal.SIGTERM
+    assert container.status == "running"
 
 
 def test_podmans_probes(runtime: Runtime) -> None:
