@@ -142,6 +142,16 @@ def test_refused_before_criu_is_asked(
     assert container.status == "running"
 
 
+@pytest.mark.parametrize(("key", "value"), [("netDevices", {"eth0": {}}), ("intelRdt", {"closID": "/"})])
+def test_restore_refuses_what_is_not_in_the_images(
+    container: Container, fake: dict[str, str], area: Path, key: str, value: object
+) -> None:
+    container.bundle.linux[key] = value
+    container.bundle.save(container.id)
+    error_text(ask(container, fake, area, "restore"), f"/linux/{key}", "cannot be restored")
+    assert not (area / "fake/requests").exists()
+
+
 @pytest.mark.parametrize(("version", "options", "fragments"), [
     ("3 14", [], ["3.14", "too old", "3.15"]),
     ("3 16", ["--network-lock", "skip"], ["3.16", "--network-lock", "3.17"]),

@@ -4,9 +4,9 @@ from pyrunc import bundle, host, plan
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.container import Container
 from pyrunc.context import Context
-from pyrunc.errors import NotFound
+from pyrunc.errors import ConfigError, NotFound
 from pyrunc.kernel import procs
-from pyrunc.spec.config import parse_config
+from pyrunc.spec.config import Config, parse_config
 
 from . import checkpoint
 
@@ -70,6 +70,7 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
     text = bundle.read_config(options.bundle)
     config = parse_config(bundle.parse(text, f"{options.bundle}/config.json"))
     here = host.facts(context.environment)
+    _refuse_what_is_not_in_the_images(config)
     todo = plan.build(config, options, here)
     for warning in config.warnings:
         context.log.warning(warning)
@@ -93,6 +94,16 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
         container.remove()
         raise
     return container, made
+
+
+def _refuse_what_is_not_in_the_images(config: Config) -> None:
+    """What the kernel or CRIU would leave out without a word."""
+    for there, key, why in (
+        (bool(config.linux.net_devices), "netDevices", "CRIU has no interface that has come from the host"),
+        (config.linux.intel_rdt is not None, "intelRdt", "CRIU puts no process into a group of resctrl"),
+    ):
+        if there:
+            raise ConfigError(f"a container with {key} cannot be restored: {why}", pointer=f"/linux/{key}")
 
 
 def _create_options(context: Context, arguments: Arguments, *, detach: bool) -> plan.CreateOptions:

@@ -119,9 +119,10 @@ def _answer(
         _made(container, made, notification.pid)
         from pyrunc import hooks
 
-        state, environ = plan.state("creating", made.pid), plan.options.environment
-        hooks.run("prestart", plan.hooks.prestart, state, environ=environ)
-        hooks.run("createRuntime", plan.hooks.create_runtime, state, environ=environ)
+        state, environ = plan.state("created", made.pid), plan.options.environment  # as `parent` has it
+        streams = hooks.open_streams(plan.hook_paths)
+        hooks.run("prestart", plan.hooks.prestart, state, environ=environ, streams=streams)
+        hooks.run("createRuntime", plan.hooks.create_runtime, state, environ=environ, streams=streams)
     elif notification.script == "orphan-pts-master":
         _deliver_terminal(plan, made, criu.fds[0])
     elif notification.script == "post-restore":
