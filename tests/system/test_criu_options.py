@@ -210,3 +210,9 @@ def test_podmans_probes(runtime: Runtime) -> None:
     probe = runtime.call("restore", "--lsm-mount-context")
     assert probe.returncode != 0
     assert "flag needs an argument" in probe.stderr
+
+
+def test_restore_into_a_cgroup_in_use_leaves_it_alone(container: Container, fake: dict[str, str], area: Path) -> None:
+    """The first container's cgroup: what the failed restore undoes is what it has made."""
+    error_text(ask(container, fake, area, "restore", "--detach"), "cgroup", "not empty")
+    assert container.status == "running"

@@ -58,6 +58,8 @@ def restore(plan: "ContainerPlan", container: Container, made: Restored, want: I
     nodes = [] if plan.can_mknod else images.bound_nodes([device.path for device in plan.devices])
     root = f"{container.path}/{_ROOT}"
     cgroup = parent.place(plan, container, host)
+    if cgroup >= 0:
+        made.cgroup = plan.cgroup.path
     keep = (want.images_fd, want.work_fd, *range(3, count), *(join.fd for join in plan.joins))
     made.criu = service.Service(
         want.program, plan.options.environment, keep, flags=syscalls.CLONE_NEWNS, cgroup=cgroup,
@@ -159,9 +161,8 @@ def undo(plan: "ContainerPlan", made: Restored) -> None:
         made.criu.close()
     if made.pid > 1 and procs.signal(made.pid, made.start_time, _SIGKILL):
         _reap(made.pid)
-    path = made.cgroup or plan.cgroup.path
-    if path or plan.cgroup.unit is not None:
-        manager.remove(path, plan.cgroup.unit, plan.cgroup.address)
+    if made.cgroup:  # ours: one that was in use has been refused, and its processes are another's
+        manager.remove(made.cgroup, plan.cgroup.unit, plan.cgroup.address)
 
 
 def _reap(pid: int) -> None:
