@@ -80,7 +80,8 @@ def counting(runtime: Runtime, bundle: Bundle, pipe: tuple[int, int]):
 
 
 def succeeded(result: Result, container: Container) -> None:
-    assert result.returncode == 0, f"{result.stderr}{container.stderr.read_text()}"
+    said = container.stderr.read_text() if container.stderr.exists() else ""
+    assert result.returncode == 0, f"{result.stderr}{said}"
 
 
 def test_goes_on_where_it_was(counting: Container, images: Path, pipe: tuple[int, int]) -> None:
@@ -196,6 +197,34 @@ def test_output_goes_to_the_pipe_of_the_restore(
         finally:
             os.close(reading)
             os.close(writing)
+
+
+@differs(runc="1.1.5 remembers the standard streams only")
+def test_preserved_descriptor(
+    runtime: Runtime, bundle: Bundle, images: Path, area: Path, pipe: tuple[int, int]
+) -> None:
+    """A fourth descriptor from outside has to be given anew, too."""
+    container = Container(runtime, new_id(), bundle.shell("while :; do echo more >&3; sleep 0.05; done"))
+    bundle.save(container.id)
+    third = area / "third"
+
+    def call(*words: str | Path) -> Result:
+        argv = runtime.argv(*words, "--detach", "--bundle", bundle.path, container.id)
+        return subprocess.run(
+            ["sh", "-c", f'exec "$@" 3>>{third}', "sh", *argv], check=False, stdin=subprocess.DEVNULL, stdout=pipe[1],
+            stderr=pipe[1], timeout=60, text=True,
+        )  # fmt: skip
+
+    try:
+        succeeded(call("run", "--preserve-fds", "1"), container)
+        eventually(third.read_text, "output")
+        succeeded(checkpoint(container, images), container)
+        error_text(restore(container, images), "descriptor 3", "--preserve-fds 1")
+        size = third.stat().st_size
+        succeeded(call("restore", "--image-path", images, "--preserve-fds", "1"), container)
+        eventually(lambda: third.stat().st_size > size, "output after the restore")
+    finally:
+        runtime.delete(container.id, "--force")
 
 
 def test_terminal(runtime: Runtime, bundle: Bundle, images: Path, area: Path) -> None:

@@ -287,7 +287,10 @@ def test_no_program(box: Container) -> None:
 def test_paused_container(runtime: Runtime, box: Container) -> None:
     assert runtime.call("pause", box.id).returncode == 0
     error_text(execute(box, "ID", "true"), "paused")
+    procs = CGROUP_ROOT / box.bundle.linux["cgroupsPath"].lstrip("/") / "cgroup.procs"
+    before = len(procs.read_text().split())
     with runtime.popen("exec", "--ignore-paused", box.id, "sh", "-c", "exit 9") as command:
+        eventually(lambda: len(procs.read_text().split()) > before, "a process that waits in the paused container")
         assert runtime.call("resume", box.id).returncode == 0
         assert command.wait() == 9
 
