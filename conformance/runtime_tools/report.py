@@ -16,7 +16,6 @@ NOT_DECIDING = {
     "linux_cgroups_*": "reads the files of cgroup v1, which is not there",
     "delete_resources": "looks for the container's cgroup in the v1 hierarchies",
     "delete_only_create_resources": "looks for the container's cgroup in the v1 hierarchies",
-    "linux_seccomp": "is about seccomp",
 }
 
 # Failures that are what the specification (1.3.0) wants: (program, how the failure begins) -> why.
