@@ -73,9 +73,9 @@ class Containerd(Engine):
         with daemon(words, self.folder / "log", lambda: self.call("version").status == 0):
             yield
 
-    def state_folder(self) -> Path:
-        """Where the shim lets the runtime keep its containers' state (--root)."""
-        return Path("/run/containerd/runc") / NAMESPACE
+    def state_folders(self) -> list[Path]:
+        """Where the shim lets the runtime keep its containers' state (--root): of ctr's, and of pods."""
+        return [Path("/run/containerd/runc") / namespace for namespace in (NAMESPACE, "k8s.io")]
 
     def runtime_words(self, name: str) -> list[str]:
         """ctr's options that choose the runtime and the cgroup manager."""

@@ -14,6 +14,10 @@ def processes(engine: Containerd) -> set[str]:
     return leftovers.processes(programs, engine.prefix)
 
 
+def states(engine: Containerd) -> set[str]:
+    return {name for folder in engine.state_folders() for name in leftovers.entries(folder)}
+
+
 def objects(engine: Containerd) -> set[str]:
     """Containers and snapshots of the checks."""
     return {*engine("container", "list", "--quiet").split(), *engine("snapshot", "list").split()}
@@ -21,12 +25,12 @@ def objects(engine: Containerd) -> set[str]:
 
 KINDS: dict[str, Callable[[Containerd], set[str]]] = {
     "container or snapshot": objects,
-    "state of the runtime": lambda engine: leftovers.entries(engine.state_folder()),
+    "state of the runtime": states,
     "bundle": lambda engine: leftovers.entries(engine.folder / "state/io.containerd.runtime.v2.task" / NAMESPACE),
     "mount": lambda _engine: leftovers.mounts(),
     "process": processes,
-    "cgroup": lambda _engine: leftovers.cgroups("*check-*"),
-    "systemd unit": lambda _engine: leftovers.units("ctr-*"),
+    "cgroup": lambda _engine: leftovers.cgroups("*check-*", "cri-containerd-*"),
+    "systemd unit": lambda _engine: leftovers.units("ctr-*") | leftovers.units("cri-containerd-*"),
 }
 
 

@@ -8,7 +8,7 @@ import re
 import select
 import termios
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from conformance.harness.engine import CALL_SECONDS, Failed
 
@@ -49,14 +49,22 @@ class Terminal:
     def resize(self, rows: int, columns: int) -> None:
         termios.tcsetwinsize(self.fd, (rows, columns))
 
-    def resize_until(self, rows: int, columns: int, pattern: str) -> None:
-        """Resizes until the screen shows this: a signal that comes before the program waits for signals is lost."""
+    def repeat_until(self, action: Callable[[], object], pattern: str) -> None:
+        """Does it again until the screen shows this: a signal that comes before a program waits for it is lost."""
         deadline = time.monotonic() + CALL_SECONDS
         while not re.search(pattern, self.screen) and time.monotonic() < deadline:
-            self.resize(rows, columns - 1)
-            self.resize(rows, columns)
+            action()
             self.read()
         self.expect(pattern)
+
+    def resize_until(self, rows: int, columns: int, pattern: str) -> None:
+        """Changes the size, back and forth, until the screen shows this."""
+
+        def there_and_back() -> None:
+            self.resize(rows, columns - 1)
+            self.resize(rows, columns)
+
+        self.repeat_until(there_and_back, pattern)
 
     def finish(self) -> int:
         """Waits for the program's end; returns its exit status (a signal's as a shell has it)."""

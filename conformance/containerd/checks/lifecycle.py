@@ -10,6 +10,7 @@ from pathlib import Path
 
 from conformance.containerd.events import listening
 from conformance.containerd.harness import Containerd, Failed, check, equal, matches, wait_until
+from conformance.containerd.leftovers import states
 from conformance.harness.terminal import Terminal
 
 SLEEP = ["sleep", "1000"]
@@ -112,7 +113,7 @@ def shim_killed(engine: Containerd) -> None:
     os.kill(shims[0], signal.SIGKILL)
     wait_until(lambda: not engine.status(name), "the task is gone")
     wait_until(lambda: not Path("/proc", str(pid), "exe").exists(), "the container's process is gone")
-    wait_until(lambda: not engine.state_folder().joinpath(name).exists(), "the runtime's state is gone")
+    wait_until(lambda: name not in states(engine), "the runtime's state is gone")
 
 
 @check("base", "run -t: a terminal; size, also after a change, input, ^C, exit status")
@@ -124,8 +125,7 @@ def terminal(engine: Containerd) -> None:
     screen.expect("sum-42")
     screen.type("until [ \"$(stty size)\" = '44 99' ]; do sleep 0.1; done; echo sized-$((40+2)); sleep 1000\n")
     screen.resize_until(44, 99, "sized-42")
-    screen.type("\x03")
-    screen.expect("READY> ")
+    screen.repeat_until(lambda: screen.type("\x03"), "READY> ")
     screen.type("exit 5\n")
     equal(screen.finish(), 5, "exit status")
 

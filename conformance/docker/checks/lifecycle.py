@@ -225,8 +225,7 @@ def terminal(docker: Docker) -> None:
     screen.expect("sum-42")
     screen.type("until [ \"$(stty size)\" = '44 99' ]; do sleep 0.1; done; echo sized-$((40+2)); sleep 1000\n")
     screen.resize_until(44, 99, "sized-42")
-    screen.type("\x03")
-    screen.expect("READY> ")
+    screen.repeat_until(lambda: screen.type("\x03"), "READY> ")
     screen.type("exit 5\n")
     equal(screen.finish(), 5, "exit status")
 
