@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 
 _SIGKILL = _signal.SIGKILL
+_ENDING = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGTERM)  # cli raises Terminated for them
 _OUTPUT_LIMIT = 3584  # characters; with the words before them they fit into errors.MESSAGE_LIMIT
 _LONGEST_POLL = 1 << 30  # milliseconds; poll(2) takes an int
 
@@ -84,6 +85,8 @@ def _run(
 ) -> None:
     # A memory file cannot give EPIPE when the hook does not read it. One for each hook: they share no read position.
     stdin = output = -1
+    # Between the fork and the wait nobody would kill the hook's children for a signal that ends us.
+    mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _ENDING)
     try:
         stdin = sealed.data("state", jsontext.dump_bytes(state))
         posix.lseek(stdin, 0, 0)  # SEEK_SET
@@ -91,7 +94,7 @@ def _run(
         # A hook that opens /dev/stderr truncates the file: what comes later goes to its end and leaves no hole.
         fcntl.fcntl(output, fcntl.F_SETFL, posix.O_APPEND)
         stdout, stderr = (output if stream < 0 else stream for stream in streams)
-        problem = _wait(what, hook, _start(what, hook, (stdin, stdout, stderr), environ))
+        problem = _wait(what, hook, _start(what, hook, (stdin, stdout, stderr), environ), mask)
         if problem:
             said = _tail(output)
             raise PyruncError(f"{what}: {problem}" + (f", stderr: {said}" if said else ""))
@@ -101,6 +104,7 @@ def _run(
         for fd in (stdin, output):
             if fd >= 0:
                 posix.close(fd)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
 
 
 def _start(what: str, hook: "Hook", streams: "tuple[int, int, int]", environ: "Mapping[bytes, bytes]") -> int:
@@ -143,9 +147,10 @@ def _become(hook: "Hook", streams: "tuple[int, int, int]", told: int, environ: "
         posix._exit(127)  # noqa: SLF001
 
 
-def _wait(what: str, hook: "Hook", pid: int) -> str:
-    """Wait for the hook, not longer than its timeout; what went wrong, "" if nothing did."""
+def _wait(what: str, hook: "Hook", pid: int, mask: "Iterable[int]") -> str:
+    """Wait for the hook, not longer than its timeout, with the signal mask `mask`; what went wrong, "" if nothing."""
     try:
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
         if not _ends_in_time(pid, hook.timeout):
             _kill(pid)
             return f"still running after its timeout of {hook.timeout} s, killed"

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyrunc import hooks
@@ -186,20 +187,31 @@ def test_descriptors_session_and_signals(tmp_path: Path) -> None:
     assert pid == session
 
 
-def test_interrupt_kills_the_hook(tmp_path: Path) -> None:
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
+@pytest.mark.parametrize("while_it_starts", [True, False])
+def test_interrupt_kills_the_hook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, while_it_starts: bool) -> None:
+    written, start = tmp_path / "written", hooks._start
+
+    def interrupted(*arguments: Any) -> int:
+        pid = start(*arguments)
+        eventually(written.exists, "the hook's child")
+        signal.raise_signal(signal.SIGINT)
+        return pid
+
+    if while_it_starts:
+        monkeypatch.setattr(hooks, "_start", interrupted)
     child = os.fork()
     if child == 0:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            run(shell(f"sleep 1000 & echo $! > {fifo}; wait"))
+            run(shell(f"cd {tmp_path}; sleep 1000 & echo $! > pid; mv pid written; wait"))
         except KeyboardInterrupt:
             os._exit(42)
         os._exit(1)
-    grandchild = int(fifo.read_text())
-    os.kill(child, signal.SIGINT)
+    eventually(written.exists, "the hook's child")
+    if not while_it_starts:
+        os.kill(child, signal.SIGINT)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
+    grandchild = int(written.read_text())
     eventually(lambda: not running(grandchild), "the process group to be killed")
 
 
