@@ -14,6 +14,7 @@ import pytest
 
 from tests.bundle import Bundle
 from tests.peers import only_pyrunc
+from tests.privatehost import CGROUP_ROOT
 from tests.runtime import DEFAULT_RUNTIME, Runtime, error_text, new_id
 
 pytestmark = only_pyrunc("they look for the file system itself")
@@ -194,7 +195,10 @@ def test_update(resctrl: Resctrl, bundle: Bundle) -> None:
 
 def test_update_of_a_container_without_a_group(runtime: Runtime, bundle: Bundle) -> None:
     with runtime.created(bundle) as container:
-        error_text(runtime.call("update", "--mem-bw-schema", "MB:0=30", container.id), "no resctrl group")
+        options = ("--pids-limit", "77", "--mem-bw-schema", "MB:0=30")
+        error_text(runtime.call("update", *options, container.id), "no resctrl group")
+        cgroup = CGROUP_ROOT / bundle.linux["cgroupsPath"].strip("/")
+        assert (cgroup / "pids.max").read_text() == "max\n"
 
 
 @pytest.mark.parametrize("keys", [{"enableMonitoring": True}, {"closID": "mine", "memBwSchema": "MB:0=20"}])

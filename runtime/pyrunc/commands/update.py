@@ -4,7 +4,6 @@ from pyrunc import jsontext
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.bundle import read_file
 from pyrunc.cgroup import control, devices, manager, names, values
-from pyrunc.container import State
 from pyrunc.context import Context
 from pyrunc.errors import UsageError
 from pyrunc.spec.config import parse_resources
@@ -55,6 +54,10 @@ def run(context: Context, arguments: Arguments) -> int:
     """Write them; all or none."""
     resources = _resources(arguments)
     container, state, cgroup = open_for(context, arguments, "update")
+    lines = [arguments.text(name) for name in _SCHEMAS if name in arguments.options]
+    group = state.data.get("resctrl")
+    if lines and not isinstance(group, str):
+        raise UsageError("the container is in no resctrl group: its configuration has no linux.intelRdt")
     settings = values.settings(resources, context.log.warning, control.current(cgroup))
     unit = names.Unit(state.unit[0], state.unit[1]) if state.unit else None
     manager.update(cgroup, settings, unit, state.unit[2] if state.unit else "")
@@ -66,21 +69,12 @@ def run(context: Context, arguments: Arguments) -> int:
         directory = fs.enter(cgroup)
         devices.attach(directory, devices.rules(resources.devices))
         posix.close(directory)
-    lines = [arguments.text(name) for name in _SCHEMAS if name in arguments.options]
     if lines:
-        _write_schemata(state, lines)
+        from pyrunc.kernel import resctrl
+
+        resctrl.write_schemata(str(group), lines)  # also of a group that others are in: the caller named it
     container.unlock()
     return 0
-
-
-def _write_schemata(state: State, lines: "list[str]") -> None:
-    """Change the container's resctrl group, also one that others are in: the caller names it by the container."""
-    from pyrunc.kernel import resctrl
-
-    directory = state.data.get("resctrl")
-    if not isinstance(directory, str):
-        raise UsageError("the container is in no resctrl group: its configuration has no linux.intelRdt")
-    resctrl.write_schemata(directory, lines)
 
 
 def _resources(arguments: Arguments) -> Resources:
