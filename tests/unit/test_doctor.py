@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pyrunc.doctor import causes
 from pyrunc.doctor.checks import CHECKS, examine
-from pyrunc.doctor.finding import MISSING, OK, Finding, Subject
+from pyrunc.doctor.finding import MISSING, OK, Finding, Subject, read
 from pyrunc.errors import PyruncError
 from pyrunc.host import HostFacts
 
@@ -60,6 +60,10 @@ def test_a_cause_that_the_error_has_said_is_not_said_again(monkeypatch: pytest.M
     error = PyruncError("it needs libseccomp")
     causes.explain(error, subject().host, {}, "/nowhere")
     assert error.hint == "repair: fetch it (pyrunc doctor: libseccomp)"
+
+
+def test_a_file_of_proc_is_read_to_its_end() -> None:
+    assert "[stack]" in read("/proc/self/maps")  # far behind the first page, which is what one read(2) gives
 
 
 def test_a_check_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:

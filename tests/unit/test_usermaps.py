@@ -1,12 +1,13 @@
 """Which ids an ordinary user's container gets, from the config and from /etc/subuid and /etc/subgid."""
 
+import posix
 from pathlib import Path
 
 import pytest
 from pyrunc import usermaps
 from pyrunc.errors import ConfigError
 from pyrunc.host import HostFacts
-from pyrunc.kernel import subids
+from pyrunc.kernel import idmap, subids
 from pyrunc.kernel.subids import Grant, IdRights
 from pyrunc.spec.config import parse_config
 from pyrunc.spec.linux import Linux
@@ -133,6 +134,13 @@ def test_lines_of_a_file(tmp_path: Path) -> None:
     file = tmp_path / "subuid"
     file.write_bytes(b"bob:1:2\nann:10:20\n 1000:30:40 \n1001:5:5\nann:x:1\nann:1\nann:5:0\n\n\xff:1:1\nannn:1:1\n")
     assert [str(grant) for grant in subids.granted(str(file), "ann", 1000)] == ["ann:10:20", "1000:30:40"]
+
+
+def test_a_map_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel gives a page at a time, which a map of more than 124 ranges is longer than."""
+    whole, real = idmap.read("uid"), posix.read
+    monkeypatch.setattr(posix, "read", lambda fd, size: real(fd, min(size, 7)))
+    assert idmap.read("uid") == whole
 
 
 def test_no_file(tmp_path: Path) -> None:

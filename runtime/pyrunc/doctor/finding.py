@@ -52,11 +52,14 @@ class Finding:
 
 
 def read(path: str) -> str:
-    """The first 64 KiB of a file of the host; "" if it cannot be read."""
+    """The text of a file of the host; "" if it cannot be read."""
     try:
         fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
         try:
-            return posix.read(fd, 1 << 16).decode("utf-8", "replace")
+            text = b""
+            while piece := posix.read(fd, 1 << 16):  # files of /proc come a page at a time
+                text += piece
+            return text.decode("utf-8", "replace")
         finally:
             posix.close(fd)
     except OSError:

@@ -20,7 +20,10 @@ def read(kind: str) -> "tuple[Range, ...]":
     except OSError:
         return ()
     try:
-        numbers = [int(word) for word in posix.read(fd, _LONGEST_MAP).split()]
+        text = b""
+        while piece := posix.read(fd, _LONGEST_MAP):  # it comes a page at a time
+            text += piece
+        numbers = [int(word) for word in text.split()]
     finally:
         posix.close(fd)
     return tuple((numbers[i], numbers[i + 1], numbers[i + 2]) for i in range(0, len(numbers), 3))
