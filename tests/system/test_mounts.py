@@ -7,7 +7,7 @@ import pytest
 from tests.bundle import Bundle
 from tests.kernelcalls import mount, umount
 from tests.peers import differs, only_pyrunc
-from tests.runtime import Runtime
+from tests.runtime import DEFAULT_RUNTIME, Runtime
 
 
 def test_default_mounts(runtime: Runtime, bundle: Bundle) -> None:
@@ -192,6 +192,40 @@ def test_overlay_with_long_paths(runtime: Runtime, bundle: Bundle, area: Path) -
 def test_a_source_with_a_long_name(runtime: Runtime, bundle: Bundle) -> None:
     bundle.mount("/mnt", f"/{LONG}/{LONG}", "size=64k", fstype="tmpfs")
     assert runtime.output(bundle, "grep ' /mnt ' /proc/self/mountinfo").split()[-2] == f"/{LONG}/{LONG}"
+
+
+SWAPPED = """
+from pyrunc.kernel import syscalls
+
+def swap_and_mount(*arguments, mount=syscalls.mount):
+    import posix
+    posix.rename("../mnt", "../moved")
+    posix.mkdir("../mnt")
+    mount(*arguments)
+
+syscalls.mount = swap_and_mount
+main()
+"""
+
+
+@only_pyrunc("changes a function of pyrunc's")
+def test_destination_that_is_swapped_before_mount2(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+    program = area / "pyrunc"
+    program.write_text(DEFAULT_RUNTIME.read_text().replace("\nmain()\n", SWAPPED))
+    program.chmod(0o755)
+    bundle.mount("/mnt", f"/{LONG}/{LONG}", fstype="tmpfs")
+    Runtime(runtime.root, program).create_fails(bundle, "changed while it was being mounted", "/mounts/")
+
+
+def test_recursive_read_only_with_a_long_name(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.mount("/mnt", f"/{LONG}/{LONG}", "rro", fstype="tmpfs")
+    assert "ro" in runtime.output(bundle, "grep ' /mnt ' /proc/self/mountinfo").split()[5].split(",")
+
+
+@only_pyrunc("crun and runc copy into a mount that is in its place already")
+def test_copy_of_what_is_covered_with_a_long_name(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.mount("/etc", f"/{LONG}/{LONG}", "tmpcopyup", fstype="tmpfs")
+    runtime.create_fails(bundle, "/etc", "mount(2)", "filled")
 
 
 @only_pyrunc("passes them on")

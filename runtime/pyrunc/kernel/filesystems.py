@@ -52,16 +52,17 @@ def create(mount: "Mount", covered: int, root: int, *, existed: bool, cgroup_nam
     # The unified hierarchy also on hosts with version 1: the container's cgroup is made there, and a writable
     # version 1 hierarchy would offer release_agent (CVE-2022-0492).
     kind = "cgroup2" if mount.kind == "cgroup" else mount.kind
-    if takes_mount2(mount):
-        if mount.mapping is not None:
-            raise mount.refusal("its options are so long that they take mount(2), which makes no id-mapped mount")
-        return _mount_classic(mount, kind, covered, root)
     words = list(options.data)
     if kind == "tmpfs" and existed and not any(word.startswith("mode=") for word in words):
         words.append(f"mode={posix.fstat(covered).st_mode & 0o7777:o}")
     if mount.label and kind not in _UNLABELLED:
         words.append(f"{mount.label_option}={mount.label}")
     copy = kind == "tmpfs" and options.tmpcopyup and existed
+    if takes_mount2(mount):
+        if mount.mapping is not None or copy:
+            what = "makes no id-mapped mount" if mount.mapping is not None else "shows the mount before it is filled"
+            raise mount.refusal(f"its options are so long that they take mount(2), which {what}")
+        return _mount_classic(mount, kind, words, covered, root)
     flags = [flag for flag in options.superblock[0] if not (copy and flag == "ro")]
     try:
         tree = _new(mount, kind, words, flags)
@@ -156,27 +157,44 @@ def reconfigure(mount: "Mount", target: int) -> None:
             posix.close(context)
 
 
-def _mount_classic(mount: "Mount", kind: str, covered: int, root: int) -> int:
+def _mount_classic(mount: "Mount", kind: str, words: list[str], covered: int, root: int) -> int:
     """mount(2), see `takes_mount2`; an O_PATH descriptor of the new mount.
 
-    The destination is given as the working directory, so that no path is looked up.
+    The destination is given as the working directory, so that no path is looked up. The way to the new mount is the
+    path; that nobody has changed it meanwhile is seen by the mount's id, which is none of those that were there.
     """
     options = mount.options
-    label = [f'{mount.label_option}="{mount.label}"'] if mount.label and kind not in _UNLABELLED else []
-    data = ",".join(options.data + label)
+    data = ",".join(_quoted(word) for word in words)
     if _size(data) > _LONGEST_DATA:
         raise mount.refusal(f"its options are longer than {_LONGEST_DATA} bytes")
     before = posix.open(".", paths.O_PATH | posix.O_CLOEXEC)
     try:
+        older = _mount_ids()
         posix.fchdir(covered)
         syscalls.mount(mount.source or kind, ".", kind, options.flags, data)
-        posix.fchdir(root)
-        return paths.open_in(root, mount.destination)
+        tree = paths.open_in(root, mount.destination)
+        if syscalls.mount_id(tree) in older:
+            raise mount.refusal("the destination was changed while it was being mounted")
+        if options.recursive_set or options.recursive_clear:
+            syscalls.mount_setattr(tree, set_=options.recursive_set, clear=options.recursive_clear)
+        return tree
     except OSError as error:
         raise mount.failure(error) from None
     finally:
         posix.fchdir(before)
         posix.close(before)
+
+
+def _quoted(word: str) -> str:
+    """A security context may hold commas, and in mount(2)'s data they are between words."""
+    key, _, value = word.partition("=")
+    return f'{key}="{value}"' if key.endswith("context") and not value.startswith('"') else word
+
+
+def _mount_ids() -> "set[int]":
+    """The ids of the mounts that this process's namespace has."""
+    with open("/proc/self/mountinfo", "rb") as lines:
+        return {int(line.split(maxsplit=1)[0]) for line in lines}
 
 
 def _stand_in(mount: "Mount", kind: str, error: PyruncError) -> int:
