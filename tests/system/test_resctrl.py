@@ -194,11 +194,14 @@ def test_update(resctrl: Resctrl, bundle: Bundle) -> None:
 
 
 def test_update_of_a_container_without_a_group(runtime: Runtime, bundle: Bundle) -> None:
+    """It is refused before a limit is changed."""
+    limits = bundle.path / "limits.json"
+    limits.write_text('{"unified": {"cgroup.max.depth": "7"}}')
     with runtime.created(bundle) as container:
-        options = ("--pids-limit", "77", "--mem-bw-schema", "MB:0=30")
+        options = ("--resources", limits, "--mem-bw-schema", "MB:0=30")
         error_text(runtime.call("update", *options, container.id), "no resctrl group")
-        cgroup = CGROUP_ROOT / bundle.linux["cgroupsPath"].strip("/")
-        assert (cgroup / "pids.max").read_text() == "max\n"
+        cgroup = CGROUP_ROOT / bundle.linux["cgroupsPath"].lstrip("/")
+        assert (cgroup / "cgroup.max.depth").read_text() == "max\n"
 
 
 @pytest.mark.parametrize("keys", [{"enableMonitoring": True}, {"closID": "mine", "memBwSchema": "MB:0=20"}])
