@@ -36,13 +36,15 @@ def run(plan: "ContainerPlan", channel: "Channel", gates: "Gates") -> None:
 
 
 def _become_container(plan: "ContainerPlan", channel: "Channel", gates: "Gates") -> None:
+    _load_what_is_needed(plan)
     _enter_namespaces(plan, channel)
     root = _build_root(plan, channel)
     null = rootfs.null_device() if plan.masked_paths else -1
     proc = procfs.private(subset=False) if plan.sysctl or plan.attributes else -1
     if plan.attributes:
         gates.proc = proc
-    _load_what_is_needed_inside(plan)
+    sys.path.clear()  # from here on an import would run code from the image
+    sys.meta_path.clear()
     console = _move_in(plan, channel, root, null, proc)
     env = credentials.with_home(plan.env, plan.process.user.uid) if plan.process else []
     if plan.process is not None:
@@ -125,8 +127,12 @@ def _move_in(plan: "ContainerPlan", channel: "Channel", root: int, null: int, pr
     return console
 
 
-def _load_what_is_needed_inside(plan: "ContainerPlan") -> None:
-    """Import what the rest of this file uses, then make importing impossible: it would run code from the image."""
+def _load_what_is_needed(plan: "ContainerPlan") -> None:
+    """Import what the rest of this file uses, while we may read it: the root of a user namespace is nobody outside."""
+    if any(mount.options.tmpcopyup for mount in plan.mounts):
+        from pyrunc.kernel import copyup  # noqa: F401  (loaded for later)
+    if plan.hooks.create_container:
+        from pyrunc import hooks  # noqa: F401  (loaded for later)
     if plan.sysctl:
         from pyrunc.kernel import sysctl  # noqa: F401  (loaded for later)
     if plan.process is not None and plan.process.terminal:
@@ -135,8 +141,6 @@ def _load_what_is_needed_inside(plan: "ContainerPlan") -> None:
         from . import confinement  # noqa: F401  (loaded for later)
     if plan.hooks.start_container:
         from pyrunc import jsontext  # noqa: F401  (loaded for later)
-    sys.path.clear()
-    sys.meta_path.clear()
 
 
 def _set_names(plan: "ContainerPlan") -> None:
