@@ -47,7 +47,10 @@ def open_streams(paths: "tuple[str, str]") -> "tuple[int, int]":
     for path in paths:
         try:
             flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_NOCTTY | posix.O_CLOEXEC
-            streams.append(posix.open(path, flags, 0o600) if path else -1)
+            # A fifo that nobody reads is an error; the container would be locked for as long as we waited.
+            streams.append(posix.open(path, flags | posix.O_NONBLOCK, 0o600) if path else -1)
+            if path:
+                fcntl.fcntl(streams[-1], fcntl.F_SETFL, posix.O_APPEND)
         except OSError as error:
             raise PyruncError.from_os(f"open `{path}` for the output of hooks", error, pointer="/annotations") from None
     return streams[0], streams[1]

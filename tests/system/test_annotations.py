@@ -4,6 +4,7 @@ import base64
 import os
 import socket
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,27 @@ def test_what_goes_to_no_file_is_in_the_error(runtime: Runtime, bundle: Bundle, 
 def test_file_for_the_output_that_cannot_be_opened(runtime: Runtime, bundle: Bundle) -> None:
     annotate(bundle, **{"hooks.stdout": "/no/such/directory/file"})
     runtime.create_fails(bundle.hook("createRuntime", "true"), "/no/such/directory/file", "/annotations")
+
+
+@only_pyrunc("waits for a reader, or has no annotation for it")
+def test_fifo_for_the_output_that_nobody_reads(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+    os.mkfifo(area / "fifo")
+    annotate(bundle, **{"hooks.stdout": str(area / "fifo")})
+    runtime.create_fails(bundle.hook("createRuntime", "true"), f"{area}/fifo", "/annotations")
+
+
+@only_pyrunc("has no annotation for it, or opens both files or none")
+def test_fifo_for_the_output_is_written_without_loss(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+    os.mkfifo(area / "fifo")
+    annotate(bundle, **{"hooks.stdout": str(area / "fifo")})
+    bundle.hook("createRuntime", "head -c 200000 /dev/zero").shell("true")  # more than a pipe holds
+    held = os.open(area / "fifo", os.O_RDWR)  # or the reader would be at the end before the hook writes
+    with open(area / "fifo", "rb") as stdin, open(area / "read", "wb") as stdout:
+        reader = subprocess.Popen("cat", stdin=stdin, stdout=stdout)
+        result = runtime.run(bundle)
+        os.close(held)
+        reader.wait(DEADLINE)
+    assert (result.returncode, (area / "read").stat().st_size) == (0, 200000)
 
 
 @differs(crun="1.8.1 runs no poststop hook then")
@@ -169,6 +191,7 @@ def test_seccomp_receiver_is_a_listener_path(runtime: Runtime, bundle: Bundle, a
         ("seccomp_bpf_data", "AAAA", "not a seccomp filter"),
         ("systemd.subgroup", "../up", "not the name of a cgroup"),
         ("delegate-cgroup", "", "not the name of a cgroup"),
+        ("delegate-cgroup", "two\nlines", "not the name of a cgroup"),
         ("handler", "krun", "another kind of container"),
         ("seccomp.plugins", "/lib/plugin.so", "loads no plugins"),
         ("systemd.force_cgroup_v1", "/sys/fs/cgroup", "no cgroup v1"),

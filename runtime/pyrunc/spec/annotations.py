@@ -66,7 +66,7 @@ def hook_paths(annotations: "object") -> tuple[str, str]:
 
 
 def _is_below(path: str) -> bool:
-    return "\0" not in path and not any(part in ("", ".", "..") for part in path.split("/"))
+    return not set("\0\n") & set(path) and not any(part in ("", ".", "..") for part in path.split("/"))
 
 
 def seccomp_instructions(value: str) -> bytes:
