@@ -204,6 +204,19 @@ def test_signal_in_the_middle_of_a_dump_waits(container: Container, fake: dict[s
     assert container.status == "running"
 
 
+def test_signal_ends_a_dump_that_waits_for_somebody_to_fetch_the_memory(
+    container: Container, fake: dict[str, str], area: Path
+) -> None:
+    (area / "fake/hold").touch()
+    process = container.runtime.popen(
+        "checkpoint", "--lazy-pages", "--image-path", area / "images", container.id, env=caller_environment(**fake)
+    )
+    eventually((area / "fake/requests").exists, "a request")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 128 + signal.SIGTERM
+    assert container.status == "running"
+
+
 def test_podmans_probes(runtime: Runtime) -> None:
     """podman asks this way whether a runtime checkpoints, and whether it restores into a pod (docs/callers.md)."""
     assert runtime.call("checkpoint", "--help").returncode == 0

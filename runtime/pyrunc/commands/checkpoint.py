@@ -132,7 +132,8 @@ def _choice(arguments: Arguments, name: str, choices: "dict[str, int]", default:
 
 
 def _dump(context: Context, arguments: Arguments, config: Config, state: State, container_id: str) -> None:
-    """Let CRIU write the images. Ctrl-C comes through when that is done: in its middle it cannot be stopped."""
+    """Let CRIU write the images. Ctrl-C comes through when that is done: in its middle it cannot be stopped. With
+    --lazy-pages it can: there CRIU waits for somebody to fetch the memory, who may never come."""
     from pyrunc.criu import images, rpc, service
 
     program = service.find(context.environment)
@@ -149,18 +150,22 @@ def _dump(context: Context, arguments: Arguments, config: Config, state: State, 
     if not pre_dump:
         images.write_descriptors(directories.images_fd, said)
     keep = (*directories.fds, *((arguments.natural("status-fd"),) if "status-fd" in arguments.options else ()))
-    _signal.pthread_sigmask(_signal.SIG_BLOCK, service.ENDING)
+    blocked = () if arguments.flag("lazy-pages") else service.ENDING
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, blocked)
     try:
         criu = service.Service(program, context.environment, keep, own_session=True)
         try:
             response = criu.request(rpc.PRE_DUMP if pre_dump else rpc.DUMP, options)
+        except BaseException:
+            criu.kill()
+            raise
         finally:
             criu.close()
         if not response.success:
             doing = f"checkpoint container `{container_id}`, which runs on"
             raise service.failure(doing, directories.work, "dump.log", response)
     finally:
-        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, service.ENDING)
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, blocked)
 
 
 def _dump_options(arguments: Arguments, directories: Directories) -> "dict[str, Value]":
