@@ -80,11 +80,9 @@ podman-results: build ## the same with crun and pyrunc, each user and cgroup man
 	@conformance/test-vm --plan table --resume build/podman-results.json --markdown conformance/podman/RESULTS.md
 
 .PHONY: test-engines
-test-engines: build ## docker's and containerd's checks with an installed pyrunc in a virtual machine, beside runc
-	@conformance/test-vm containerd --keep
-	@conformance/test-vm docker --no-install --keep
-	@conformance/test-vm docker --no-install --keep --control '' --cgroup-manager cgroupfs --group limits,exec
-	@conformance/test-vm containerd --no-install --control '' --cgroup-manager systemd --group limits,exec
+test-engines: build ## docker's and containerd's checks with an installed pyrunc in a virtual machine, as root
+	@conformance/test-vm containerd --plan engines --keep
+	@conformance/test-vm docker --plan engines --no-install
 
 .PHONY: conformance
 conformance: build ## opencontainers' validation programs with pyrunc and PEERS, as root
