@@ -42,7 +42,7 @@ KINDS: dict[str, Callable[[Docker], set[str]]] = {
     "process": processes,
     "cgroup": cgroups,
     "systemd unit": lambda _docker: leftovers.units("docker-*"),
-    "network namespace": lambda docker: leftovers.entries(docker.folder / "exec/netns"),
+    "network namespace": lambda docker: leftovers.entries(docker.host_network.parent) - {docker.host_network.name},
 }
 
 

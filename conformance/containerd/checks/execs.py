@@ -35,8 +35,8 @@ def same_place(engine: Containerd) -> None:
 
 @check("exec", "exec -t: a terminal of its own; size, also after a change, input, exit status")
 def terminal(engine: Containerd) -> None:
-    screen = Terminal([*engine.command, *engine.exec_words(sleeper(engine, "--env", "PS1=READY> "), "-t"), "sh"])
-    screen.expect("READY> ")
+    screen = Terminal([*engine.command, *engine.exec_words(sleeper(engine, "--env", "PS1=READY>"), "-t"), "sh"])
+    screen.expect("READY>")
     screen.type("tty; until [ \"$(stty size)\" = '33 111' ]; do sleep 0.1; done; echo sum-$((40+2))\n")
     screen.expect(r"/dev/pts/\d")
     screen.expect("sum-42")

@@ -68,8 +68,8 @@ def killed(docker: Docker) -> None:
 
 @check("exec", "exec -it: a terminal of its own; size, also after a change, input, exit status")
 def terminal(docker: Docker) -> None:
-    screen = Terminal([*docker.command, "exec", "-it", "-e", "PS1=READY> ", sleeper(docker), "sh"])
-    screen.expect("READY> ")
+    screen = Terminal([*docker.command, "exec", "-it", "-e", "PS1=READY>", sleeper(docker), "sh"])
+    screen.expect("READY>")
     screen.type("tty; until [ \"$(stty size)\" = '33 111' ]; do sleep 0.1; done; echo sum-$((40+2))\n")
     screen.expect(r"/dev/pts/\d")
     screen.expect("sum-42")

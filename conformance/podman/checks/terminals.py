@@ -7,7 +7,7 @@ import time
 from conformance.harness.terminal import Terminal
 from conformance.podman.harness import IMAGE, Podman, check, equal, matches
 
-PROMPT = "READY> "
+PROMPT = "READY>"
 SHELL = ["-e", f"PS1={PROMPT}", "--network", "none"]
 
 
