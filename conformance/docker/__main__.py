@@ -28,6 +28,7 @@ def main() -> int:
     if args.userns_remap:
         settings["userns-remap"] = args.userns_remap
     with scratch_folder() as folder:
+        os.chmod(folder, 0o711)  # the root of a user namespace has to get through
         docker = Docker(Path(folder), args.runtime, args.runtime_flag, settings)
         try:
             with docker.serve():
