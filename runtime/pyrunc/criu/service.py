@@ -238,7 +238,7 @@ def check_version(program: str, environment: "Mapping[bytes, bytes]", options: "
 def failure(doing: str, work: str, log: str, response: rpc.Response) -> PyruncError:
     """The error for a request that criu refused: with the last errors of its log, which is a file in `work`."""
     lines = errors(_tail(f"{work}/{log}"))
-    text = "; ".join(lines) or response.text or posix.strerror(response.errno or 5)  # EIO
+    text = "; ".join(lines) or response.text.strip() or posix.strerror(response.errno or 5)  # EIO
     return PyruncError(f"criu could not {doing}: {text} (see `{work}/{log}`)")
 
 
