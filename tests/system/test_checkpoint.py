@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.bundle import Bundle
 from tests.peers import differs, only_pyrunc
 from tests.privatehost import CGROUP_ROOT
 from tests.runtime import Container, Result, Runtime, error_text, new_id
-from tests.waiting import eventually, exit_code
+from tests.waiting import DEADLINE, eventually, exit_code
 
 COUNT = "i=0; while :; do i=$((i+1)); echo $i > /tmp/count; sleep 0.05; done"
 pytestmark = [pytest.mark.usefixtures("criu"), differs(crun="Debian's crun 1.8.1 is built without CRIU")]
@@ -96,6 +97,24 @@ def test_goes_on_where_it_was(counting: Container, images: Path, pipe: tuple[int
     assert count(counting.bundle) > stopped_at
     cgroup = f"{counting.bundle.linux['cgroupsPath']}"
     assert f"0::{cgroup}\n" in Path(f"/proc/{counting.pid}/cgroup").read_text()
+
+
+@only_pyrunc("has no annotation for it, or sends from another process")
+def test_pidfd_of_what_was_restored(counting: Container, images: Path, area: Path, pipe: tuple[int, int]) -> None:
+    succeeded(checkpoint(counting, images), counting)
+    counting.bundle.config["annotations"] = {"run.oci.pidfd_receiver": str(area / "pidfd")}
+    counting.bundle.save(counting.id)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(area / "pidfd"))
+        listener.listen()
+        listener.settimeout(DEADLINE)
+        succeeded(restore(counting, images, "--detach", stdout=pipe[1], stderr=pipe[1]), counting)
+        connection, _ = listener.accept()
+        with connection:
+            _, (pidfd,), _, _ = socket.recv_fds(connection, 64, 1)
+    facts = Path(f"/proc/self/fdinfo/{pidfd}").read_text()
+    os.close(pidfd)
+    assert f"Pid:\t{counting.pid}\n" in facts
 
 
 def test_what_was_restored_is_a_container_like_any_other(

@@ -89,6 +89,8 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
         restorer.restore(todo, container, made, want, here)
         if options.pid_file:
             procs.write_pid_file(options.pid_file, made.pid)
+        if options.pidfd_socket:  # crun's annotation for it; restore has no option
+            procs.send_pidfd(options.pidfd_socket, made.pid)
     except BaseException:
         restorer.undo(todo, made)
         container.remove()
