@@ -3,6 +3,7 @@
 import posix
 
 from pyrunc.errors import PyruncError
+from pyrunc.kernel import procs
 
 MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")  # the second on a hybrid host
 _ENODEV, _EOPNOTSUPP = 19, 95
@@ -27,20 +28,13 @@ def directory(path: str) -> str:
 def read(where: str) -> "str | None":
     """The text of a file; None if there is no such file, its cgroup was removed, or is of a type that lacks it."""
     try:
-        fd = posix.open(where, posix.O_RDONLY | posix.O_CLOEXEC)
+        return procs.read(where).decode()
     except FileNotFoundError:
         return None
-    text = b""
-    try:
-        while piece := posix.read(fd, 1 << 16):  # a list of processes comes a page at a time
-            text += piece
-        return text.decode()
     except OSError as error:
         if error.errno in {_ENODEV, _EOPNOTSUPP}:
             return None
         raise
-    finally:
-        posix.close(fd)
 
 
 def write(where: str, text: str) -> None:

@@ -10,7 +10,7 @@ import posix
 
 from pyrunc import jsontext
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import devices, paths, syscalls
+from pyrunc.kernel import devices, paths, procs, syscalls
 from pyrunc.kernel.namespaces import FILES, Join
 
 TYPE_CHECKING = False
@@ -65,19 +65,11 @@ def _mount_of(pid: int, number: int) -> int:
 
 
 def _mount_points(pid: int) -> "dict[int, str]":
-    """Mount id -> mount point as the process sees it (/proc/PID/mountinfo, proc(5)). PyruncError if it is gone."""
-    points = {}
+    """Mount id -> mount point as the process sees it. PyruncError if it is gone."""
     try:
-        with open(f"/proc/{pid}/mountinfo", "rb") as lines:
-            for line in lines:
-                words = line.split()
-                point = words[4]
-                for code, character in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\")):
-                    point = point.replace(code, character)
-                points[int(words[0])] = point.decode("utf-8", "surrogateescape")
+        return {number: point for number, _, point in procs.mount_table(pid)}
     except OSError as error:
         raise PyruncError.from_os(f"read the mounts of process {pid}", error) from None
-    return points
 
 
 def write_descriptors(directory: int, said: "list[str]") -> None:

@@ -5,9 +5,9 @@ import posix
 
 from pyrunc.container import check_root
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import syscalls, trees
+from pyrunc.kernel import procs, syscalls, trees
 
-from .finding import DEGRADED, MISSING, OK, Finding, Subject, read, try_in_child
+from .finding import DEGRADED, MISSING, OK, Finding, Subject, try_in_child
 
 _NEW_PROC = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS
 
@@ -54,8 +54,11 @@ def _mount_proc() -> None:
 
 def _mounts_below_proc() -> "list[str]":
     """Mount points that hide something; that of binfmt_misc is an empty directory made for it."""
-    points = [line.split()[4] for line in read("/proc/self/mountinfo").splitlines()]
-    return sorted({point for point in points if point.startswith("/proc/") and point != "/proc/sys/fs/binfmt_misc"})
+    try:
+        points = {point for _, _, point in procs.mount_table()}
+    except OSError:  # no /proc at all
+        return []
+    return sorted(point for point in points if point.startswith("/proc/") and point != "/proc/sys/fs/binfmt_misc")
 
 
 def state_directory(subject: Subject) -> Finding:

@@ -2,7 +2,7 @@
 
 import posix
 
-from pyrunc.kernel import syscalls
+from pyrunc.kernel import procs, syscalls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,14 +54,7 @@ class Finding:
 def read(path: str) -> str:
     """The text of a file of the host; "" if it cannot be read."""
     try:
-        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
-        try:
-            text = b""
-            while piece := posix.read(fd, 1 << 16):  # files of /proc come a page at a time
-                text += piece
-            return text.decode("utf-8", "replace")
-        finally:
-            posix.close(fd)
+        return procs.read(path).decode("utf-8", "replace")
     except OSError:
         return ""
 

@@ -4,7 +4,7 @@ import posix
 
 from pyrunc.errors import PyruncError
 
-from . import paths, syscalls
+from . import paths, procs, syscalls
 from .syscalls import (
     AT_FDCWD,
     AT_RECURSIVE,
@@ -169,7 +169,7 @@ def _mount_classic(mount: "Mount", kind: str, words: list[str], covered: int, ro
         raise mount.refusal(f"its options are longer than {_LONGEST_DATA} bytes")
     before = posix.open(".", paths.O_PATH | posix.O_CLOEXEC)
     try:
-        older = _mount_ids()
+        older = {number for number, _, _ in procs.mount_table()}
         posix.fchdir(covered)
         syscalls.mount(mount.source or kind, ".", kind, options.flags, data)
         tree = paths.open_in(root, mount.destination)
@@ -189,12 +189,6 @@ def _quoted(word: str) -> str:
     """A security context may hold commas, and in mount(2)'s data they are between words."""
     key, _, value = word.partition("=")
     return f'{key}="{value}"' if key.endswith("context") and not value.startswith('"') else word
-
-
-def _mount_ids() -> "set[int]":
-    """The ids of the mounts that this process's namespace has."""
-    with open("/proc/self/mountinfo", "rb") as lines:
-        return {int(line.split(maxsplit=1)[0]) for line in lines}
 
 
 def _stand_in(mount: "Mount", kind: str, error: PyruncError) -> int:

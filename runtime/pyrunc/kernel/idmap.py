@@ -4,28 +4,22 @@ import posix
 
 from pyrunc.errors import PyruncError, strerror
 
+from . import procs
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .subids import IdRights
 
 Range = tuple[int, int, int]  # first id inside, first id outside, how many
 _EPERM, _EINVAL = 1, 22
-_LONGEST_MAP = 340 * 33  # bytes: UID_GID_MAP_MAX_EXTENTS lines
 
 
 def read(kind: str) -> "tuple[Range, ...]":
     """The "uid" or "gid" map of the user namespace that this process is in; empty for a kernel without them."""
     try:
-        fd = posix.open(f"/proc/self/{kind}_map", posix.O_RDONLY | posix.O_CLOEXEC)
+        numbers = [int(word) for word in procs.read(f"/proc/self/{kind}_map").split()]
     except OSError:
         return ()
-    try:
-        text = b""
-        while piece := posix.read(fd, _LONGEST_MAP):  # it comes a page at a time
-            text += piece
-        numbers = [int(word) for word in text.split()]
-    finally:
-        posix.close(fd)
     return tuple((numbers[i], numbers[i + 1], numbers[i + 2]) for i in range(0, len(numbers), 3))
 
 

@@ -14,7 +14,7 @@ import posix
 
 from pyrunc.errors import ConfigError
 
-from . import procfs, syscalls
+from . import procfs, procs, syscalls
 
 # Below /proc/thread-self/attr. AppArmor's own directory is there since Linux 5.1: with two security modules `exec`
 # alone is the other one's.
@@ -107,13 +107,6 @@ def label_new_keys(proc: int, label: str) -> None:
 def _read(path: str) -> bytes:
     """A small file of the host; b"" if it cannot be read."""
     try:
-        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
-        try:
-            content = b""
-            while len(content) < _MOST_BYTES and (part := posix.read(fd, 1 << 16)):
-                content += part
-            return content
-        finally:
-            posix.close(fd)
+        return procs.read(path, _MOST_BYTES)
     except OSError:
         return b""

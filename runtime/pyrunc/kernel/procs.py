@@ -8,6 +8,32 @@ import posix
 from pyrunc.errors import PyruncError
 
 
+def read(path: str, most: int = 1 << 62) -> bytes:
+    """The content of a file, until it ends or has given `most` bytes: files of /proc come a page at a time. OSError."""
+    fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        content = b""
+        while len(content) < most and (piece := posix.read(fd, 1 << 16)):
+            content += piece
+        return content
+    finally:
+        posix.close(fd)
+
+
+def mount_table(pid: "int | str" = "self") -> "list[tuple[int, str, str]]":
+    """(mount id, type, mount point) of each mount that a process sees (/proc/PID/mountinfo, proc(5)). OSError."""
+    table = []
+    for line in read(f"/proc/{pid}/mountinfo").splitlines():
+        fields, _, rest = line.partition(b" - ")
+        words = fields.split()
+        point = words[4]
+        for code, character in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\")):
+            point = point.replace(code, character)
+        kind = rest.split(None, 1)[0].decode("utf-8", "surrogateescape")
+        table.append((int(words[0]), kind, point.decode("utf-8", "surrogateescape")))
+    return table
+
+
 def stat(pid: int) -> "tuple[str, int] | None":
     """(state letter, start time in clock ticks since boot) of a process, None if there is none."""
     try:

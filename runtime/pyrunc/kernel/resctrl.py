@@ -8,23 +8,17 @@ import posix
 
 from pyrunc.errors import ConfigError, PyruncError
 
+from . import procs
+
 _POINTER = "/linux/intelRdt"
 _EEXIST, _ENOENT, _ESRCH = 17, 2, 3
 
 
 def mount_point() -> str:
     """Where resctrl is mounted. ConfigError if it is not."""
-    fd = posix.open("/proc/self/mountinfo", posix.O_RDONLY | posix.O_CLOEXEC)
-    try:
-        content = b""
-        while chunk := posix.read(fd, 1 << 16):
-            content += chunk
-    finally:
-        posix.close(fd)
-    for line in content.decode("utf-8", "surrogateescape").splitlines():
-        fields, _, rest = line.partition(" - ")
-        if rest.startswith("resctrl "):
-            return fields.split(" ")[4]
+    for _, kind, point in procs.mount_table():
+        if kind == "resctrl":
+            return point
     hint = "where CPU and kernel can, `mount -t resctrl resctrl /sys/fs/resctrl` makes it"
     raise ConfigError("intelRdt needs the file system resctrl, which is not mounted", pointer=_POINTER, hint=hint)
 
@@ -164,11 +158,7 @@ def _parse(lines: "list[str]") -> "dict[tuple[str, str], str]":
 
 def _read(path: str) -> str:
     try:
-        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
-        try:
-            return posix.read(fd, 1 << 16).decode("utf-8", "replace")
-        finally:
-            posix.close(fd)
+        return procs.read(path).decode("utf-8", "replace")
     except OSError as error:
         raise PyruncError.from_os(f"read `{path}`", error, pointer=_POINTER) from None
 

@@ -8,7 +8,7 @@ import posix
 
 from pyrunc.errors import PyruncError
 
-from . import filesystems, mountoptions, paths, syscalls
+from . import filesystems, mountoptions, paths, procs, syscalls
 from .paths import O_PATH
 from .syscalls import (
     AT_EMPTY_PATH,
@@ -61,26 +61,12 @@ def prepare(path: str, propagation: str = "", *, private: bool = True) -> int:
 def _make_parent_private(directory: int) -> None:
     """Make the mount that holds the root filesystem private, or pivot_root(2) refuses and our mounts reach the host."""
     wanted = syscalls.mount_id(directory)
-    point = next((point for number, _, point in _mount_table() if number == wanted), b"/")
+    point = next((point for number, _, point in procs.mount_table() if number == wanted), "/")
     mount = posix.open(point, O_PATH | posix.O_CLOEXEC)
     try:
         syscalls.mount_setattr(mount, propagation=MS_PRIVATE)
     finally:
         posix.close(mount)
-
-
-def _mount_table() -> "list[tuple[int, bytes, bytes]]":
-    """(mount id, type, mount point) of each mount of this namespace (/proc/self/mountinfo, proc(5))."""
-    table = []
-    with open("/proc/self/mountinfo", "rb") as lines:
-        for line in lines:
-            fields, _, rest = line.partition(b" - ")
-            words = fields.split()
-            point = words[4]
-            for code, character in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\")):
-                point = point.replace(code, character)
-            table.append((int(words[0]), rest.split(None, 1)[0], point))
-    return table
 
 
 def set_propagation(root: int, word: str) -> None:
@@ -136,9 +122,9 @@ def move_root(root: int) -> None:
     mounts in a user namespace of its own, must not find one that nothing covers. runc does the same.
     """
     try:
-        inside = posix.readlink(f"/proc/self/fd/{root}").encode("utf-8", "surrogateescape") + b"/"
-        for _, kind, point in reversed(_mount_table()):
-            if kind in (b"proc", b"sysfs") and not point.startswith(inside):
+        inside = posix.readlink(f"/proc/self/fd/{root}") + "/"
+        for _, kind, point in reversed(procs.mount_table()):
+            if kind in ("proc", "sysfs") and not point.startswith(inside):
                 _hide(point)
         posix.fchdir(root)
         syscalls.mount(".", "/", None, MS_MOVE)
@@ -147,13 +133,13 @@ def move_root(root: int) -> None:
     change_root(root)
 
 
-def _hide(point: bytes) -> None:
+def _hide(point: str) -> None:
     """Detach a mount of the host, in our namespace only; cover it where it is locked."""
     mount = posix.open(point, O_PATH | posix.O_CLOEXEC)
     try:
         syscalls.mount_setattr(mount, propagation=MS_PRIVATE)
         try:
-            syscalls.umount2(point.decode("utf-8", "surrogateescape"), MNT_DETACH)
+            syscalls.umount2(point, MNT_DETACH)
         except OSError as error:
             if error.errno not in {1, 22}:  # EPERM, EINVAL: came with the user namespace, cannot be taken off
                 raise
@@ -176,14 +162,13 @@ def change_root(root: int) -> None:
 
 def detach(path: str) -> None:
     """Detach all that is mounted at and below `path`, for a container that had no mount namespace of its own."""
-    top = path.encode("utf-8", "surrogateescape")
-    for _, _, point in reversed(_mount_table()):
-        if point == top or point.startswith(top + b"/"):
+    for _, _, point in reversed(procs.mount_table()):
+        if point == path or point.startswith(path + "/"):
             try:
-                syscalls.umount2(point.decode("utf-8", "surrogateescape"), MNT_DETACH | 8)  # UMOUNT_NOFOLLOW
+                syscalls.umount2(point, MNT_DETACH | 8)  # UMOUNT_NOFOLLOW
             except OSError as error:
                 if error.errno not in {2, 22}:  # ENOENT, EINVAL: gone with the one it lay on
-                    raise PyruncError.from_os(f"detach `{point.decode(errors='replace')}`", error) from None
+                    raise PyruncError.from_os(f"detach `{point}`", error) from None
 
 
 def null_device() -> int:

@@ -5,7 +5,7 @@ import posix
 
 from pyrunc.errors import PyruncError
 
-from . import syscalls
+from . import procs, syscalls
 
 _MFD_EXEC = 0x10  # Linux 6.3; older kernels say EINVAL and make every memory file executable
 _F_ADD_SEALS, _ALL_SEALS = 1033, 0xF  # SEAL, SHRINK, GROW, WRITE
@@ -65,12 +65,7 @@ def protect_interpreter(environment: "dict[bytes, bytes]") -> None:
 
 
 def _command_line() -> "list[str]":
-    fd = posix.open("/proc/self/cmdline", posix.O_RDONLY | posix.O_CLOEXEC)
-    content = b""
-    while chunk := posix.read(fd, 1 << 16):
-        content += chunk
-    posix.close(fd)
-    return [_text(word) for word in content.split(b"\0")[:-1]]
+    return [_text(word) for word in procs.read("/proc/self/cmdline").split(b"\0")[:-1]]
 
 
 def _text(data: bytes) -> str:
