@@ -96,15 +96,22 @@ def _end_of_unfinished(context: Context, container: Container, todo: plan.Contai
     container.remove()
 
 
-def _options(context: Context, arguments: Arguments, *, detach: bool) -> plan.CreateOptions:
+def common_options(context: Context, arguments: Arguments, *, detach: bool) -> plan.CreateOptions:
+    """What `create`, `run` and `restore` have in common."""
     options = plan.CreateOptions(arguments.operands[0], bundle.absolute(arguments.text("bundle", ".")))
     options.detach = detach
     options.console_socket, options.pid_file = arguments.text("console-socket"), arguments.text("pid-file")
-    options.pidfd_socket = arguments.text("pidfd-socket")
-    options.pivot, options.new_keyring = not arguments.flag("no-pivot"), not arguments.flag("no-new-keyring")
+    options.new_keyring = not arguments.flag("no-new-keyring")
     options.preserve_fds = arguments.natural("preserve-fds")
     options.cgroup_manager = context.cgroup_manager
     options.environment = context.environment
+    return options
+
+
+def _options(context: Context, arguments: Arguments, *, detach: bool) -> plan.CreateOptions:
+    options = common_options(context, arguments, detach=detach)
+    options.pidfd_socket = arguments.text("pidfd-socket")
+    options.pivot = not arguments.flag("no-pivot")
     if b"NOTIFY_SOCKET" in context.environment:
         from pyrunc.kernel import notify
 

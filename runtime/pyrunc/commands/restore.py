@@ -8,7 +8,7 @@ from pyrunc.errors import ConfigError, NotFound
 from pyrunc.kernel import procs
 from pyrunc.spec.config import Config, parse_config
 
-from . import checkpoint
+from . import checkpoint, create
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
     from pyrunc.stages import restorer
 
     program = service.find(context.environment)
-    options = _create_options(context, arguments, detach=detach)
+    options = create.common_options(context, arguments, detach=detach)
     text = bundle.read_config(options.bundle)
     config = parse_config(bundle.parse(text, f"{options.bundle}/config.json"))
     here = host.facts(context.environment)
@@ -106,14 +106,3 @@ def _refuse_what_is_not_in_the_images(config: Config) -> None:
     ):
         if there:
             raise ConfigError(f"a container with {key} cannot be restored: {why}", pointer=f"/linux/{key}")
-
-
-def _create_options(context: Context, arguments: Arguments, *, detach: bool) -> plan.CreateOptions:
-    options = plan.CreateOptions(arguments.operands[0], bundle.absolute(arguments.text("bundle", ".")))
-    options.detach = detach
-    options.console_socket, options.pid_file = arguments.text("console-socket"), arguments.text("pid-file")
-    options.new_keyring = not arguments.flag("no-new-keyring")
-    options.preserve_fds = arguments.natural("preserve-fds")
-    options.cgroup_manager = context.cgroup_manager
-    options.environment = context.environment
-    return options

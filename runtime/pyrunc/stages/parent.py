@@ -51,10 +51,7 @@ def _create(plan: "ContainerPlan", container: Container, host: "HostFacts", made
     for join in plan.joins:
         join.open()
     plan.open_mount_sources(host)
-    if any(plan.hook_paths):
-        from pyrunc import hooks
-
-        plan.hook_streams = hooks.open_streams(plan.hook_paths)
+    open_hook_streams(plan)
     gates = _make_gates(container)
     cgroup = place(plan, container, host)
     if cgroup >= 0:
@@ -68,12 +65,19 @@ def _create(plan: "ContainerPlan", container: Container, host: "HostFacts", made
         if fd >= 0:
             posix.close(fd)
     _serve(plan, ours, host, made, container)
-    streams = [] if plan.process is not None and plan.process.terminal else descriptors.targets(3 + plan.kept_fds)
-    container.save({**plan.saved_state(made.pid, made.start_time, made.cgroup), "streams": streams})
+    save(plan, container, made)
     ours.acknowledge()
     ours.close()
     if made.interfaces is not None:
         made.interfaces.close()
+
+
+def open_hook_streams(plan: "ContainerPlan") -> None:
+    """Open the files that annotations name for the output of hooks, before anything is made."""
+    if any(plan.hook_paths):
+        from pyrunc import hooks
+
+        plan.hook_streams = hooks.open_streams(plan.hook_paths)
 
 
 def place(plan: "ContainerPlan", container: Container, host: "HostFacts") -> int:
@@ -156,21 +160,14 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
         if plan.net_devices:
             _move_interfaces(plan, made)
         channel.send(protocol.GO)
-        _note_init(made, container)  # now, while init works: until it has said that it is created it ends when we do
+        note_init(made, container)  # now, while init works: until it has said that it is created it ends when we do
         if plan.asks_parent_for_hooks:
             channel.expect(protocol.MOUNTED, "mounting")
-            from pyrunc import hooks
-
-            # `created`, as crun has it: `creating` is step 2 of the life cycle, hooks are steps 3 to 5 (runtime.md).
-            state = plan.state("created", made.pid)
-            environ = plan.options.environment
-            streams = plan.hook_streams
-            hooks.run("prestart", plan.hooks.prestart, state, environ=environ, streams=streams)
-            hooks.run("createRuntime", plan.hooks.create_runtime, state, environ=environ, streams=streams)
+            run_hooks(plan, made.pid)
             channel.send(protocol.CONTINUE)
         if plan.process is not None and plan.process.terminal:
             name = channel.expect(protocol.CONSOLE, "setting up the container")
-            _deliver_terminal(plan, channel, str(name), made)
+            deliver_terminal(plan, made, channel.fds[0], str(name))
         if plan.process is not None and plan.process.rlimits:
             channel.expect(protocol.LIMITS, "setting up the container")
             outside.set_rlimits(plan.process, made.pid)
@@ -181,6 +178,16 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
         manager.check_survivors(plan.cgroup, made.cgroup)
     except protocol.PeerGone as error:
         raise _why_gone(error, made) from None
+
+
+def run_hooks(plan: "ContainerPlan", pid: int) -> None:
+    """The hooks that run in the runtime's namespaces while the container is being made."""
+    from pyrunc import hooks
+
+    # `created`, as crun has it: `creating` is step 2 of the life cycle, hooks are steps 3 to 5 (runtime.md).
+    state, environ, streams = plan.state("created", pid), plan.options.environment, plan.hook_streams
+    hooks.run("prestart", plan.hooks.prestart, state, environ=environ, streams=streams)
+    hooks.run("createRuntime", plan.hooks.create_runtime, state, environ=environ, streams=streams)
 
 
 def _map_ids(plan: "ContainerPlan", host: "HostFacts", made: Created) -> None:
@@ -217,7 +224,7 @@ def _move_interfaces(plan: "ContainerPlan", made: Created) -> None:
     made.interfaces.all(plan.net_devices)
 
 
-def _note_init(made: Created, container: Container) -> None:
+def note_init(made: Created, container: Container) -> None:
     """Write down who init is."""
     facts = procs.stat(made.pid)
     made.start_time = facts[1] if facts else 0
@@ -225,8 +232,15 @@ def _note_init(made: Created, container: Container) -> None:
     container.note("startTime", made.start_time)
 
 
-def _deliver_terminal(plan: "ContainerPlan", channel: "Channel", name: str, made: Created) -> None:
-    (made.terminal,) = channel.fds
+def save(plan: "ContainerPlan", container: Container, made: Created) -> None:
+    """Write the state for later commands."""
+    streams = [] if plan.process is not None and plan.process.terminal else descriptors.targets(3 + plan.kept_fds)
+    container.save({**plan.saved_state(made.pid, made.start_time, made.cgroup), "streams": streams})
+
+
+def deliver_terminal(plan: "ContainerPlan", made: Created, main: int, name: str) -> None:
+    """Send the terminal's main end, the descriptor `main`, to the console socket, or keep it."""
+    made.terminal = main
     if plan.options.console_socket:
         from pyrunc.kernel import terminal
 

@@ -10,7 +10,7 @@ from pyrunc.cgroup import manager
 from pyrunc.container import Container
 from pyrunc.criu import images, rpc, service
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import credentials, descriptors, paths, procs, syscalls
+from pyrunc.kernel import credentials, paths, procs, syscalls
 
 from . import parent
 
@@ -35,14 +35,13 @@ class Images:
         self.program, self.work, self.images_fd, self.work_fd, self.options = program, work, images_fd, work_fd, options
 
 
-class Restored:
-    """The restored init process, our child, and its terminal if that was not sent to a console socket (or -1)."""
+class Restored(parent.Created):
+    """The restored init process, our child; criu: while it is at work."""
 
-    __slots__ = ("cgroup", "criu", "pid", "start_time", "terminal")
+    __slots__ = ("criu",)
 
     def __init__(self) -> None:
-        self.pid, self.start_time, self.terminal = 0, 0, -1
-        self.cgroup = ""
+        super().__init__(0)
         self.criu: service.Service | None = None
 
 
@@ -50,6 +49,7 @@ def restore(plan: "ContainerPlan", container: Container, made: Restored, want: I
     """Restore the container and save its state."""
     for join in plan.joins:
         join.open()
+    parent.open_hook_streams(plan)
     images.make_mountpoints(plan.rootfs, plan.mounts)
     posix.mkdir(_ROOT, 0o755, dir_fd=container.fd)
     count = 3 + plan.kept_fds
@@ -90,8 +90,7 @@ def restore(plan: "ContainerPlan", container: Container, made: Restored, want: I
     made.criu = None
     _made(container, made, response.pid)
     posix.rmdir(_ROOT, dir_fd=container.fd)
-    streams = [] if plan.process is not None and plan.process.terminal else descriptors.targets(count)
-    container.save({**plan.saved_state(made.pid, made.start_time, made.cgroup), "streams": streams})
+    parent.save(plan, container, made)
 
 
 def _prepare(plan: "ContainerPlan", root: str, want: Images) -> None:
@@ -119,37 +118,20 @@ def _answer(
     """Do what is ours to do at a point of CRIU's work."""
     if notification.script == "setup-namespaces":
         _made(container, made, notification.pid)
-        from pyrunc import hooks
-
-        state, environ = plan.state("created", made.pid), plan.options.environment  # as `parent` has it
-        streams = hooks.open_streams(plan.hook_paths)
-        hooks.run("prestart", plan.hooks.prestart, state, environ=environ, streams=streams)
-        hooks.run("createRuntime", plan.hooks.create_runtime, state, environ=environ, streams=streams)
+        parent.run_hooks(plan, made.pid)
     elif notification.script == "orphan-pts-master":
-        _deliver_terminal(plan, made, criu.fds[0])
+        from pyrunc.kernel import terminal
+
+        parent.deliver_terminal(plan, made, criu.fds[0], terminal.name_of(criu.fds[0]))
     elif notification.script == "post-restore":
         # All is there and nothing runs yet. Not before: CRIU makes device nodes, and needs memory of its own.
         manager.restrict(plan.cgroup, made.cgroup)
 
 
 def _made(container: Container, made: Restored, pid: int) -> None:
-    if pid == made.pid:
-        return
-    made.pid = pid
-    facts = procs.stat(pid)
-    made.start_time = facts[1] if facts else 0
-    container.note("pid", pid)
-    container.note("startTime", made.start_time)
-
-
-def _deliver_terminal(plan: "ContainerPlan", made: Restored, main: int) -> None:
-    if not plan.options.console_socket:
-        made.terminal = main
-        return
-    from pyrunc.kernel import terminal
-
-    terminal.send_console(plan.options.console_socket, main, terminal.name_of(main))
-    posix.close(main)
+    if pid != made.pid:
+        made.pid = pid
+        parent.note_init(made, container)
 
 
 def undo(plan: "ContainerPlan", made: Restored) -> None:
