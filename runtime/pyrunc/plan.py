@@ -92,10 +92,9 @@ class ContainerPlan:
         self.masked_paths, self.readonly_paths = tuple(linux.masked_paths), tuple(linux.readonly_paths)
         in_userns = host.in_userns or self.enters_user_namespace
         self.cgroup = _cgroup(config, options, host, in_userns=in_userns)
-        if self.creates("user") and self.creates("cgroup") and host.euid == 0 and _mounts_cgroup_writable(config):
-            self.cgroup.owner = (_outside(self.maps.uids), _outside(self.maps.gids))
         self.cgroup.leaf = _leaf(config.annotations, options.cgroup_manager)
-        if annotations.DELEGATED_CGROUP in config.annotations:
+        own_cgroup = self.creates("user") and self.creates("cgroup") and host.euid == 0
+        if annotations.DELEGATED_CGROUP in config.annotations or (own_cgroup and _mounts_cgroup_writable(config)):
             self.cgroup.owner = (_outside(self.maps.uids), _outside(self.maps.gids))
         kept = descriptors.kept(options.preserve_fds, options.environment)
         self.kept_fds = kept.count

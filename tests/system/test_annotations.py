@@ -11,6 +11,7 @@ import pytest
 
 from tests.bundle import Bundle
 from tests.peers import differs, only_pyrunc
+from tests.pidfds import PidfdReceiver
 from tests.runtime import Runtime
 from tests.waiting import DEADLINE
 
@@ -101,18 +102,9 @@ def test_files_that_are_gone_do_not_keep_poststop_hooks_from_running(
 
 @only_pyrunc("has no annotation for it, or sends from another process")
 def test_pidfd_receiver(runtime: Runtime, bundle: Bundle, area: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(area / "pidfd"))
-        listener.listen()
-        listener.settimeout(DEADLINE)
-        annotate(bundle, pidfd_receiver=str(area / "pidfd"))
-        with runtime.created(bundle) as container:
-            connection, _ = listener.accept()
-            with connection:
-                _, (pidfd,), _, _ = socket.recv_fds(connection, 64, 1)
-            facts = Path(f"/proc/self/fdinfo/{pidfd}").read_text()
-            os.close(pidfd)
-            assert f"Pid:\t{container.pid}\n" in facts
+    annotate(bundle, pidfd_receiver=str(area / "pidfd"))
+    with PidfdReceiver(area / "pidfd") as receiver, runtime.created(bundle) as container:
+        assert receiver.pid() == container.pid
 
 
 def denying_mkdir() -> str:

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +12,10 @@ import pytest
 from tests import consoles
 from tests.bundle import Bundle
 from tests.peers import differs, only_pyrunc
+from tests.pidfds import PidfdReceiver
 from tests.privatehost import CGROUP_ROOT
 from tests.runtime import Container, Result, Runtime, error_text, new_id
-from tests.waiting import DEADLINE, eventually, exit_code
+from tests.waiting import eventually, exit_code
 
 COUNT = "i=0; while :; do i=$((i+1)); echo $i > /tmp/count; sleep 0.05; done"
 pytestmark = [pytest.mark.usefixtures("criu"), differs(crun="Debian's crun 1.8.1 is built without CRIU")]
@@ -104,17 +104,9 @@ def test_pidfd_of_what_was_restored(counting: Container, images: Path, area: Pat
     succeeded(checkpoint(counting, images), counting)
     counting.bundle.config["annotations"] = {"run.oci.pidfd_receiver": str(area / "pidfd")}
     counting.bundle.save(counting.id)
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(area / "pidfd"))
-        listener.listen()
-        listener.settimeout(DEADLINE)
+    with PidfdReceiver(area / "pidfd") as receiver:
         succeeded(restore(counting, images, "--detach", stdout=pipe[1], stderr=pipe[1]), counting)
-        connection, _ = listener.accept()
-        with connection:
-            _, (pidfd,), _, _ = socket.recv_fds(connection, 64, 1)
-    facts = Path(f"/proc/self/fdinfo/{pidfd}").read_text()
-    os.close(pidfd)
-    assert f"Pid:\t{counting.pid}\n" in facts
+        assert receiver.pid() == counting.pid
 
 
 def test_what_was_restored_is_a_container_like_any_other(

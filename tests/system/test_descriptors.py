@@ -13,6 +13,7 @@ import pytest
 
 from tests.bundle import Bundle
 from tests.peers import differs, only_pyrunc
+from tests.pidfds import PidfdReceiver
 from tests.runtime import Runtime, caller_environment, error_text, new_id
 from tests.waiting import DEADLINE, eventually
 
@@ -256,14 +257,8 @@ def test_full_standard_output_is_an_error(runtime: Runtime, bundle: Bundle, comm
 
 @differs(crun="1.8.1 has no --pidfd-socket", runc="1.1.5 has no --pidfd-socket")
 def test_pidfd_socket_of_create(runtime: Runtime, bundle: Bundle, area: Path) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(str(area / "pidfd"))
-        listener.listen()
-        listener.settimeout(DEADLINE)
-        with runtime.created(bundle, "--pidfd-socket", area / "pidfd") as container:
-            connection, _ = listener.accept()
-            with connection:
-                _, descriptors, _, _ = socket.recv_fds(connection, 64, 1)
-            facts = Path(f"/proc/self/fdinfo/{descriptors[0]}").read_text()
-            os.close(descriptors[0])
-            assert f"Pid:\t{container.pid}\n" in facts
+    with (
+        PidfdReceiver(area / "pidfd") as receiver,
+        runtime.created(bundle, "--pidfd-socket", area / "pidfd") as container,
+    ):
+        assert receiver.pid() == container.pid

@@ -11,6 +11,8 @@ For create, in this order, since each step needs what the one before it made:
 A limit below what the interpreter uses would kill init: `restrict` belongs after init has become `pyrunc-init`.
 """
 
+import posix
+
 from pyrunc.errors import PyruncError
 
 from . import fs
@@ -64,13 +66,9 @@ def place(want: Want) -> int:
     try:
         control.enable(want.path, needed)
         if want.leaf:
-            import posix
-
             above, fd = fd, fs.make(want.path + want.leaf)
             posix.close(above)
     except BaseException:
-        import posix
-
         posix.close(fd)
         fs.remove(want.path)
         raise
@@ -89,8 +87,6 @@ def adopt(want: Want, pid: int, *, placed: bool, description: str) -> str:
         finally:
             manager.close()
         if want.leaf:
-            import posix
-
             posix.close(fs.make(path + want.leaf))
             fs.join(path + want.leaf, pid)
         return path
@@ -106,8 +102,6 @@ def restrict(want: Want, path: str) -> None:
     from . import control
 
     if want.devices is not None:
-        import posix
-
         from . import devices
 
         fd = fs.enter(path)

@@ -10,6 +10,7 @@ from pyrunc.container import Container, State
 from pyrunc.context import Context
 from pyrunc.errors import PyruncError, UsageError
 from pyrunc.jsontext import loads
+from pyrunc.kernel.syscalls import CLONE_NEWNET
 from pyrunc.spec.config import Config, parse_config
 
 TYPE_CHECKING = False
@@ -47,7 +48,6 @@ VERB = Verb(
     ),
 )
 
-_CLONE_NEWNET = 0x40000000
 _CONFIGS = ("/etc/criu/pyrunc.conf", "/etc/criu/runc.conf")  # CRIU's documentation names the latter for every runtime
 
 
@@ -57,7 +57,7 @@ def run(context: Context, arguments: Arguments) -> int:
     container.lock()
     state = container.load()
     lifecycle.require("checkpoint", container.status(state), container.id)
-    require_privilege(context, "checkpoint")
+    require_privilege("checkpoint")
     config = parse_config(loads(container.read("config.json"), f"{container.path}/config.json"))
     _dump(context, arguments, config, state, container.id)
     if not (arguments.flag("leave-running") or arguments.flag("pre-dump")):
@@ -67,9 +67,9 @@ def run(context: Context, arguments: Arguments) -> int:
     return 0
 
 
-def require_privilege(context: Context, command: str) -> None:
+def require_privilege(command: str) -> None:
     """CRIU needs root of the host."""
-    if not host.facts(context.environment).privileged:
+    if not host.privileged():
         raise PyruncError(f"{command} takes root's privilege on the host: criu asks for it")
 
 
@@ -117,7 +117,7 @@ def common_options(
     for kind in arguments.texts("empty-ns"):
         if kind != "network":
             raise UsageError(f"--empty-ns `{kind}`: criu knows this of `network` only")
-        options["empty_ns"] = _CLONE_NEWNET
+        options["empty_ns"] = CLONE_NEWNET
     file = annotations.get("org.criu.config") or next((path for path in _CONFIGS if posix.access(path, posix.R_OK)), "")
     if file:
         options["config_file"] = file

@@ -36,7 +36,7 @@ VERB = Verb(
 
 def run(context: Context, arguments: Arguments) -> int:
     """The exit status is the program's, or 128 and the signal that ended it; 0 with --detach."""
-    checkpoint.require_privilege(context, "restore")
+    checkpoint.require_privilege("restore")
     detach = arguments.flag("detach")
     if not detach:
         import _prctl

@@ -109,11 +109,10 @@ class Service:
             self._send({"type": rpc.NOTIFY, "notify_success": True})
 
     def close(self) -> None:
-        """Reap it: it ends by itself after its last response; one that has not got so far is ended."""
+        """Reap it: it ends by itself, after its last response or because we are gone."""
         self._socket.close()
         try:
-            if not posix.waitpid(self.pid, posix.WNOHANG)[0]:
-                posix.waitpid(self.pid, 0)
+            posix.waitpid(self.pid, 0)
         except ChildProcessError:
             return
 

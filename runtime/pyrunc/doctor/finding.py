@@ -2,7 +2,7 @@
 
 import posix
 
-from pyrunc.kernel import procs, syscalls
+from pyrunc.kernel import procs, subids, syscalls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,12 +28,7 @@ class Subject:
 
     def name(self) -> str:
         """The user's login name, or the number."""
-        import pwd
-
-        try:
-            return pwd.getpwuid(self.host.euid).pw_name
-        except KeyError:
-            return str(self.host.euid)
+        return subids.login_name(self.host.euid)
 
 
 class Finding:

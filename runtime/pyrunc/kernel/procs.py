@@ -1,4 +1,5 @@
-"""Processes by identity: a pid together with its start time, so that a reused pid is never mistaken (proc(5)).
+"""What /proc tells (proc(5)), and processes by identity: a pid together with its start time, so that a reused pid is
+never mistaken.
 
 The native calls are imported where they are needed: `start`, `state` and `delete` mostly do without.
 """

@@ -58,7 +58,7 @@ class IdRights:
 def rights(path: str) -> IdRights:
     """Those of this process's user. path: $PATH, "" if the caller has none (podman's kill and delete)."""
     uid = posix.geteuid()
-    user = _name(uid)
+    user = login_name(uid)
     helpers = {name: _find(name, path) for name in ("newuidmap", "newgidmap")}
     uids, gids = granted("/etc/subuid", user, uid), granted("/etc/subgid", user, uid)
     return IdRights(uid, posix.getegid(), user, uids, gids, helpers, elsewhere=_granted_elsewhere())
@@ -88,7 +88,8 @@ def _granted_elsewhere() -> bool:
     return False
 
 
-def _name(uid: int) -> str:
+def login_name(uid: int) -> str:
+    """The user's name, or the number if it has none."""
     import pwd  # a C module; asks libc, so users of LDAP and the like have names too
 
     try:

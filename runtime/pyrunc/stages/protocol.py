@@ -110,7 +110,6 @@ class Channel:
             raise PyruncError(f"container init said `{got}` while {doing}, where `{word}` is due")
         return parsed
 
-
     def expect_pid(self, doing: str) -> int:
         """Wait for the pid, one word, that pyrunc-init tells when it has made a child to go on as (`record.SPLIT`)."""
         message = self._receive_good(doing)
