@@ -11,6 +11,7 @@ from pathlib import Path
 
 from conformance.harness.checks import Checks, equal, matches, wait_until
 from conformance.harness.daemon import daemon
+from conformance.harness.docker_checks import DOCKER_CHECKS
 from conformance.harness.docker_words import DockerWords
 from conformance.harness.engine import IMAGE, Failed, Skipped
 
@@ -71,5 +72,5 @@ class Docker(DockerWords):
         return list(self.folder.glob("exec/runtime-*/moby"))
 
 
-CHECKS = Checks[Docker]()
+CHECKS = Checks[Docker](DOCKER_CHECKS)
 check, output_checks = CHECKS.check, CHECKS.outputs

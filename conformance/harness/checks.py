@@ -28,7 +28,7 @@ class Check(Generic[E]):
 
 
 class Checks(list[Check[E]]):
-    """The checks of one engine, in the order of their declaration."""
+    """The checks of one engine, in the order of their declaration, behind those that others have declared."""
 
     def check(
         self, group: str, name: str, *, rootful_only: str = "", rootless_only: str = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from conformance.harness.checks import Checks, equal, matches, wait_until
+from conformance.harness.docker_checks import DOCKER_CHECKS
 from conformance.harness.docker_words import DockerWords
 from conformance.harness.engine import IMAGE, Failed, Skipped
 
@@ -39,5 +40,5 @@ class Podman(DockerWords):
         return self.new_name("pod", "rm", "--force", "--ignore", "--time", "0")
 
 
-CHECKS = Checks[Podman]()
+CHECKS = Checks[Podman](DOCKER_CHECKS)
 check, output_checks = CHECKS.check, CHECKS.outputs

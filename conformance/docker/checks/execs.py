@@ -5,25 +5,14 @@ from __future__ import annotations
 import subprocess
 
 from conformance.docker.harness import Docker, check, equal, matches, wait_until
+from conformance.harness.docker_checks import sleeper
 from conformance.harness.terminal import Terminal
-
-
-def sleeper(docker: Docker, *options: str) -> str:
-    return docker.start(list(options), "sleep", "1000")
 
 
 @check("exec", "exec: output, error, standard input and exit status")
 def streams(docker: Docker) -> None:
     result = docker.call("exec", "-i", sleeper(docker), "sh", "-c", "cat; echo err >&2; exit 9", stdin="in\n")
     equal((result.status, result.out, result.err), (9, "in\n", "err\n"))
-
-
-@check("exec", "exec --user, --env, --workdir")
-def options(docker: Docker) -> None:
-    name = sleeper(docker, "-e", "ONE=1")
-    words = ["exec", "--user", "10:20", "--env", "FIVE=5", "--workdir", "/tmp", name]
-    equal(docker(*words, "sh", "-c", "echo $(id -u):$(id -g) $ONE $FIVE $(pwd)"), "10:20 1 5 /tmp")
-    equal(docker("exec", "--user", "ann", name, "id", "-G"), "1000 4000")
 
 
 @check("exec", "exec: the namespaces, root and cgroup of the container; no descriptor more")
@@ -59,11 +48,6 @@ def errors(docker: Docker) -> None:
         result = docker.call("exec", name, command)
         equal(result.status in (126, 127), True, str(result))
         matches(result.err + result.out, f".*{command}.*", "error")
-
-
-@check("exec", "exec: killed by a signal: 137")
-def killed(docker: Docker) -> None:
-    docker.fails(137, "exec", sleeper(docker), "sh", "-c", "kill -9 $$")
 
 
 @check("exec", "exec -it: a terminal of its own; size, also after a change, input, exit status")
@@ -107,13 +91,6 @@ def many(docker: Docker) -> None:
 def refused(docker: Docker) -> None:
     name = docker.create([], "true")
     matches(docker.call("exec", name, "true").err, ".*is not running.*")
-
-
-@check("exec", "exec: the limits hold for it")
-def limits(docker: Docker) -> None:
-    name = sleeper(docker, "--pids-limit", "7")
-    equal(docker("exec", name, "cat", "/sys/fs/cgroup/pids.max"), "7")
-    matches(docker("exec", name, "cat", "/sys/fs/cgroup/pids.current"), "[2-7]")
 
 
 @check("exec", "--health-cmd: healthy, and unhealthy when it fails")

@@ -7,15 +7,10 @@ import signal
 import subprocess
 
 from conformance.docker.harness import IMAGE, Docker, check, equal, matches, wait_until
+from conformance.harness.docker_checks import ON_TERM, SLEEP, status
 from conformance.harness.terminal import Terminal
 
-ON_TERM = ["sh", "-c", "trap 'echo got TERM; exit 3' TERM; echo up; while :; do sleep 0.1; done"]
-SLEEP = ["sleep", "1000"]
 INIT = "docker-init"
-
-
-def status(docker: Docker, name: str) -> str:
-    return docker.inspect(name, ".State.Status")
 
 
 @check("base", "run: output, error, standard input and exit status")
@@ -36,13 +31,6 @@ def everyday(docker: Docker) -> None:
     equal(docker("ps", "--all", "--quiet", "--filter", f"name={name}"), "", "containers afterwards")
 
 
-@check("base", "stop -t: a process that ignores TERM is killed: 137")
-def stop_by_force(docker: Docker) -> None:
-    name = docker.start([], *SLEEP)  # as pid 1 without a handler it does not see TERM
-    docker("stop", "-t", "1", name)
-    equal(docker.inspect(name, ".State.ExitCode"), "137")
-
-
 @check("base", "--stop-signal")
 def stop_signal(docker: Docker) -> None:
     name = docker.start(["--stop-signal", "USR1"], "sh", "-c", ON_TERM[2].replace("TERM", "USR1"))
@@ -60,28 +48,11 @@ def by_steps(docker: Docker) -> None:
     equal((status(docker, name), docker("logs", name)), ("exited", "ran"))
 
 
-@check("base", "start --attach, and again: the same container runs twice")
-def start_twice(docker: Docker) -> None:
-    name = docker.create([], "sh", "-c", "echo x >>/count; wc -l </count; exit 5")
-    for count in ("1", "2"):
-        result = docker.call("start", "--attach", name)
-        equal((result.status, result.out.strip()), (5, count))
-
-
 @check("base", "run --rm -d: gone by itself")
 def removed_by_itself(docker: Docker) -> None:
     name = docker.new_container()
     docker("run", "-d", "--rm", "--name", name, "--network", "none", IMAGE, "true")
     wait_until(lambda: not docker("ps", "--all", "--quiet", "--filter", f"name={name}"), f"{name} is gone")
-
-
-@check("base", "restart: another process, and running")
-def restart(docker: Docker) -> None:
-    name = docker.start([], *ON_TERM)
-    docker.logs_until(name, "up")
-    before = docker.inspect(name, ".State.Pid")
-    docker("restart", name)
-    equal((status(docker, name), docker.inspect(name, ".State.Pid") == before), ("running", False))
 
 
 @check("base", "--restart on-failure")
@@ -106,18 +77,6 @@ def init_reaps(docker: Docker) -> None:
     name = docker.start(["--init"], "sh", "-c", "(sleep 0.1 & exec true) & exec sleep 1000")
     wait_until(lambda: docker("top", name, "-o", "pid,comm").split()[3::2] == [INIT, "sleep"], "the orphan is gone")
     equal(docker("exec", name, "cat", "/proc/1/comm"), INIT, "pid 1")
-
-
-@check("base", "kill -s: by name and number, the process goes on")
-def kill_handled(docker: Docker) -> None:
-    script = "trap 'echo got USR1' USR1; trap 'echo got HUP' HUP; echo up; while :; do sleep 0.1; done"
-    name = docker.start([], "sh", "-c", script)
-    docker.logs_until(name, "up")
-    docker("kill", "-s", "USR1", name)
-    docker.logs_until(name, "got USR1")
-    docker("kill", "-s", str(int(signal.SIGHUP)), name)
-    docker.logs_until(name, "got HUP")
-    equal(status(docker, name), "running")
 
 
 @check("base", "run in the foreground: signals are passed on, and the exit status comes back")

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from conformance.harness.docker_checks import status
 from conformance.podman.harness import Podman, Skipped, check, equal, matches, wait_until
 
 ROOT = "criu takes root"
@@ -60,10 +61,6 @@ def goes_on(podman: Podman, name: str, reached: int) -> None:
     wait_until(lambda: last(podman, name) > reached, f"{name} counts beyond {reached}")
     numbers = [int(line) for line in podman("logs", name).split()]
     equal(numbers, list(range(1, len(numbers) + 1)), "all numbers in the log")
-
-
-def status(podman: Podman, name: str) -> str:
-    return podman.inspect(name, ".State.Status")
 
 
 @criu_check("checkpoint and restore: the program goes on where it was, exec, stop")

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import subprocess
 
+from conformance.harness.docker_checks import sleeper
 from conformance.harness.engine import CALL_SECONDS
 from conformance.harness.terminal import Terminal
 from conformance.podman.harness import IMAGE, Podman, check, equal, matches, wait_until
-
-
-def sleeper(podman: Podman, *options: str) -> str:
-    return podman.start(list(options), "sleep", "1000")
 
 
 @check("exec", "exec: output, error, standard input and exit status")
@@ -18,14 +15,6 @@ def streams(podman: Podman) -> None:
     name = sleeper(podman)
     result = podman.call("exec", "-i", name, "sh", "-c", "cat; echo err >&2; exit 9", stdin="in\n")
     equal((result.status, result.out, result.err), (9, "in\n", "err\n"))
-
-
-@check("exec", "exec --user, --env, --workdir")
-def options(podman: Podman) -> None:
-    name = sleeper(podman, "-e", "ONE=1")
-    words = ["exec", "--user", "10:20", "--env", "FIVE=5", "--workdir", "/tmp", name]
-    equal(podman(*words, "sh", "-c", "echo $(id -u):$(id -g) $ONE $FIVE $(pwd)"), "10:20 1 5 /tmp")
-    equal(podman("exec", "--user", "ann", name, "id", "-G"), "1000 4000")
 
 
 @check("exec", "exec: the namespaces, root and cgroup of the container")
@@ -77,11 +66,6 @@ def errors(podman: Podman) -> None:
     matches(result.err, ".*OCI permission denied.*", "error")
 
 
-@check("exec", "exec: killed by a signal: 137")
-def killed(podman: Podman) -> None:
-    podman.fails(137, "exec", sleeper(podman), "sh", "-c", "kill -9 $$")
-
-
 @check("exec", "exec -it: a terminal of its own; size, input, exit status")
 def terminal(podman: Podman) -> None:
     screen = Terminal([*podman.command, "exec", "-it", "-e", "PS1=READY>", sleeper(podman), "sh"])
@@ -126,13 +110,6 @@ def refused(podman: Podman) -> None:
     equal(podman.call("exec", name, "true").status in (125, 255), True, "refused")
     podman("unpause", name)
     equal(podman("exec", name, "echo", "again"), "again")
-
-
-@check("exec", "exec: the limits hold for it: it is in the container's cgroup")
-def limits(podman: Podman) -> None:
-    name = sleeper(podman, "--pids-limit", "7")
-    equal(podman("exec", name, "cat", "/sys/fs/cgroup/pids.max"), "7")
-    matches(podman("exec", name, "cat", "/sys/fs/cgroup/pids.current"), "[2-7]")
 
 
 @check("exec", "exec: with a user namespace, the host's pid namespace, a read-only root")

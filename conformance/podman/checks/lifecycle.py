@@ -7,15 +7,9 @@ import signal
 import subprocess
 from pathlib import Path
 
+from conformance.harness.docker_checks import ON_TERM, SLEEP, status
 from conformance.harness.engine import CALL_SECONDS
 from conformance.podman.harness import Podman, check, equal, matches, wait_until
-
-ON_TERM = ["sh", "-c", "trap 'echo got TERM; exit 3' TERM; echo up; while :; do sleep 0.1; done"]
-SLEEP = ["sleep", "1000"]
-
-
-def status(podman: Podman, name: str) -> str:
-    return podman.inspect(name, ".State.Status")
 
 
 @check("base", "run -d, ps, stop, rm")
@@ -28,13 +22,6 @@ def everyday(podman: Podman) -> None:
     equal(podman("logs", name), "up\ngot TERM")
     podman("rm", name)
     equal(podman.call("container", "exists", name).status, 1, "`podman container exists` afterwards")
-
-
-@check("base", "stop -t: a process that ignores TERM is killed: 137")
-def stop_by_force(podman: Podman) -> None:
-    name = podman.start([], *SLEEP)  # as pid 1 without a handler it does not see TERM
-    podman("stop", "-t", "1", name)
-    equal(podman.inspect(name, ".State.ExitCode"), "137")
 
 
 @check("base", "--stop-signal")
@@ -65,23 +52,6 @@ def init_rm(podman: Podman) -> None:
     equal(podman.call("container", "exists", name).status, 1, "`podman container exists` afterwards")
 
 
-@check("base", "start --attach, and again: the same container runs twice")
-def start_twice(podman: Podman) -> None:
-    name = podman.create([], "sh", "-c", "echo x >>/count; wc -l </count; exit 5")
-    for count in ("1", "2"):
-        result = podman.call("start", "--attach", name)
-        equal((result.status, result.out.strip()), (5, count))
-
-
-@check("base", "restart: another process, and running")
-def restart(podman: Podman) -> None:
-    name = podman.start([], *ON_TERM)
-    podman.logs_until(name, "up")
-    before = podman.inspect(name, ".State.Pid")
-    podman("restart", name)
-    equal((status(podman, name), podman.inspect(name, ".State.Pid") == before), ("running", False))
-
-
 @check("base", "--restart on-failure")
 def restart_policy(podman: Podman) -> None:
     name = podman.start(["--restart", "on-failure:2"], "sh", "-c", "echo x; exit 1")
@@ -95,18 +65,6 @@ def kill(podman: Podman) -> None:
         wait_until(lambda name=name: "sleep" in podman("top", name, "comm"), "sleep runs")  # type: ignore[misc]
         podman("kill", "-s", name_of_signal, name)
         equal(podman("wait", name), code, name_of_signal)
-
-
-@check("base", "kill -s: by name and number, the process goes on")
-def kill_handled(podman: Podman) -> None:
-    script = "trap 'echo got USR1' USR1; trap 'echo got HUP' HUP; echo up; while :; do sleep 0.1; done"
-    name = podman.start([], "sh", "-c", script)
-    podman.logs_until(name, "up")
-    podman("kill", "-s", "USR1", name)
-    podman.logs_until(name, "got USR1")
-    podman("kill", "-s", str(int(signal.SIGHUP)), name)
-    podman.logs_until(name, "got HUP")
-    equal(status(podman, name), "running")
 
 
 @check("base", "run in the foreground: a signal's exit status, and signals are passed on")

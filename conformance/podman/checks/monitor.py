@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from conformance.harness.docker_checks import CGROUPS
 from conformance.podman.harness import Podman, check, equal, matches, wait_until
 
-CGROUPS = "/sys/fs/cgroup"
 COUNTER = ["sh", "-c", "echo up; while :; do echo x; sleep 0.1; done"]
 
 

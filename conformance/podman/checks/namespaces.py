@@ -6,11 +6,11 @@ import os
 import subprocess
 from pathlib import Path
 
+from conformance.harness.docker_checks import SLEEP
 from conformance.podman.harness import Podman, Skipped, check, equal, matches, output_checks
 
 KINDS = ("cgroup", "ipc", "mnt", "net", "pid", "uts")
 KEEP_ID = "keep-id is for an ordinary user's podman"
-SLEEP = ["sleep", "1000"]
 
 
 def inside(podman: Podman, options: list[str], kind: str) -> str:
