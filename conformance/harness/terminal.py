@@ -66,6 +66,27 @@ class Terminal:
 
         self.repeat_until(there_and_back, pattern)
 
+    # -- a shell, whose prompt is READY> -------------------------------------------------------------------------------
+
+    def try_shell(self, tty: str) -> None:
+        """It runs on a terminal of this name and of the size that ours has, and does what is typed."""
+        self.expect("READY>")
+        self.type("tty; until [ \"$(stty size)\" = '33 111' ]; do sleep 0.1; done; echo sum-$((40+2))\n")
+        self.expect(tty)
+        self.expect("sum-42")
+
+    def resize_shell(self, then: str = "") -> None:
+        """It sees a change of the size. then: what it goes on with, such as "; sleep 1000"."""
+        self.type(f"until [ \"$(stty size)\" = '44 99' ]; do sleep 0.1; done; echo sized-$((40+2)){then}\n")
+        self.resize_until(44, 99, "sized-42")
+
+    def leave_shell(self) -> None:
+        """Its exit status comes back."""
+        self.type("exit 5\n")
+        status = self.finish()
+        if status != 5:
+            raise Failed(f"exit status: wanted 5, got {status}")
+
     def finish(self) -> int:
         """Waits for the program's end; returns its exit status (a signal's as a shell has it)."""
         deadline = time.monotonic() + CALL_SECONDS
