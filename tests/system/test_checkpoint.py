@@ -99,6 +99,17 @@ def test_goes_on_where_it_was(counting: Container, images: Path, pipe: tuple[int
     assert f"0::{cgroup}\n" in Path(f"/proc/{counting.pid}/cgroup").read_text()
 
 
+def test_read_only_root_stays(runtime: Runtime, bundle: Bundle, images: Path, pipe: tuple[int, int]) -> None:
+    """Also with a CRIU that leaves it writable: 4.1.1 does where the root is an overlay, as podman's checks see."""
+    bundle.config["root"]["readonly"] = True
+    with runtime.running(bundle.shell("while :; do sleep 0.1; done"), stdout=pipe[1], stderr=pipe[1]) as container:
+        succeeded(checkpoint(container, images), container)
+        succeeded(restore(container, images, "--detach", stdout=pipe[1], stderr=pipe[1]), container)
+        touched = runtime.call("exec", container.id, "touch", "/made")
+        assert "Read-only file system" in touched.stderr, touched.stderr
+        assert not (bundle.rootfs / "made").exists()
+
+
 @only_pyrunc("has no annotation for it, or sends from another process")
 def test_pidfd_of_what_was_restored(counting: Container, images: Path, area: Path, pipe: tuple[int, int]) -> None:
     succeeded(checkpoint(counting, images), counting)

@@ -7,7 +7,7 @@ from pyrunc.container import check_root
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import procs, syscalls, trees
 
-from .finding import DEGRADED, MISSING, OK, Finding, Subject, try_in_child
+from .finding import DEGRADED, MISSING, OK, Finding, Subject
 
 _NEW_PROC = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS
 
@@ -41,7 +41,7 @@ def proc_mount(subject: Subject) -> Finding:
 def _try(flags: int) -> int:
     """The errno of a new proc file system in new namespaces, 0 for success, -1 if there can be no such namespaces."""
     try:
-        return try_in_child(flags, _mount_proc)
+        return procs.try_in_child(flags, _mount_proc)
     except OSError:
         return -1
 

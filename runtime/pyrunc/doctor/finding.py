@@ -1,13 +1,11 @@
-"""What a check is told, what it answers, and the ways in which checks find out: files, and children that try."""
+"""What a check is told, what it answers, and how checks read files."""
 
 import posix
 
-from pyrunc.kernel import procs, subids, syscalls
+from pyrunc.kernel import procs, subids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pyrunc.host import HostFacts
 
 OK, DEGRADED, MISSING = "ok", "degraded", "missing"
@@ -64,22 +62,6 @@ def status_field(name: str) -> str:
     """A field of /proc/self/status (proc(5))."""
     return next((line.split(":", 1)[1].strip() for line in read("/proc/self/status").splitlines()
                  if line.startswith(f"{name}:")), "")  # fmt: skip
-
-
-def try_in_child(flags: int, work: "Callable[[], None]") -> int:
-    """Do `work` in a child in new namespaces (CLONE_NEW*): 0, or the errno by which it failed. OSError of the clone."""
-    pid = syscalls.fork_into(flags)
-    if pid == 0:
-        answer = 255
-        try:
-            work()
-            answer = 0
-        except OSError as error:
-            answer = error.errno or 255
-        finally:
-            posix._exit(answer)  # noqa: SLF001  (nothing may pass from here into the parent's code)
-    _, status = posix.waitpid(pid, 0)
-    return posix.WEXITSTATUS(status) if posix.WIFEXITED(status) else 255
 
 
 def package(debian: str, fedora: str) -> str:

@@ -6,9 +6,9 @@ user_namespaces(7), subuid(5), newuidmap(1), capabilities(7).
 import posix
 from _struct import unpack_from
 
-from pyrunc.kernel import capabilities, subids, syscalls
+from pyrunc.kernel import capabilities, procs, subids, syscalls
 
-from .finding import DEGRADED, MISSING, OK, Finding, Subject, number, package, status_field, try_in_child
+from .finding import DEGRADED, MISSING, OK, Finding, Subject, number, package, status_field
 
 _ENOSPC, _ENOSYS, _EUSERS = 28, 38, 87
 
@@ -47,7 +47,7 @@ _APPARMOR_SWITCH = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"  # U
 def user_namespaces(subject: Subject) -> Finding:
     """A child in a new user namespace tries what its privilege there is for: a mount."""
     try:
-        failure = try_in_child(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS, _make_private)
+        failure = procs.try_in_child(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS, _make_private)
     except OSError as error:
         text, repair = _why_refused(error.errno or 0)
         return Finding(MISSING, text, repair, fatal=subject.ordinary)

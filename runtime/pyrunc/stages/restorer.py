@@ -125,7 +125,26 @@ def _answer(
         parent.deliver_terminal(plan, made, criu.fds[0], terminal.name_of(criu.fds[0]))
     elif notification.script == "post-restore":
         # All is there and nothing runs yet. Not before: CRIU makes device nodes, and needs memory of its own.
+        if plan.rootfs_readonly:
+            _make_root_readonly(made.pid)
         manager.restrict(plan.cgroup, made.cgroup)
+
+
+def _make_root_readonly(pid: int) -> None:
+    """CRIU makes the root a plain bind mount. In a child: mount_setattr(2) is for mounts of one's own namespace."""
+    namespace = posix.open(f"/proc/{pid}/ns/mnt", posix.O_RDONLY | posix.O_CLOEXEC)
+
+    def work() -> None:
+        syscalls.setns(namespace, syscalls.CLONE_NEWNS)
+        root = posix.open("/", paths.O_PATH | posix.O_CLOEXEC)
+        syscalls.mount_setattr(root, set_=syscalls.MOUNT_ATTR_RDONLY)
+
+    try:
+        errno = procs.try_in_child(0, work)
+    finally:
+        posix.close(namespace)
+    if errno:
+        raise PyruncError("make the root filesystem read-only", errno=errno, pointer="/root/readonly")
 
 
 def _made(container: Container, made: Restored, pid: int) -> None:
