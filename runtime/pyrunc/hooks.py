@@ -44,7 +44,7 @@ _LONGEST_POLL = 1 << 30  # milliseconds; poll(2) takes an int
 def open_streams(paths: "tuple[str, str]") -> "tuple[int, int]":
     """Descriptors of the files that hooks' standard output and standard error are added to, -1 where the path is ""."""
     streams = []
-    for path in paths:
+    for path, name in zip(paths, ("stdout", "stderr"), strict=True):
         try:
             flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_NOCTTY | posix.O_CLOEXEC
             # A fifo that nobody reads is an error; the container would be locked for as long as we waited.
@@ -52,7 +52,8 @@ def open_streams(paths: "tuple[str, str]") -> "tuple[int, int]":
             if path:
                 fcntl.fcntl(streams[-1], fcntl.F_SETFL, posix.O_APPEND)
         except OSError as error:
-            raise PyruncError.from_os(f"open `{path}` for the output of hooks", error, pointer="/annotations") from None
+            what, pointer = f"open `{path}` for the output of hooks", f"/annotations/run.oci.hooks.{name}"
+            raise PyruncError.from_os(what, error, pointer=pointer) from None
     return streams[0], streams[1]
 
 

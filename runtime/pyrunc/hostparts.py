@@ -3,7 +3,7 @@
 From the spec's model to what `kernel` takes; few containers have any of it, so the kernel's modules are loaded here.
 """
 
-from .errors import ConfigError
+from .errors import ConfigError, token
 from .host import HostFacts
 
 TYPE_CHECKING = False
@@ -19,10 +19,11 @@ def mapping(mount: "Mount", linux: "Linux", pointer: str, host: HostFacts) -> "M
     """The id map of a mount, None if it asks for none."""
     if not mount.id_mapped:
         return None
+    from .spec.idmapped import asked_by, mapping_of
+
     if host.euid != 0:
-        raise ConfigError("an id-mapped mount takes root's privilege", pointer=f"{pointer}/options")
+        raise ConfigError("an id-mapped mount takes root's privilege", pointer=asked_by(mount, pointer)[1])
     from .kernel.mountmap import MountMap
-    from .spec.idmapped import mapping_of
 
     wanted = mapping_of(mount, linux, pointer)
     return MountMap(wanted.uids, wanted.gids, recursive=wanted.recursive) if wanted else None
@@ -33,7 +34,6 @@ def net_devices(linux: "Linux", host: HostFacts) -> "list[Device]":
     if not linux.net_devices:
         return []
     from .kernel import netdev
-    from .spec.reader import token
 
     if host.euid != 0:
         text = "moving network interfaces takes CAP_NET_ADMIN, which an ordinary user does not have"

@@ -9,7 +9,7 @@ import time
 from . import SPEC_VERSION, confined, hostparts, usermaps
 from .cgroup import fs as cgroup_fs
 from .cgroup import manager, names
-from .errors import ConfigError, UsageError
+from .errors import ConfigError, UsageError, token
 from .host import HostFacts
 from .kernel import credentials, descriptors, idmap, mountoptions, mounts, namespaces
 from .kernel.devices import Device
@@ -267,7 +267,6 @@ def _kernel_parameters(values: "Mapping[str, str]") -> "list[Parameter]":
     if not values:
         return []
     from .kernel.sysctl import Parameter
-    from .spec.reader import token
     from .spec.sysctl import sysctl_path
 
     return [Parameter(key, sysctl_path(key) or "", values[key], f"/linux/sysctl/{token(key)}") for key in values]

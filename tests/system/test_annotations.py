@@ -62,15 +62,16 @@ def test_what_goes_to_no_file_is_in_the_error(runtime: Runtime, bundle: Bundle, 
 
 @only_pyrunc("has no annotation for it, or other words for the failure")
 def test_file_for_the_output_that_cannot_be_opened(runtime: Runtime, bundle: Bundle) -> None:
-    annotate(bundle, **{"hooks.stdout": "/no/such/directory/file"})
-    runtime.create_fails(bundle.hook("createRuntime", "true"), "/no/such/directory/file", "/annotations")
+    annotate(bundle, **{"hooks.stdout": "/dev/null", "hooks.stderr": "/no/such/directory/file"})
+    bundle.hook("createRuntime", "true")
+    runtime.create_fails(bundle, "/no/such/directory/file", "(config.json: /annotations/run.oci.hooks.stderr)")
 
 
 @only_pyrunc("waits for a reader, or has no annotation for it")
 def test_fifo_for_the_output_that_nobody_reads(runtime: Runtime, bundle: Bundle, area: Path) -> None:
     os.mkfifo(area / "fifo")
     annotate(bundle, **{"hooks.stdout": str(area / "fifo")})
-    runtime.create_fails(bundle.hook("createRuntime", "true"), f"{area}/fifo", "/annotations")
+    runtime.create_fails(bundle.hook("createRuntime", "true"), f"{area}/fifo", "/annotations/run.oci.hooks.stdout")
 
 
 @only_pyrunc("has no annotation for it, or opens both files or none")

@@ -112,12 +112,13 @@ def test_annotations(name, text, expected):
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("Kill Signal", "1"), ("K1", "1"), ("KillSignal", "SIGTERM"), ("StopSec", "'a'")]
+    ("name", "text"),
+    [("Kill Signal", "1"), ("Kill/Signal", "1"), ("K1", "1"), ("KillSignal", "SIGTERM"), ("StopSec", "'a'")],
 )
 def test_annotations_that_are_refused(name, text):
     with pytest.raises(ConfigError) as caught:
         properties.of_annotations({f"org.systemd.property.{name}": text})
-    assert caught.value.pointer == f"/annotations/org.systemd.property.{name}"
+    assert caught.value.pointer == f"/annotations/org.systemd.property.{name.replace('/', '~1')}"
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,7 @@ def test_check_before_update(memory, usage, refused):
         ({"cpu": {"realtimePeriod": 1}}, "/cpu/realtimePeriod"),
         ({"network": {"classID": 1}}, "/network/classID"),
         ({"network": {"priorities": [{"name": "eth0", "priority": 0}]}}, "/network/priorities"),
-        ({"unified": {"../x/memory.max": "1"}}, "/unified"),
+        ({"unified": {"../x/memory.max": "1"}}, "/unified/..~1x~1memory.max"),
     ],
 )
 def test_refused(resources, pointer):

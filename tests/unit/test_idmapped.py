@@ -73,7 +73,7 @@ def test_words_in_the_option(text: str, uids: object, gids: object) -> None:
 def test_words_that_mean_nothing(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         mapped(f"idmap={text}")
-    assert caught.value.pointer == "/mounts/0/options"
+    assert caught.value.pointer == "/mounts/0/options/1"
 
 
 def test_keys_of_the_mount() -> None:

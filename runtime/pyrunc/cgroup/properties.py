@@ -4,7 +4,7 @@ A property is (name, D-Bus signature, value). What a unit cannot say is written 
 what it can say has to be told to systemd too, which would otherwise write its own idea at the next daemon-reload.
 """
 
-from pyrunc.errors import ConfigError
+from pyrunc.errors import ConfigError, token
 
 from . import gvariant
 from .values import MAX, Setting, members
@@ -81,7 +81,7 @@ def of_annotations(annotations: "dict[str, str]") -> "list[Property]":
         if not key.startswith(ANNOTATION):
             continue
         name = key.removeprefix(ANNOTATION)
-        pointer = f"/annotations/{key}"
+        pointer = f"/annotations/{token(key)}"
         if len(name) < 3 or not (name.isascii() and name.isalpha()):
             raise ConfigError(f"`{name}` cannot be the name of a systemd property", pointer=pointer)
         try:

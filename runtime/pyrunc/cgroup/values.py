@@ -6,7 +6,7 @@ attributes of `pyrunc.spec.resources`; None is "leave alone", and so is 0 where 
 cpu shares, quota, period and I/O weights, as in runc).
 """
 
-from pyrunc.errors import ConfigError
+from pyrunc.errors import ConfigError, token
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -272,7 +272,7 @@ def _rdma(devices: "Any") -> "Iterator[Setting]":
         for word, value in (("hca_handle", limit.hca_handles), ("hca_object", limit.hca_objects)):
             if value is not None:
                 words.append(f"{word}={value}")
-        yield Setting("rdma.max", " ".join(words), f"/rdma/{name}")
+        yield Setting("rdma.max", " ".join(words), f"/rdma/{token(name)}")
 
 
 def _refuse_network(network: "Any") -> None:
@@ -285,6 +285,6 @@ def _unified(files: "dict[str, str]") -> "Iterator[Setting]":
     """Last, so that they win over what was converted; one write a line, as files with a line a device need it."""
     for name, text in files.items():
         if "/" in name or name.startswith("."):
-            raise ConfigError(f"`{name}` is not the name of a cgroup file", pointer=f"{_ROOT}/unified")
+            raise ConfigError(f"`{name}` is not the name of a cgroup file", pointer=f"{_ROOT}/unified/{token(name)}")
         for line in text.strip().splitlines() or [""]:
             yield Setting(name, line.strip(), f"/unified/{name}")

@@ -188,7 +188,8 @@ def _compile(seccomp: _Libseccomp, profile: Profile) -> bytes:
     default = _action(profile.default_action, profile.default_errno, "/defaultErrnoRet")
     context = seccomp.function("seccomp_init", "void *(*)(uint32_t)")(default)
     if not context:
-        raise PyruncError(f"libseccomp refuses {profile.default_action} as default action", pointer=_POINTER)
+        text = f"libseccomp refuses {profile.default_action} as default action"
+        raise PyruncError(text, pointer=f"{_POINTER}/defaultAction")
     try:
         set_attribute = seccomp.function("seccomp_attr_set", "int(*)(void *, int, uint32_t)")
         # A call by the numbers of an architecture that the profile does not list would pass unseen, or kill a thread.

@@ -3,9 +3,9 @@
 Others are passed through to the state and mean nothing here. org.systemd.property.* is `cgroup.properties`' matter.
 """
 
-from pyrunc.errors import ConfigError
+from pyrunc.errors import ConfigError, token
 
-from .reader import one_of, shown, token
+from .reader import one_of, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

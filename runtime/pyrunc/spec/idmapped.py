@@ -30,14 +30,22 @@ class MountMapping:
         self.uids, self.gids, self.recursive = uids, gids, recursive
 
 
+def asked_by(mount: "Mount", pointer: str) -> tuple[str, str]:
+    """The option that asks for a mapping, "" if none does, and where in the mount at `pointer` it is asked for, "" if
+    nowhere. The last option counts."""
+    for i in reversed(range(len(mount.options))):
+        if mount.options[i].partition("=")[0] in ("idmap", "ridmap"):
+            return mount.options[i], f"{pointer}/options/{i}"
+    return "", f"{pointer}/uidMappings" if mount.uid_mappings else ""
+
+
 def mapping_of(mount: "Mount", linux: Linux, pointer: str) -> MountMapping | None:
     """The mapping that the mount at `pointer` asks for, None if none. Raises ConfigError."""
-    word = next((word for word in reversed(mount.options) if word.partition("=")[0] in ("idmap", "ridmap")), "")
-    if not (word or mount.uid_mappings):
+    word, at = asked_by(mount, pointer)
+    if not at:
         return None
     name, _, more = word.partition("=")
     uids, gids = _ranges(mount.uid_mappings), _ranges(mount.gid_mappings)
-    at = f"{pointer}/options"
     if "remount" in mount.options or ("iversion" in mount.options and not mount.bind):
         raise ConfigError("an id mapping is for a new mount, without `remount` and `iversion`", pointer=at)
     if uids and more:

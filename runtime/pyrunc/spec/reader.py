@@ -13,7 +13,7 @@ one rule holds for every key of the specification:
 A method `required_x` raises when the key is absent, `x` gives None (lists and maps: empty).
 """
 
-from pyrunc.errors import ConfigError
+from pyrunc.errors import ConfigError, token
 
 TYPE_CHECKING = False  # the checkers read it as true; `typing` costs milliseconds at run time
 if TYPE_CHECKING:
@@ -27,11 +27,6 @@ INT64_MIN, INT64_MAX, UINT64_MAX = -(2**63), 2**63 - 1, 2**64 - 1
 
 _SHOWN = 60  # characters of an offending value that an error repeats
 _MANY = 10  # allowed values whose common prefix an error does not repeat
-
-
-def token(key: str) -> str:
-    """`key` as one reference token of a JSON pointer (RFC 6901)."""
-    return key.replace("~", "~0").replace("/", "~1")
 
 
 def shown(value: object) -> str:

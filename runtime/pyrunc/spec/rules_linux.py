@@ -1,9 +1,9 @@
 """Rules across the fields of `linux` (config-linux.md): one function per rule, each yields its violations."""
 
-from pyrunc.errors import ConfigError
+from pyrunc.errors import ConfigError, token
 
 from .linux import IDMapping, Linux
-from .reader import UINT32_MAX, shown, token
+from .reader import UINT32_MAX, shown
 from .resources import UNLIMITED
 from .rules_process import is_number_list
 from .rules_resources import is_component, resources_problems

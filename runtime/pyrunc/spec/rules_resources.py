@@ -1,8 +1,8 @@
 """Rules across the fields of `linux.resources` (config-linux.md, "Control groups")."""
 
-from pyrunc.errors import ConfigError
+from pyrunc.errors import ConfigError, token
 
-from .reader import shown, token
+from .reader import shown
 from .resources import Resources
 
 TYPE_CHECKING = False

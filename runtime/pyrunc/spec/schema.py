@@ -5,12 +5,12 @@ schema also knows every key, so that a misspelt one can be told. `jsonschema` is
 here: it costs more than a whole `create`.
 """
 
-from pyrunc.errors import ConfigError
+from pyrunc.errors import ConfigError, token
 
 from .config import Config, Hooks, Mount
 from .linux import Linux
 from .process import Process
-from .reader import Reader, one_of, shown, token
+from .reader import Reader, one_of, shown
 from .rules import config_problems, config_warnings, hook_problems, mount_problems
 from .rules_linux import linux_problems
 from .rules_process import process_problems
