@@ -1,7 +1,6 @@
 """checkpoint and restore, by the CRIU that is on PATH; skipped, with criu's own words, where it does not work."""
 
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from conformance.harness.criu import fault as criu_fault
 from tests import consoles
 from tests.bundle import Bundle
 from tests.peers import differs, only_pyrunc
@@ -24,12 +24,8 @@ pytestmark = [pytest.mark.usefixtures("criu"), differs(crun="Debian's crun 1.8.1
 @pytest.fixture(scope="session")
 def criu(private_host: None) -> None:
     """A CRIU that works on this kernel. It writes down what it found in /run, so it is asked before any test looks."""
-    program = shutil.which("criu")
-    if program is None:
-        pytest.skip("the program criu is not installed")
-    checked = subprocess.run([program, "check"], capture_output=True, text=True, check=False, timeout=60)
-    if checked.returncode:
-        pytest.skip(f"criu does not work here: {checked.stderr.splitlines()[0]}")
+    if fault := criu_fault():
+        pytest.skip(fault)
 
 
 @pytest.fixture

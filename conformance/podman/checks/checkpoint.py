@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import re
 import subprocess
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from conformance.harness import criu
 from conformance.harness.docker_checks import status
 from conformance.podman.harness import Podman, Skipped, check, equal, matches, wait_until
 
 ROOT = "criu takes root"
-NULL = subprocess.DEVNULL
 # Not `sleep` alone: CRIU 4.1 restores a sleeper with an interrupted system call, and busybox's ends then.
 COUNT = ["sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; sleep 0.1; done"]
-
-
-@functools.cache
-def criu_fault() -> str:
-    """Why CRIU does not work on this host, "" if it does: it is to dump a plain process. `criu check` is content with
-    kernels on which no dump succeeds, such as the user-mode one."""
-    sleeper = subprocess.Popen(["sleep", "1000"], stdin=NULL, stdout=NULL, stderr=NULL, start_new_session=True)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            words = ["criu", "dump", "--tree", str(sleeper.pid), "--images-dir", folder, "--leave-running"]
-            done = subprocess.run(words, check=False, capture_output=True, text=True)
-    except FileNotFoundError:
-        return "criu is not installed"
-    finally:
-        sleeper.kill()
-        sleeper.wait()
-    words = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
-    return f"criu does not work here: {words[0]}" if done.returncode else ""
 
 
 def criu_check(name: str) -> Callable[[Callable[[Podman], None]], None]:
@@ -41,7 +21,7 @@ def criu_check(name: str) -> Callable[[Callable[[Podman], None]], None]:
 
     def declare(action: Callable[[Podman], None]) -> None:
         def guarded(podman: Podman) -> None:
-            if reason := criu_fault():
+            if reason := criu.fault():
                 raise Skipped(reason)
             action(podman)
 
