@@ -125,8 +125,10 @@ on_x86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="machine c
 @on_x86_64
 @pytest.mark.parametrize(("architectures", "result"), [((), (-signal.SIGSYS, "")), (("X86",), (0, "True\n"))])
 def test_calls_of_an_architecture_that_the_profile_does_not_list_kill(architectures, result):
-    if subprocess.run([sys.executable, "-c", COMPATIBLE], check=False).returncode:
-        pytest.skip("this kernel runs no programs of i386")
+    # A kernel without int 0x80 kills; user-mode Linux takes the number for one of x86_64 and makes another call.
+    unfiltered = subprocess.run([sys.executable, "-c", COMPATIBLE], capture_output=True, text=True, check=False)
+    if unfiltered.stdout != "True\n":
+        pytest.skip("this kernel makes no calls of i386")
     names = tuple(f"SCMP_ARCH_{name}" for name in architectures)
     assert under(Profile("SCMP_ACT_ALLOW", (Rule(("mkdir",), "SCMP_ACT_TRAP"),), architectures=names), COMPATIBLE) == (
         result
