@@ -141,6 +141,14 @@ def test_recursive_attributes(runtime: Runtime, bundle: Bundle, area: Path, opti
         assert set(expected.split()) <= flags_of(mountinfo, destination)
 
 
+@pytest.mark.parametrize(
+    "word",
+    ["rasync", "rmand", "rnomand", "rsync", pytest.param("rdirsync", marks=differs(crun="1.8.1 turns on nodiratime"))],
+)
+def test_options_of_a_file_system_are_not_for_all_mounts_below(runtime: Runtime, bundle: Bundle, word: str) -> None:
+    runtime.create_fails(bundle.mount("/mnt", "tmpfs", word, fstype="tmpfs"))
+
+
 CLEARED = [
     ("rrw", "ro"),
     ("rsuid", "nosuid"),

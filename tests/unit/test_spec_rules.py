@@ -54,6 +54,10 @@ VIOLATIONS = [
     ({"/mounts/0/uidMappings": []}, "/mounts/0/uidMappings", "go together, uidMappings is missing"),
     ({"/mounts/0/gidMappings": None}, "/mounts/0/gidMappings", "go together, gidMappings is missing"),
     ({"/mounts/0/gidMappings/0/size": 0}, "/mounts/0/gidMappings/0/size", "size 0"),
+    *(
+        ({"/mounts/0/options": ["ro", word]}, "/mounts/0/options/1", f"`{word[1:]}` is an option of a file system")
+        for word in ("rasync", "rdirsync", "rmand", "rnomand", "rsync")
+    ),
     # hooks
     *(
         ({f"/hooks/{key}/0/path": "hook"}, f"/hooks/{key}/0/path", "`hook` is not an absolute path")

@@ -37,6 +37,7 @@ MOUNTABLE_BELOW_PROC = frozenset(
 )
 """Files that lxcfs and the like replace and that no security check reads (CVE-2015-3627, CVE-2019-16884)."""
 
+_NEVER_RECURSIVE = frozenset(("rasync", "rdirsync", "rmand", "rnomand", "rsync"))  # crun 1.29 lists them as features
 NAME_MAX = 64  # uname(2): __NEW_UTS_LEN
 
 
@@ -69,6 +70,7 @@ def mount_problems(mounts: "list[Mount]") -> "Iterator[ConfigError]":
     """Every violation in `mounts`."""
     for i, mount in enumerate(mounts):
         yield from _proc_stays_a_procfs(mount, f"/mounts/{i}")
+        yield from _file_system_options_are_not_recursive(mount, f"/mounts/{i}")
         yield from _id_mapped_mounts_have_both_mappings(mount, f"/mounts/{i}")
 
 
@@ -99,6 +101,18 @@ def resolved(path: str) -> str:
         elif part not in ("", "."):
             parts.append(part)
     return "/" + "/".join(parts)
+
+
+def _file_system_options_are_not_recursive(mount: "Mount", pointer: str) -> "Iterator[ConfigError]":
+    """mount_setattr(2) has no attribute for them. crun's flags for them are other attributes there; runc tells the file
+    system, and a bind mount, which has its source's, nothing."""
+    for i, word in enumerate(mount.options):
+        if word in _NEVER_RECURSIVE:
+            yield ConfigError(
+                f"`{word}` is not possible: `{word[1:]}` is an option of a file system, not of the mounts below",
+                pointer=f"{pointer}/options/{i}",
+                hint="leave it out" if mount.bind else f"write `{word[1:]}` for this file system alone",
+            )
 
 
 def _id_mapped_mounts_have_both_mappings(mount: "Mount", pointer: str) -> "Iterator[ConfigError]":
