@@ -1,6 +1,6 @@
 """The state directory of a container, `ROOT/ID/`: what the runtime knows of it between two commands.
 
-    journal       a line for each resource, written before it is made, so that `delete --force` finds it after a crash
+    journal       a line for each resource, so that `delete --force` finds it after a crash (JOURNAL)
     config.json   the configuration as it was at create
     exec.fifo     the init process reads one byte from it before it becomes the user's program
     exec.result   how that went, read by `start`
@@ -19,6 +19,13 @@ from .errors import NotFound, PyruncError
 from .kernel import procs
 
 STATE_VERSION = 1
+# What the journal may say, each line being a JSON array of key and value. An intent is noted before the thing is made,
+# the thing itself when it is known to be ours: another may have made it, or use it.
+JOURNAL = {
+    "id": str, "pid": int, "startTime": int, "mounted": str,
+    "cgroupIntent": str, "cgroupFound": bool, "cgroup": str, "unit": list,
+    "resctrlMonitor": str, "resctrlGroup": str,
+}  # fmt: skip
 _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
 _MAX_ID, _MAX_STATE = 255 - len(".deleted-") - 17, 64 << 20
 _DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC | posix.O_NOFOLLOW
@@ -44,8 +51,7 @@ class State:
         cgroup = data.get("cgroup")
         self.cgroup = cgroup if isinstance(cgroup, str) and cgroup else None
         unit = data.get("unit")
-        words = unit.split(" ", 2) if isinstance(unit, str) else unit
-        self.unit = tuple(map(str, words)) if isinstance(words, list) and len(words) == 3 else None
+        self.unit = tuple(map(str, unit)) if isinstance(unit, list) and len(unit) == 3 else None
 
     def alive(self) -> bool:
         """Whether the init process runs: that one, in this boot."""
@@ -170,15 +176,22 @@ class Container:
 
     # -- the journal ----------------------------------------------------------------------------------------------
 
-    def note(self, key: str, value: "str | int") -> None:
-        """Write down a resource before (or, for a pid, as soon as) it exists."""
-        self._write("journal", f"{key} {value}\n".encode(), posix.O_APPEND)
+    def note(self, key: str, value: "str | int | list[str]") -> None:
+        """Add a line of JOURNAL; a later one replaces one of the same key."""
+        self._write("journal", jsontext.dump_bytes([key, value]) + b"\n", posix.O_APPEND)
 
     def _journal(self) -> "dict[str, object]":
+        """What it says. A line that we do not write, or have not come to write whole, says nothing."""
         data: dict[str, object] = {}
-        for line in (self._read("journal") or b"").decode("utf-8", "replace").splitlines():
-            key, _, value = line.partition(" ")
-            data[key] = int(value) if value.isdecimal() else value
+        for line in (self._read("journal") or b"").split(b"\n")[:-1]:
+            try:
+                entry = jsontext.loads(line, "journal")
+            except PyruncError:
+                continue
+            if isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], str):
+                key, value = entry
+                if type(value) is JOURNAL.get(key):
+                    data[key] = value
         return data
 
     # -- the state ------------------------------------------------------------------------------------------------

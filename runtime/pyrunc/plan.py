@@ -193,6 +193,7 @@ class ContainerPlan:
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "annotations": self.annotations,
             "cgroup": cgroup or None,
+            "cgroupFound": self.cgroup.found,
             "cgroupLeaf": self.cgroup.leaf if cgroup else "",
             "unit": [unit.slice, unit.name, self.cgroup.address] if unit else None,
             "hooks": {

@@ -2,14 +2,16 @@
 
 import json
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.bundle import Bundle
 from tests.peers import differs
-from tests.runtime import Container, Runtime, error_text
-from tests.waiting import eventually, exit_code
+from tests.privatehost import CGROUP_PARENT, CGROUP_ROOT
+from tests.runtime import Container, Runtime, error_text, new_id
+from tests.waiting import exit_code
 
 
 @pytest.fixture
@@ -66,10 +68,10 @@ def test_statistics_once(running: Container) -> None:
 
 @differs(crun="has no events", runc="1.1.5 goes on after the end when it has seen no out-of-memory event")
 def test_events_end_with_the_container(running: Container) -> None:
-    watching = running.runtime.popen("events", "--interval", "1h", running.id)
-    eventually(lambda: running.status == "running", "a running container")
-    running.kill("KILL")
-    assert watching.wait(60) == 0
+    with running.runtime.popen("events", "--interval", "1h", running.id, stdout=subprocess.PIPE) as watching:
+        assert b'"stats"' in watching.stdout.readline()
+        running.kill("KILL")
+        assert watching.wait(60) == 0
 
 
 @differs(crun="1.8.1 says only that a file is missing", runc="1.1.5 says so in several words and lines")
@@ -83,3 +85,18 @@ def test_update_of_a_file_that_no_controller_has_names_it(running: Container, ar
 def test_unknown_container(runtime: Runtime, name: str) -> None:
     runtime.root.mkdir(exist_ok=True)
     assert runtime.call(name, "no-such-container").returncode != 0
+
+
+@differs(crun="1.8.1 removes it", runc="1.1.5 removes it")
+def test_cgroup_that_was_there_before_stays(runtime: Runtime, bundle: Bundle) -> None:
+    """What create has not made delete must not remove (runtime.md, "Delete"): only what is below, and processes."""
+    bundle.linux["cgroupsPath"] = path = f"{CGROUP_PARENT}/{new_id()}"
+    cgroup = CGROUP_ROOT / path.strip("/")
+    cgroup.mkdir(parents=True)
+    bundle.linux["namespaces"] = [entry for entry in bundle.linux["namespaces"] if entry["type"] != "pid"]
+    with runtime.running(bundle.shell("sleep 1000 & exec sleep 1000")) as container:
+        (cgroup / "below").mkdir()
+        (cgroup / "below/cgroup.procs").write_text(str(container.pid))
+    assert not (cgroup / "below").exists()
+    assert (cgroup / "cgroup.procs").read_text() == ""
+    cgroup.rmdir()

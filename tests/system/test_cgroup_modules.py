@@ -28,7 +28,7 @@ NULL_ONLY = [
 def cgroup(private_host, request):
     """The path of a cgroup of this test; made, and removed afterwards."""
     path = f"{CGROUP_PARENT}/{request.node.originalname}"
-    os.close(fs.make(path))
+    os.close(fs.make(path)[0])
     yield path
     fs.kill(path)
     fs.remove(path)
@@ -73,7 +73,7 @@ def run_in(path, script):
 def test_many_processes_are_all_listed(cgroup):
     started = [subprocess.Popen(["sleep", "1000"]) for _ in range(3)]
     child = f"{cgroup}/below"
-    os.close(fs.make(child))
+    os.close(fs.make(child)[0])
     for process, path in zip(started, (cgroup, cgroup, child), strict=True):
         file(path, "cgroup.procs").write_text(str(process.pid))
     assert sorted(fs.processes(cgroup)) == sorted(process.pid for process in started)
@@ -93,7 +93,7 @@ def test_frozen_cgroup_is_refused(cgroup):
     with pytest.raises(PyruncError, match="is frozen"):
         fs.make(cgroup)
     file(cgroup, "cgroup.freeze").write_text("0")
-    os.close(fs.make(cgroup))
+    os.close(fs.make(cgroup)[0])
 
 
 def test_too_many_cgroups_is_said(cgroup):
@@ -121,7 +121,7 @@ def test_frozen_processes_can_be_killed(cgroup, sleeper):
 
 def test_thaw_under_a_frozen_parent_says_so(cgroup, sleeper, monkeypatch):
     child = f"{cgroup}/below"
-    os.close(fs.make(child))
+    os.close(fs.make(child)[0])
     file(child, "cgroup.procs").write_text(str(sleeper.pid))
     control.freeze(child)
     control.freeze(cgroup)
@@ -201,7 +201,7 @@ def test_manager_of_directories_makes_restricts_and_removes(private_host):
     path = f"{CGROUP_PARENT}/managed"
     want = manager.Want(manager.CGROUPFS, settings({"unified": {"cgroup.max.depth": "3"}}, path), NULL_ONLY)
     want.path, want.owner = path, (4711, 4712)
-    fd = manager.place(want)
+    fd = manager.place(want, lambda *_: None)
     assert os.fstat(fd).st_ino == file(path, "").stat().st_ino
     os.close(fd)
     process = subprocess.Popen(["sleep", "1000"])
@@ -221,13 +221,23 @@ def test_failed_place_leaves_nothing(private_host):
     want = manager.Want(manager.CGROUPFS, settings({"unified": {"nonsense.max": "1"}}, path), None)
     want.path = path
     with pytest.raises(PyruncError, match="no controller `nonsense`"):
-        manager.place(want)
+        manager.place(want, lambda *_: None)
     assert not file(path, "").exists()
+
+
+def test_failed_place_keeps_what_was_there(cgroup):
+    want = manager.Want(manager.CGROUPFS, settings({"unified": {"nonsense.max": "1"}}, cgroup), None)
+    want.path = cgroup
+    noted = []
+    with pytest.raises(PyruncError, match="no controller `nonsense`"):
+        manager.place(want, lambda *entry: noted.append(entry))
+    assert file(cgroup, "").exists()
+    assert noted == [("cgroupFound", True), ("cgroup", cgroup)]
 
 
 def test_disabled_manager_does_nothing(private_host):
     want = manager.Want(manager.DISABLED, [], None)
-    assert manager.place(want) == -1
+    assert manager.place(want, lambda *_: None) == -1
     assert manager.adopt(want, os.getpid(), placed=False, description="") == ""
     manager.restrict(want, "")
 

@@ -13,6 +13,7 @@ from .files import directory, mount_point, read, write
 __all__ = [
     "JOIN_HINTS",
     "enter",
+    "exists",
     "frozen",
     "join",
     "kill",
@@ -22,9 +23,10 @@ __all__ = [
     "path_of",
     "processes",
     "remove",
+    "remove_unused",
 ]
 
-_EAGAIN, _EACCES, _EBUSY, _ENODEV, _EOPNOTSUPP = 11, 13, 16, 19, 95
+_ENOENT, _EAGAIN, _EACCES, _EBUSY, _ENODEV, _ENOTEMPTY, _EOPNOTSUPP = 2, 11, 13, 16, 19, 39, 95
 _SIGKILL = 9
 
 
@@ -41,8 +43,16 @@ def path_of(pid: "int | str") -> str:
     return "/"
 
 
-def make(path: str) -> int:
-    """Make the cgroup and its parents; a descriptor of its directory, for clone3. Refuses a used or frozen one."""
+def exists(path: str) -> bool:
+    """Whether there is such a cgroup. Raises PyruncError where no cgroup v2 is mounted."""
+    return posix.access(directory(path), posix.F_OK)
+
+
+def make(path: str) -> "tuple[int, bool]":
+    """Make the cgroup and its parents: a descriptor of its directory, for clone3, and whether it was there before.
+
+    Refuses one that is used or frozen.
+    """
     where, found = directory("/"), False
     try:
         for name in path.strip("/").split("/"):
@@ -56,7 +66,7 @@ def make(path: str) -> int:
     except OSError as error:
         raise PyruncError.from_os(f"make cgroup `{where}`", error, hint=_MAKE_HINTS.get(error.errno or 0, "")) from None
     if not found:
-        return fd
+        return fd, False
     if used := processes(path):
         posix.close(fd)
         hint = "give the container a cgroup of its own"
@@ -64,7 +74,7 @@ def make(path: str) -> int:
     if frozen(path):
         posix.close(fd)
         raise PyruncError(f"cgroup `{path}` is frozen", hint="write 0 to its cgroup.freeze, or choose another")
-    return fd
+    return fd, True
 
 
 _MAKE_HINTS = {
@@ -139,15 +149,27 @@ def kill(path: str) -> None:
             return
 
 
-def remove(path: str) -> None:
-    """Remove the cgroup and those below it, waiting up to 5 s for killed processes to leave."""
+def remove_unused(path: str) -> None:
+    """Remove the cgroup if nobody uses it, neither a process nor a cgroup below it: the kernel asks that of rmdir."""
+    try:
+        posix.rmdir(directory(path))
+    except OSError as error:
+        if error.errno not in {_ENOENT, _EBUSY, _ENOTEMPTY}:
+            raise PyruncError.from_os(f"remove cgroup `{path}`", error) from None
+
+
+def remove(path: str, *, keep: bool = False) -> None:
+    """Remove the cgroup (`keep`: not itself) and those below it, waiting up to 5 s for killed processes to leave."""
     import time
 
     deadline = time.monotonic() + 5
     pause = 0.001
     while True:
         busy = None
-        for where in _tree(path):
+        tree = _tree(path)
+        if keep and tree and read(f"{tree.pop()}/cgroup.procs"):
+            busy = OSError(_EBUSY, "it still has processes")
+        for where in tree:
             try:
                 posix.rmdir(where)
             except FileNotFoundError:

@@ -6,7 +6,7 @@ For create, in this order, since each step needs what the one before it made:
     place(want)             before init exists: the directory with its controllers, for clone3 to create init in
     adopt(want, pid)        init exists and waits: now it is in its cgroup, with either manager
     restrict(want, path)    the device filter, the settings, the owner; memory as late as init can be small
-    remove(path, ...)       after the end, or to undo the above
+    remove(path, ...)       after the end, or to undo the above; a directory that was there before us stays
 
 A limit below what the interpreter uses would kill init: `restrict` belongs after init has become `pyrunc-init`.
 """
@@ -19,6 +19,8 @@ from . import fs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .devices import Rule
     from .names import Unit
     from .properties import Property
@@ -31,22 +33,27 @@ CGROUPFS, SYSTEMD, DISABLED = "cgroupfs", "systemd", "disabled"
 class Want:
     """What a container's cgroup shall be. path: of cgroupfs; unit, address, properties: of systemd; owner: uid and gid
     that it (or the leaf) is delegated to; leaf: the path below it where the processes are, "/a" or "" for it itself;
-    devices: None for no filter (in a user namespace the kernel forbids it); named: the config
-    says where it is, so that it cannot be done without."""
+    devices: None for no filter (in a user namespace the kernel forbids it); named: the config says where it is, so
+    that it cannot be done without; found: it was there, empty, before us (known by `place`)."""
 
-    __slots__ = ("address", "devices", "leaf", "manager", "named", "owner", "path", "properties", "settings", "unit")
+    __slots__ = (
+        "address", "devices", "found", "leaf", "manager", "named", "owner", "path", "properties", "settings", "unit",
+    )  # fmt: skip
 
     def __init__(self, manager: str, settings: "list[Setting]", devices: "list[Rule] | None") -> None:
         self.manager, self.settings, self.devices = manager, settings, devices
         self.path = self.address = self.leaf = ""
-        self.named = False
+        self.named = self.found = False
         self.unit: Unit | None = None
         self.properties: list[Property] = []
         self.owner: tuple[int, int] | None = None
 
 
-def place(want: Want) -> int:
-    """Make the cgroup; a descriptor of it for clone3, -1 if there is none yet. Raises PyruncError."""
+def place(want: Want, note: "Callable[[str, str | int], None]") -> int:
+    """Make the cgroup; a descriptor of it for clone3, -1 if there is none yet. Raises PyruncError.
+
+    note: writes into the journal. Before we know that the cgroup is ours to kill and remove, there is only the intent.
+    """
     if want.manager != CGROUPFS:
         return -1
     from . import control
@@ -57,20 +64,26 @@ def place(want: Want) -> int:
 
         needed = values.controllers(want.settings)
     try:
-        fd = fs.make(want.path)
+        if not fs.exists(want.path):
+            note("cgroupIntent", want.path)
+        fd, want.found = fs.make(want.path)
     except PyruncError as error:
         if needed and error.errno in _NOT_PERMITTED:
             raise control.not_ours(want.path, needed, error.errno) from None
         error.pointer = "/linux/cgroupsPath" if want.named else ""
         raise
+    if want.found:
+        note("cgroupFound", True)
+    note("cgroup", want.path)
     try:
         control.enable(want.path, needed)
         if want.leaf:
-            above, fd = fd, fs.make(want.path + want.leaf)
+            above = fd
+            fd, _ = fs.make(want.path + want.leaf)
             posix.close(above)
     except BaseException:
         posix.close(fd)
-        fs.remove(want.path)
+        fs.remove(want.path, keep=want.found)
         raise
     return fd
 
@@ -87,7 +100,7 @@ def adopt(want: Want, pid: int, *, placed: bool, description: str) -> str:
         finally:
             manager.close()
         if want.leaf:
-            posix.close(fs.make(path + want.leaf))
+            posix.close(fs.make(path + want.leaf)[0])
             fs.join(path + want.leaf, pid)
         return path
     if want.manager == CGROUPFS and not placed:
@@ -147,8 +160,8 @@ def update(path: str, settings: "list[Setting]", unit: "Unit | None" = None, add
     control.apply(path, settings)  # systemd rounds, and has written what it rounded
 
 
-def remove(path: str, unit: "Unit | None" = None, address: str = "") -> None:
-    """Kill what is in the cgroup, and remove it and its unit; nothing if they are gone. Raises PyruncError."""
+def remove(path: str, unit: "Unit | None" = None, address: str = "", *, found: bool = False) -> None:
+    """Kill what is in the cgroup, and remove it (unless it was `found`) and its unit; nothing if they are gone."""
     if path:  # "": create was killed before systemd told where
         fs.kill(path)  # first: systemd would ask the processes politely, and wait
     if unit is not None:
@@ -160,4 +173,4 @@ def remove(path: str, unit: "Unit | None" = None, address: str = "") -> None:
         finally:
             manager.close()
     if path:
-        fs.remove(path)
+        fs.remove(path, keep=found)

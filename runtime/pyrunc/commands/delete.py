@@ -52,7 +52,13 @@ def destroy(context: Context, container: Container, state: State) -> None:
         from pyrunc.cgroup import manager, names
 
         unit = names.Unit(state.unit[0], state.unit[1]) if state.unit else None
-        manager.remove(state.cgroup or "", unit, state.unit[2] if state.unit else "")
+        address, found = state.unit[2] if state.unit else "", bool(state.data.get("cgroupFound"))
+        manager.remove(state.cgroup or "", unit, address, found=found)
+    elif (intent := state.data.get("cgroupIntent")) and not state.data.get("cgroupFound"):
+        # create was killed before it knew whether it or another has made it
+        from pyrunc.cgroup import fs
+
+        fs.remove_unused(str(intent))
     mounted = state.data.get("mounted")
     if isinstance(mounted, str) and mounted:
         from pyrunc.kernel import rootfs

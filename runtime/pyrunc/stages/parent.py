@@ -83,24 +83,29 @@ def open_hook_streams(plan: "ContainerPlan") -> None:
 def place(plan: "ContainerPlan", container: Container, host: "HostFacts") -> int:
     """Make the cgroup, if it is us who make it; its descriptor or -1. Who asks for no limits can do without one."""
     want = plan.cgroup
-    if want.unit is not None:
-        container.note("unit", f"{want.unit.slice} {want.unit.name} {want.address}")
-    if want.manager != manager.CGROUPFS:
-        return -1
-    container.note("cgroup", want.path)
     try:
-        return manager.place(want)
+        return manager.place(want, container.note)
     except PyruncError as error:
         no_hierarchy = cgroup_fs.mount_point() is None
         not_ours = not host.privileged and not (want.named or want.leaf) and error.errno in _NOT_OURS
         if want.settings or want.devices or not (no_hierarchy or not_ours):
             raise
     want.manager, want.path = manager.DISABLED, ""
-    container.note("cgroup", "")
+    for key in ("cgroupIntent", "cgroup"):
+        container.note(key, "")
     return -1
 
 
 _NOT_OURS = (1, 2, 13, 30)  # EPERM, ENOENT, EACCES, EROFS
+
+
+def adopt(plan: "ContainerPlan", container: Container, made: Created, pid: int) -> None:
+    """Bring the process into the cgroup. A scope is noted when it is ours; one whose process dies before is no more."""
+    want = plan.cgroup
+    made.cgroup = manager.adopt(want, pid, placed=made.placed, description=f"container {plan.container_id}")
+    if want.unit is not None:
+        container.note("cgroup", made.cgroup)
+        container.note("unit", [want.unit.slice, want.unit.name, want.address])
 
 
 def _make_gates(container: Container) -> handover.Gates:
@@ -149,11 +154,7 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
         if plan.creates("user"):
             channel.expect(protocol.READY_FOR_MAPS, "entering its namespaces")
             _map_ids(plan, host, made)
-        made.cgroup = manager.adopt(
-            plan.cgroup, made.pid, placed=made.placed, description=f"container {plan.container_id}"
-        )
-        if plan.cgroup.unit is not None:
-            container.note("cgroup", made.cgroup)
+        adopt(plan, container, made, made.pid)
         outside.set_oom_score(plan.process, made.pid)
         if plan.resctrl is not None:
             _join_resctrl(plan.resctrl, made.pid, container)
@@ -276,7 +277,7 @@ def _undo(plan: "ContainerPlan", made: Created, error: BaseException) -> None:
         _attempt(plan.resctrl.undo, error)
     try:
         if made.cgroup:
-            manager.remove(made.cgroup, plan.cgroup.unit, plan.cgroup.address)
+            manager.remove(made.cgroup, plan.cgroup.unit, plan.cgroup.address, found=plan.cgroup.found)
         if not plan.has_mount_namespace:
             from pyrunc.kernel import rootfs
 

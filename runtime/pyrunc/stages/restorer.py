@@ -59,15 +59,13 @@ def restore(plan: "ContainerPlan", container: Container, made: Restored, want: I
     root = f"{container.path}/{_ROOT}"
     cgroup = parent.place(plan, container, host)
     if cgroup >= 0:
-        made.cgroup = plan.cgroup.path
+        made.cgroup, made.placed = plan.cgroup.path, True
     keep = (want.images_fd, want.work_fd, *range(3, count), *(join.fd for join in plan.joins))
     made.criu = service.Service(
         want.program, plan.options.environment, keep, flags=syscalls.CLONE_NEWNS, cgroup=cgroup,
         before=lambda: _prepare(plan, root, want),
     )  # fmt: skip
-    description = f"container {plan.container_id}"
-    made.cgroup = manager.adopt(plan.cgroup, made.criu.pid, placed=cgroup >= 0, description=description)
-    container.note("cgroup", made.cgroup)
+    parent.adopt(plan, container, made, made.criu.pid)
     options = want.options | {
         "root": root, "rst_sibling": True, "inherit_fd": [*inherit, *namespaces], "join_ns": joins,
         "ext_mnt": images.mounts_again(plan.mounts, plan.masked_paths, nodes),
@@ -163,7 +161,7 @@ def undo(plan: "ContainerPlan", made: Restored) -> None:
     if made.pid > 1 and procs.signal(made.pid, made.start_time, _SIGKILL):
         _reap(made.pid)
     if made.cgroup:  # ours: one that was in use has been refused, and its processes are another's
-        manager.remove(made.cgroup, plan.cgroup.unit, plan.cgroup.address)
+        manager.remove(made.cgroup, plan.cgroup.unit, plan.cgroup.address, found=plan.cgroup.found)
 
 
 def _reap(pid: int) -> None:
