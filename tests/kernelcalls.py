@@ -64,6 +64,16 @@ def prctl(option: int, value: int) -> None:
     _check(_libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0), f"prctl {option}")
 
 
+def watch_opens(path: str) -> int:
+    """inotify(7): a descriptor that can be read once the file has been opened (O_PATH does not count)."""
+    fd = _check(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC), "inotify_init1")
+    _check(_libc.inotify_add_watch(fd, os.fsencode(path), _IN_OPEN), f"inotify_add_watch {path}")
+    return fd
+
+
+_IN_OPEN = 0x20
+
+
 def filesystem_magic(path: str) -> int:
     """f_type of statfs(2): the first word of struct statfs on every 64-bit Linux."""
     buffer = ctypes.create_string_buffer(256)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.bundle import Bundle
 from tests.consoles import console_socket
+from tests.kernelcalls import watch_opens
 from tests.peers import differs, only_pyrunc
 from tests.runtime import Runtime, error_text, new_id
 
@@ -187,6 +188,36 @@ def test_working_directory_through_a_descriptor(  # CVE-2024-21626
             assert "(unreachable)" not in output
     finally:
         os.close(descriptor)
+
+
+@pytest.mark.parametrize("through", ["cwd", "symlink"])
+def test_working_directory_is_not_made_through_a_descriptor(
+    runtime: Runtime, bundle: Bundle, outside: Path, through: str
+) -> None:
+    """Descriptors of the runtime's own that its process has while it makes the directory lead to the host as well."""
+    for number in range(3, 24):
+        way = f"/proc/self/fd/{number}/{UP}{outside}"
+        if through == "symlink":
+            (bundle.rootfs / f"workdir{number}").symlink_to(way)
+            way = f"/workdir{number}"
+        bundle.process["cwd"] = f"{way}/made"
+        attempt(runtime, bundle)
+
+
+@differs(crun="1.8.1 waits for a writer", runc="1.1.5 waits for a writer")
+def test_passwd_that_is_no_regular_file_is_not_even_opened(runtime: Runtime, bundle: Bundle) -> None:
+    """A device in its place would be opened while no device filter is in force yet: opening a watchdog starts it."""
+    passwd = bundle.rootfs / "etc/passwd"
+    passwd.unlink()
+    os.mkfifo(passwd)
+    opens = watch_opens(str(passwd))
+    try:
+        with runtime.running(bundle.shell("exec sleep 1000")) as container:
+            assert runtime.call("exec", container.id, "sh", "-c", "echo $HOME").stdout == "/\n"
+        with pytest.raises(BlockingIOError):
+            os.read(opens, 4096)
+    finally:
+        os.close(opens)
 
 
 @only_pyrunc("escapes fewer of them")

@@ -5,7 +5,7 @@ import posix
 
 from pyrunc.errors import ConfigError, PyruncError
 
-from . import syscalls
+from . import paths, syscalls
 
 _ENOSYS, _EOPNOTSUPP, _EDQUOT, _EPERM, _EINVAL, _EROFS = 38, 95, 122, 1, 22, 30
 _SIGKILL, _SIGSTOP = 9, 19
@@ -75,24 +75,26 @@ def new_session_keyring(name: str) -> None:
             raise PyruncError.from_os("set the permissions of the session keyring", error) from None
 
 
-def with_home(env: "list[str]", uid: int) -> "list[str]":
+def with_home(env: "list[str]", uid: int, root: int) -> "list[str]":
     """The environment with HOME: if it is missing or empty, the home of `uid` in the container's /etc/passwd, or /.
 
-    Called inside the container's root: the file is hostile, so it is read as bytes, of a regular file, up to a bound.
+    root: a descriptor of the container's root. The file is hostile: read as bytes, within the root, up to a bound,
+    and opened only if it is regular: a driver may act on being opened (a watchdog would start).
     """
     if any(entry.startswith("HOME=") and entry != "HOME=" for entry in env):
         return env
-    return [*(entry for entry in env if entry != "HOME="), f"HOME={_home(uid)}"]
+    return [*(entry for entry in env if entry != "HOME="), f"HOME={_home(uid, root)}"]
 
 
-def _home(uid: int) -> str:
+def _home(uid: int, root: int) -> str:
+    fd = -1
     try:
-        fd = posix.open("/etc/passwd", posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK | posix.O_NOCTTY)
-    except OSError:
-        return "/"
-    try:
-        if posix.fstat(fd).st_mode & 0o170000 != 0o100000:
-            return "/"
+        for flags in (paths.O_PATH, posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOCTTY):
+            if fd >= 0:
+                posix.close(fd)
+            fd = paths.open_in(root, "/etc/passwd", flags)
+            if posix.fstat(fd).st_mode & 0o170000 != 0o100000:
+                return "/"
         for line in posix.read(fd, 1 << 20).split(b"\n"):
             fields = line.split(b":")
             if len(fields) > 6 and fields[2] == str(uid).encode() and fields[5].startswith(b"/"):
@@ -100,18 +102,21 @@ def _home(uid: int) -> str:
     except OSError:
         return "/"
     finally:
-        posix.close(fd)
+        if fd >= 0:
+            posix.close(fd)
     return "/"
 
 
-def make_working_directory(path: str) -> None:
-    """Make the working directory if it is missing, as all runtimes do. Called inside the container's root, so that no
-    symlink leads out of it; one that cannot be made is an error at chdir."""
-    for end in [i for i in range(1, len(path)) if path[i] == "/"] + [len(path)]:
-        try:
-            posix.mkdir(path[:end], 0o755)
-        except OSError:
-            continue
+def make_working_directory(root: int, path: str) -> None:
+    """Make the working directory in the container's root if it is missing, as all runtimes do. One that cannot be made
+    is an error at chdir.
+
+    Not by its path: /proc/self/fd/N leads to what the runtime has open, which is of the host (as in CVE-2024-21626).
+    """
+    try:
+        posix.close(paths.make_directory(root, path))
+    except (OSError, PyruncError):
+        return
 
 
 def own_standard_streams(uid: int) -> None:

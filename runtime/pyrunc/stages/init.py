@@ -46,9 +46,9 @@ def _become_container(plan: "ContainerPlan", channel: "Channel", gates: "Gates")
     sys.path.clear()  # from here on an import would run code from the image
     sys.meta_path.clear()
     console = _move_in(plan, channel, root, null, proc)
-    env = credentials.with_home(plan.env, plan.process.user.uid) if plan.process else []
+    env = credentials.with_home(plan.env, plan.process.user.uid, root) if plan.process else []
     if plan.process is not None:
-        credentials.make_working_directory(plan.process.cwd)
+        credentials.make_working_directory(root, plan.process.cwd)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
     credentials.default_signals()
     handover.leave(plan, env, gates, channel, console)

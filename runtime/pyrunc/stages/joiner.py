@@ -13,7 +13,7 @@ import sys
 import _prctl
 
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import credentials, rootfs, sealed, syscalls
+from pyrunc.kernel import credentials, paths, rootfs, sealed, syscalls
 
 from . import handover, protocol
 from .program import Program
@@ -42,8 +42,9 @@ def run(plan: "ExecPlan", target: "Target", channel: "Channel", helper: int) -> 
 def _join(plan: "ExecPlan", target: "Target", channel: "Channel", helper: int) -> None:
     proc = _prepare(plan)
     _enter_namespaces(plan, target)
-    console = _open_console(plan, channel)
-    env = credentials.with_home(plan.env, plan.process.user.uid)
+    root = posix.open("/", paths.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    console = _open_console(plan, root, channel)
+    env = credentials.with_home(plan.env, plan.process.user.uid, root)
     if console >= 0:
         handover.use_terminal(console)
     credentials.own_standard_streams(plan.process.user.uid)
@@ -95,16 +96,14 @@ def _enter_namespaces(plan: "ExecPlan", target: "Target") -> None:
     posix.umask(0o022)
 
 
-def _open_console(plan: "ExecPlan", channel: "Channel") -> int:
+def _open_console(plan: "ExecPlan", root: int, channel: "Channel") -> int:
     """A terminal of the container's: its main end goes to the command, the other is returned; -1 without."""
     if not plan.process.terminal:
         return -1
     from pyrunc.kernel import terminal
 
     size = plan.process.console_size
-    root = posix.open("/", posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
     main, peer, name = terminal.open_console(root, (size.height, size.width) if size else None)
-    posix.close(root)
     channel.send(protocol.CONSOLE, name, (main,))
     posix.close(main)
     return peer

@@ -59,7 +59,7 @@ def _create(plan: "ContainerPlan", container: Container, host: "HostFacts", made
     if not plan.has_mount_namespace:
         container.note("mounted", plan.rootfs)
     ours, theirs = protocol.pair()
-    made.pid = _spawn(plan, ours, theirs, gates, cgroup)
+    made.pid = _spawn(plan, ours, theirs, gates, cgroup, container)
     theirs.close()
     for fd in (cgroup, gates.helper, gates.fifo, gates.result):
         if fd >= 0:
@@ -120,7 +120,9 @@ def _make_gates(container: Container) -> handover.Gates:
     )
 
 
-def _spawn(plan: "ContainerPlan", ours: "Channel", theirs: "Channel", gates: handover.Gates, cgroup: int) -> int:
+def _spawn(  # noqa: PLR0917  (each is used once)
+    plan: "ContainerPlan", ours: "Channel", theirs: "Channel", gates: handover.Gates, cgroup: int, container: Container
+) -> int:
     """Clone init (or the middle process, which clones it); its pid."""
     direct = not plan.needs_middle
     flags = plan.new & ~(namespaces.FLAGS["cgroup"] | namespaces.FLAGS["time"]) if direct else 0
@@ -133,6 +135,9 @@ def _spawn(plan: "ContainerPlan", ours: "Channel", theirs: "Channel", gates: han
         raise PyruncError.from_os(what, error, hint=hint) from None
     if pid == 0:
         ours.close()
+        for fd in (container.fd, cgroup):  # they lead out of the root that it will enter
+            if fd >= 0:
+                posix.close(fd)
         if direct:
             init.run(plan, theirs, gates)
         from . import middle
