@@ -24,7 +24,7 @@ STATE_VERSION = 1
 JOURNAL = {
     "id": str, "pid": int, "startTime": int, "mounted": str,
     "cgroupIntent": str, "cgroupFound": bool, "cgroup": str, "unit": list,
-    "resctrlMonitor": str, "resctrlGroup": str,
+    "resctrlGroupIntent": str, "resctrlGroup": str, "resctrlMonitorIntent": str, "resctrlMonitor": str,
 }  # fmt: skip
 _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
 _MAX_ID, _MAX_STATE = 255 - len(".deleted-") - 17, 64 << 20

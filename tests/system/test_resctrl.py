@@ -56,6 +56,22 @@ main()
 '''
 
 
+ANOTHER_COMES = """
+checked = resctrl.Group.check
+
+
+def check(group):
+    checked(group)
+    resctrl.posix.mkdir(group.directory, 0o755)
+
+
+resctrl.Group.check = check
+"""
+KILLED_AT_MKDIR = """
+resctrl.posix.mkdir = lambda path, mode: posix.kill(posix.getpid(), 9)
+"""
+
+
 class Resctrl:
     """The folder, and a runtime that takes it for the file system."""
 
@@ -68,6 +84,10 @@ class Resctrl:
         )
         program.chmod(0o755)
         self.runtime = Runtime(runtime.root, program)
+
+    def insert(self, code: str) -> None:
+        """Have the runtime execute this first."""
+        self.runtime.path.write_text(self.runtime.path.read_text().replace("\nmain()\n", f"{code}\nmain()\n"))
 
     def _group(self, path: Path) -> Path:
         path.mkdir()
@@ -225,6 +245,32 @@ def test_group_of_the_containers_name_that_is_somebody_elses(resctrl: Resctrl, b
     resctrl.group(container_id)
     error_text(resctrl.runtime.create(wants(bundle), container_id), "exists already")
     assert resctrl.groups == {container_id}
+
+
+@pytest.mark.parametrize("keys", [{}, {"closID": "late", "memBwSchema": "MB:0=20"}])
+def test_group_of_somebody_else_that_comes_after_the_check(
+    resctrl: Resctrl, bundle: Bundle, keys: dict[str, Any]
+) -> None:
+    """Neither the failed create nor delete removes it; with another schema it is not joined."""
+    resctrl.insert(ANOTHER_COMES)
+    container_id = new_id()
+    reason = "another schema" if keys else "exists already"
+    error_text(resctrl.runtime.create(wants(bundle, **keys), container_id), reason)
+    assert resctrl.runtime.delete(container_id, "--force").returncode == 0
+    assert resctrl.groups == {"late" if keys else container_id}
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_create_that_was_killed_at_mkdir(resctrl: Resctrl, bundle: Bundle, *, used: bool) -> None:
+    """Whose the group is that is there now is not known: it stays if it has processes."""
+    resctrl.insert(KILLED_AT_MKDIR)
+    container_id = new_id()
+    assert resctrl.runtime.create(wants(bundle), container_id).returncode == -9
+    group = resctrl.group(container_id)
+    if used:
+        (group / "tasks").write_text("1\n")
+    assert resctrl.runtime.delete(container_id, "--force").returncode == 0
+    assert resctrl.groups == ({container_id} if used else set())
 
 
 def test_what_the_kernel_complains_of_is_said(resctrl: Resctrl, bundle: Bundle) -> None:

@@ -64,11 +64,12 @@ def destroy(context: Context, container: Container, state: State) -> None:
         from pyrunc.kernel import rootfs
 
         rootfs.detach(mounted)
-    groups = [str(path) for key in ("resctrlMonitor", "resctrlGroup") if (path := state.data.get(key))]
-    if groups:
-        from pyrunc.kernel import resctrl
+    for key in ("resctrlMonitor", "resctrlGroup"):
+        if path := state.data.get(key) or state.data.get(f"{key}Intent"):
+            from pyrunc.kernel import resctrl
 
-        resctrl.remove(groups)
+            remove = resctrl.remove if state.data.get(key) else resctrl.remove_unused
+            remove(str(path))
     hooks = state.hooks("poststop")
     if hooks:
         _run_poststop(context, state, hooks)

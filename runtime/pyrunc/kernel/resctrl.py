@@ -10,6 +10,10 @@ from pyrunc.errors import ConfigError, PyruncError
 
 from . import procs
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _POINTER = "/linux/intelRdt"
 _EEXIST, _ENOENT, _ESRCH = 17, 2, 3
 
@@ -56,7 +60,7 @@ class Group:
             self._compare()
         for path in (self.monitor, self.own_group):
             if path and _exists(path):
-                raise PyruncError(f"the resctrl group `{path}` exists already", pointer=_POINTER)
+                raise _exists_already(path)
 
     def _compare(self) -> None:
         """A group that is there is shared: its schemata must be the wanted ones already."""
@@ -69,25 +73,46 @@ class Group:
                 text = f"the resctrl group `{self.directory}` exists with another schema: {resource}:{domain}"
                 raise ConfigError(f"{text} is {found}, not {value}", pointer=_POINTER)
 
-    def make(self) -> None:
-        """Make what is missing and write the schemata of a new control group."""
-        if not _exists(self.directory):
-            self._mkdir(self.directory)
-            write_schemata(self.directory, self.lines)
-        if self.monitor:
-            self._mkdir(self.monitor)
+    def make(self, note: "Callable[[str, str], None]") -> None:
+        """Make what is missing and write the schemata of a new control group. What mkdir makes is ours, nothing else.
 
-    def _mkdir(self, path: str) -> None:
+        note: writes into the journal what goes when the container does: the intent, and that it is made.
+        """
+        made = self._mkdir(self.directory) if self._named else self._mkdir_noted(self.directory, "resctrlGroup", note)
+        if made:
+            write_schemata(self.directory, self.lines)
+        else:
+            self._compare()  # it may have come after `check`
+        if self.monitor:
+            self._mkdir_noted(self.monitor, "resctrlMonitor", note)
+
+    def _mkdir_noted(self, path: str, key: str, note: "Callable[[str, str], None]") -> bool:
+        note(f"{key}Intent", path)
+        if not self._mkdir(path):
+            raise _exists_already(path)
+        note(key, path)
+        return True
+
+    def _mkdir(self, path: str) -> bool:
+        """Whether it is made; False if it was there."""
         try:
             posix.mkdir(path, 0o755)
+        except FileExistsError:
+            return False
         except OSError as error:
             hint = "there is a limit to their number: see `num_closids` and `num_rmids` below resctrl's info"
             raise PyruncError.from_os(f"make the resctrl group `{path}`", error, pointer=_POINTER, hint=hint) from None
         self._made.append(path)
+        return True
 
     def undo(self) -> None:
         """Remove what `make` has made."""
-        remove(list(reversed(self._made)))
+        for path in reversed(self._made):
+            remove(path)
+
+
+def _exists_already(path: str) -> PyruncError:
+    return PyruncError(f"the resctrl group `{path}` exists already", pointer=_POINTER)
 
 
 def join(pid: int, directory: str, monitor: str) -> None:
@@ -130,15 +155,20 @@ def _counter(path: str) -> int:
     return int(text) if text.isdigit() else 0  # "Unavailable", or an error in words
 
 
-def remove(directories: "list[str]") -> None:
-    """Remove groups; who is in them falls back to the group above. One that is gone is no error."""
-    for path in directories:
-        try:
-            posix.rmdir(path)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise PyruncError.from_os(f"remove the resctrl group `{path}`", error) from None
+def remove(path: str) -> None:
+    """Remove a group; who is in it falls back to the group above. One that is gone is no error."""
+    try:
+        posix.rmdir(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise PyruncError.from_os(f"remove the resctrl group `{path}`", error) from None
+
+
+def remove_unused(path: str) -> None:
+    """Remove a group of which it is not known who has made it, unless it has processes."""
+    if _exists(path) and not _read(f"{path}/tasks").strip():
+        remove(path)
 
 
 def _exists(path: str) -> bool:

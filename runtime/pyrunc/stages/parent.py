@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from pyrunc.host import HostFacts
     from pyrunc.kernel.netdev import Move
-    from pyrunc.kernel.resctrl import Group as ResctrlGroup
     from pyrunc.plan import ContainerPlan
 
     from .protocol import Channel
@@ -162,7 +161,10 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
         adopt(plan, container, made, made.pid)
         outside.set_oom_score(plan.process, made.pid)
         if plan.resctrl is not None:
-            _join_resctrl(plan.resctrl, made.pid, container)
+            from pyrunc.kernel import resctrl
+
+            plan.resctrl.make(container.note)
+            resctrl.join(made.pid, plan.resctrl.directory, plan.resctrl.monitor)
         if plan.net_devices:
             _move_interfaces(plan, made)
         channel.send(protocol.GO)
@@ -208,16 +210,6 @@ def _map_ids(plan: "ContainerPlan", host: "HostFacts", made: Created) -> None:
         maps.warning = warning
         made.warnings.append(warning)
         plan.check_ids()  # they were good for the ranges
-
-
-def _join_resctrl(group: "ResctrlGroup", pid: int, container: Container) -> None:
-    from pyrunc.kernel import resctrl
-
-    for key, path in (("resctrlGroup", group.own_group), ("resctrlMonitor", group.monitor)):
-        if path:
-            container.note(key, path)
-    group.make()
-    resctrl.join(pid, group.directory, group.monitor)
 
 
 def _move_interfaces(plan: "ContainerPlan", made: Created) -> None:
