@@ -25,6 +25,34 @@ def test_several_ranges(runtime: Runtime, bundle: Bundle) -> None:
     assert [line.split() for line in output.splitlines()] == ranges * 2
 
 
+@differs(runc="1.1.5 wants id 0 mapped")
+@pytest.mark.parametrize("uid", [1000, 1005])
+def test_without_id_0(runtime: Runtime, bundle: Bundle, uid: int) -> None:
+    bundle.user_namespace(100000, 10).process["user"] = {"uid": uid, "gid": 1001, "additionalGids": [1002]}
+    for key in ("uidMappings", "gidMappings"):
+        bundle.linux[key][0]["containerID"] = 1000
+    bundle.drop_mounts("/dev/pts").rootfs.chmod(0o777)  # which asks for the group 5
+    output = runtime.output(bundle, "id -u; id -G; touch /made; stat -c '%u %g' /made; grep CapEff /proc/self/status")
+    assert output.split() == [str(uid), "1001", "1002", str(uid), "1001", "CapEff:", "0" * 16]
+
+
+@differs(runc="1.1.5 wants id 0 mapped")
+@pytest.mark.parametrize("ambient", [[], ["CAP_CHOWN"]])
+def test_capabilities_without_id_0(runtime: Runtime, bundle: Bundle, ambient: list[str]) -> None:
+    """What set the container up is not root there, and has privilege all the same; nothing of it is left."""
+    bundle.user_namespace(100000, 10).process["user"] = {"uid": 1000, "gid": 1000}
+    for key in ("uidMappings", "gidMappings"):
+        bundle.linux[key][0]["containerID"] = 1000
+    chown = ["CAP_CHOWN"]
+    sets = {"bounding": chown, "effective": chown, "permitted": chown, "inheritable": chown, "ambient": ambient}
+    bundle.drop_mounts("/dev/pts").capabilities(**sets)
+    output = runtime.output(bundle, "grep Cap /proc/self/status")
+    has = "1" if ambient else "0"
+    bits = {line.split()[0]: line.split()[1][-1] for line in output.splitlines()}
+    assert bits == {"CapInh:": "1", "CapPrm:": has, "CapEff:": has, "CapBnd:": "1", "CapAmb:": has}
+    assert output.count("0" * 15) == 5
+
+
 def test_files_belong_to_the_mapped_user(runtime: Runtime, bundle: Bundle) -> None:
     bundle.user_namespace(100000).process["user"] = {"uid": 0, "gid": 0}
     runtime.output(bundle, "touch /made")

@@ -1,5 +1,9 @@
 """Capabilities: the names of capabilities(7) and sets of them as bit masks."""
 
+from _struct import pack
+
+from . import syscalls
+
 NAMES = (
     "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID",
     "CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN",
@@ -10,6 +14,7 @@ NAMES = (
     "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
 )  # fmt: skip  (the order is the kernel's: the index is the number, include/uapi/linux/capability.h)
 _NUMBERS = {name: number for number, name in enumerate(NAMES)}
+_VERSION_3, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 0x20080522, 47, 2
 HIGHEST = 63  # the sets have 64 bits: what newer kernels know fits as well
 
 
@@ -21,6 +26,23 @@ def mask(names: "list[str] | tuple[str, ...]") -> int:
         if number is not None:
             result |= 1 << number
     return result
+
+
+def packed(effective: int, permitted: int, inheritable: int) -> "tuple[bytes, bytes]":
+    """The sets of this process as capset(2) takes them: header and data."""
+    halves = [mask >> shift & 0xFFFFFFFF for shift in (0, 32) for mask in (effective, permitted, inheritable)]
+    return pack("@Ii", _VERSION_3, 0), pack("@6I", *halves)
+
+
+def keep_over_exec() -> None:
+    """Let the next program have all capabilities of this process, which has them without being uid 0: the ambient set
+    does that, and the inheritable one has to have what is in it. Until it is cleared, the program's children have them
+    as well."""
+    ours = bounding()
+    syscalls.capset(*packed(ours, ours, ours))
+    for number in range(ours.bit_length()):
+        if ours >> number & 1:
+            syscalls.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, number)
 
 
 def bounding() -> int:

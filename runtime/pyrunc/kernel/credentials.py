@@ -7,25 +7,41 @@ from pyrunc.errors import ConfigError, PyruncError
 
 from . import paths, syscalls
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _ENOSYS, _EOPNOTSUPP, _EDQUOT, _EPERM, _EINVAL, _EROFS = 38, 95, 122, 1, 22, 30
 _SIGKILL, _SIGSTOP = 9, 19
 _KEYCTL_DESCRIBE_NONE, _KEYCTL_SETPERM = 0, 5
 _POSSESSOR_ALL, _USER_VIEW_READ_SEARCH = 0x3F000000, 0x000B0000
 
 
-def become_root(*, keep_groups: bool) -> None:
-    """Uid and gid 0 of the user namespace that this process has entered, with no other groups if they are not kept."""
+def become_root(uid: int, gid: int, *, keep_groups: bool) -> None:
+    """Uid and gid 0 of the user namespace that this process has entered, with no other groups if they are not kept.
+
+    Where 0 is not mapped, `uid` and `gid`, the program's: privilege over the namespace is not a matter of ids.
+    """
     try:
         if not keep_groups:
             posix.setgroups([])
     except PermissionError:  # denied in a namespace whose map an ordinary user wrote
         pass
+    for become, own in ((posix.setresgid, gid), (posix.setresuid, uid)):
+        try:
+            _become_mapped(become, own)
+        except OSError as error:
+            hint = f"{own} is not mapped there" if error.errno == _EINVAL else ""
+            raise PyruncError.from_os("become root of the user namespace", error, hint=hint) from None
+
+
+def _become_mapped(become: "Callable[[int, int, int], None]", own: int) -> None:
     try:
-        posix.setresgid(0, 0, 0)
-        posix.setresuid(0, 0, 0)
+        become(0, 0, 0)
     except OSError as error:
-        hint = "id 0 must be mapped" if error.errno == _EINVAL else ""
-        raise PyruncError.from_os("become root of the user namespace", error, hint=hint) from None
+        if error.errno != _EINVAL:
+            raise
+        become(own, own, own)
 
 
 def setgroups_denied(proc: str = "/proc/self") -> bool:

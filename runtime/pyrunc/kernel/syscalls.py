@@ -237,6 +237,16 @@ def keyctl(operation: int, a: int = 0, b: int = 0, c: int = 0) -> int:
     return _result(lib.pyrunc_keyctl(operation, a, b, c))
 
 
+def capset(header: bytes, sets: bytes) -> None:
+    """capset(2): struct __user_cap_header_struct, and its version's __user_cap_data_struct[]."""
+    _result(lib.pyrunc_capset(header, sets))
+
+
+def prctl(option: int, a: int = 0, b: int = 0) -> int:
+    """prctl(2) for the options that the `_prctl` module does not know."""
+    return _result(lib.pyrunc_prctl(option, a, b))
+
+
 def bpf(command: int, attributes: bytearray) -> int:
     """bpf(2); the kernel may write into `attributes`, up to the size that it knows: give it all of bpf_attr."""
     from pyrunc._native import ffi

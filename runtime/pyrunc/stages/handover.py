@@ -39,7 +39,6 @@ CREATED = b"created"
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_NAME, _PR_CAPBSET_DROP = 1, 4, 8, 15, 24
 _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _AMBIENT_RAISE, _AMBIENT_CLEAR_ALL = 38, 47, 2, 4
-_CAPABILITY_VERSION_3 = 0x20080522
 _SYS_ADMIN = 1 << 21
 _EPERM, _EACCES, _EINVAL, _ENOSYS = 1, 13, 22, 38
 _PERSONALITIES = {"LINUX": 0, "LINUX32": 8}
@@ -204,12 +203,9 @@ def _set_capabilities(steps: Program, process: "Process", keep: int) -> None:
     # What we do not have ourselves cannot be given: the spec wants a warning, which create has written, no failure.
     ours = capabilities.bounding()
     wanted = (sets.effective, sets.permitted, sets.inheritable) if sets else ((), (), ())
-    words = [capabilities.mask(names) & ours for names in wanted]
-    words[0] |= keep & ours
-    words[1] |= keep & ours
-    header = steps.blob(pack("@Ii", _CAPABILITY_VERSION_3, 0))
-    halves = [word >> shift & 0xFFFFFFFF for shift in (0, 32) for word in words]
-    steps.call("capset", header, steps.blob(pack("@6I", *halves)), label="set the capabilities")
+    effective, permitted, inheritable = (capabilities.mask(names) & ours for names in wanted)
+    header, data = capabilities.packed(effective | keep & ours, permitted | keep & ours, inheritable)
+    steps.call("capset", steps.blob(header), steps.blob(data), label="set the capabilities")
 
 
 def _set_ambient(steps: Program, process: "Process") -> None:
@@ -306,6 +302,8 @@ def keep_only(lowest: int, kept: "tuple[int, ...]", helper: int) -> None:
 def become_helper(helper: int, listing: int) -> None:
     """Become pyrunc-init, which carries out the list in the descriptor `listing`."""
     try:
+        if posix.geteuid() != 0:  # in a user namespace where 0 is not mapped
+            capabilities.keep_over_exec()
         syscalls.execveat(helper, "", ["pyrunc-init", str(listing)], [])
     except OSError as error:
         raise PyruncError.from_os("become pyrunc-init", error) from None

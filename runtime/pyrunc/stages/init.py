@@ -63,7 +63,8 @@ def _enter_namespaces(plan: "ContainerPlan", channel: "Channel") -> None:
     if not plan.needs_middle:
         namespaces.enter_all(plan.joins)
     if plan.enters_user_namespace:
-        credentials.become_root(keep_groups=plan.keeps_groups)
+        uid, gid = (plan.process.user.uid, plan.process.user.gid) if plan.process else (0, 0)
+        credentials.become_root(uid, gid, keep_groups=plan.keeps_groups)
         plan.denies_setgroups = credentials.setgroups_denied()
         if plan.process is not None:
             credentials.check_groups(plan.process.user.additional_gids, denied=plan.denies_setgroups)

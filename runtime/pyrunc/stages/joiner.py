@@ -87,7 +87,7 @@ def _enter_namespaces(plan: "ExecPlan", target: "Target") -> None:
         except OSError as error:
             raise PyruncError.from_os("join the container's namespaces", error) from None
     if target.namespaces & syscalls.CLONE_NEWUSER:
-        credentials.become_root(keep_groups=plan.keeps_groups)
+        credentials.become_root(plan.process.user.uid, plan.process.user.gid, keep_groups=plan.keeps_groups)
     _prctl.prctl(_prctl.PR_SET_DUMPABLE, 0)  # other credentials have reset it
     if target.root >= 0:
         rootfs.change_root(target.root)
