@@ -118,7 +118,7 @@ class ContainerPlan:
                 joins.append(namespaces.Join(entry.type, entry.path, f"/linux/namespaces/{i}/path"))
             else:
                 new |= namespaces.FLAGS[entry.type]
-        self.maps = usermaps.decide(linux, host)
+        self.maps = usermaps.decide(linux, host, self.process)
         if self.maps.automatic:
             new |= namespaces.FLAGS["user"]
         self.new, self.joins = new, tuple(joins)

@@ -1,7 +1,8 @@
 """Which ids of the host a container's new user namespace maps, and whether its process can have the ids it asks for.
 
 The config's mappings; or, for an ordinary user whose config has no user namespace, his own id as 0 and behind it all
-that /etc/subuid and /etc/subgid give him (crun adds one as well, runc refuses). Pure: the facts come from `host`.
+that /etc/subuid and /etc/subgid give him (crun adds one as well, runc refuses). If they give him nothing, his own id is
+the one that the config's process asks for. Pure: the facts come from `host`.
 """
 
 from .errors import ConfigError
@@ -19,15 +20,17 @@ _PACKAGES = "install the package `uidmap` (Debian, Ubuntu) or `shadow-utils` (Fe
 
 class UserMaps:
     """uids, gids: the ranges; automatic: nobody asked for a user namespace, but without one the caller can do nothing;
-    warning: why an automatic map has one id only, "" if it does not."""
+    warning: why an automatic map has one id only, "" if it does not; alone: the maps of "uid" and "gid" for that case,
+    the caller's id as the one that the process asks for."""
 
-    __slots__ = ("automatic", "gids", "uids", "warning")
+    __slots__ = ("alone", "automatic", "gids", "uids", "warning")
 
     def __init__(self, uids: "tuple[Range, ...]", gids: "tuple[Range, ...]") -> None:
         self.uids, self.gids, self.automatic, self.warning = uids, gids, False, ""
+        self.alone: dict[str, tuple[Range, ...]] = {}
 
 
-def decide(linux: Linux, host: HostFacts) -> UserMaps:
+def decide(linux: Linux, host: HostFacts, process: "Process | None") -> UserMaps:
     """The maps of the container's new user namespace; empty if there is none. Raises ConfigError for ids that the
     caller may not map."""
     rights = host.rights
@@ -45,8 +48,12 @@ def decide(linux: Linux, host: HostFacts) -> UserMaps:
         return maps
     maps.automatic = True
     maps.warning = _why_single(rights)
-    uids, gids = ((), ()) if maps.warning else (rights.uids, rights.gids)
-    maps.uids, maps.gids = automatic(rights.uid, uids), automatic(rights.gid, gids)
+    uid, gid = (process.user.uid, process.user.gid) if process is not None else (0, 0)
+    maps.alone = {"uid": ((uid, rights.uid, 1),), "gid": ((gid, rights.gid, 1),)}
+    if maps.warning:
+        maps.uids, maps.gids = maps.alone["uid"], maps.alone["gid"]
+    else:
+        maps.uids, maps.gids = automatic(rights.uid, rights.uids), automatic(rights.gid, rights.gids)
     return maps
 
 

@@ -12,6 +12,7 @@ from tests.runtime import Runtime, error_text
 
 PR_SET_NO_NEW_PRIVS = 38
 MAPS = "cat /proc/self/uid_map /proc/self/gid_map"
+RUNC_WANTS_ROOT = "1.1.5 wants id 0 mapped"
 RUNC_WANTS_A_NAMESPACE = "1.1.5 refuses a config without a user namespace"
 CRUN_MAPS_HALF = "1.8.1 takes the first line of the name alone"
 TELLS = "says it in its own way, or after it has begun"
@@ -107,11 +108,21 @@ def test_a_helper_without_privilege_leaves_one(runtime: Runtime, own: Bundle, us
         assert "the container has one gid and one uid, yours" in result.stderr
 
 
+@differs(runc=RUNC_WANTS_A_NAMESPACE, crun="1.8.1 wants id 0 mapped then")
+@pytest.mark.parametrize("grants", [True, False])
+def test_the_one_id_is_the_process_s(runtime: Runtime, own: Bundle, user: OrdinaryUser, grants: bool) -> None:
+    if not grants:
+        user.grant()
+    own.process["user"] = {"uid": 5, "gid": 6}
+    result = runtime.run(own.shell(MAPS), preexec_fn=lambda: prctl(PR_SET_NO_NEW_PRIVS, 1))  # newuidmap cannot do it
+    assert (result.returncode, result.stdout.split()) == (0, ["5", str(user.id), "1", "6", str(user.id), "1"])
+
+
 @only_pyrunc(TELLS)
-def test_a_user_for_whom_the_ids_that_are_left_do_not_do(runtime: Runtime, own: Bundle) -> None:
-    own.process["user"] = {"uid": 5, "gid": 0}
+def test_groups_for_which_the_one_id_that_is_left_does_not_do(runtime: Runtime, own: Bundle) -> None:
+    own.process["user"] = {"uid": 0, "gid": 0, "additionalGids": [5]}
     runtime.create_fails(
-        own, "uid 5 is not mapped", "/process/user/uid", "newuidmap", preexec_fn=lambda: prctl(PR_SET_NO_NEW_PRIVS, 1)
+        own, "gid 5 is not mapped", "additionalGids/0", "newuidmap", preexec_fn=lambda: prctl(PR_SET_NO_NEW_PRIVS, 1)
     )
 
 
@@ -159,6 +170,24 @@ def test_one_id_without_newuidmap(runtime: Runtime, own: Bundle, user: OrdinaryU
     with replaced("newuidmap", user.home), replaced("newgidmap", user.home):
         lines = run(runtime, own.share("network"), f"{MAPS}; cat /proc/self/setgroups")
     assert lines == [["0", str(user.id), "1"]] * 2 + [["deny"]]
+
+
+@differs(runc=RUNC_WANTS_ROOT)
+@pytest.mark.parametrize(("uid", "gid"), [(1000, 1000), (1000, 0), (0, 1000)])
+def test_one_id_that_is_not_roots(runtime: Runtime, own: Bundle, user: OrdinaryUser, uid: int, gid: int) -> None:
+    explicit(own, [(uid, user.id, 1)], [(gid, user.id, 1)])
+    own.process["user"] = {"uid": uid, "gid": gid}
+    lines = run(runtime, own, "id -u; id -g; touch /made; stat -c '%u %g' /made /dev/shm; echo x > /dev/null; echo $?")
+    assert lines == [[str(uid)], [str(gid)], *[[str(uid), str(gid)]] * 2, ["0"]]
+
+
+@differs(runc=RUNC_WANTS_ROOT, crun="1.8.1 wants the group 0 mapped for exec")
+def test_exec_with_one_id_that_is_not_roots(runtime: Runtime, own: Bundle, user: OrdinaryUser) -> None:
+    explicit(own, [(1000, user.id, 1)], [(1000, user.id, 1)])
+    own.process["user"] = {"uid": 1000, "gid": 1000}
+    with runtime.running(own.shell("exec sleep 1000")) as container:
+        assert runtime.call("exec", container.id, "id", "-u").stdout == "1000\n"
+        error_text(runtime.call("exec", "--user", "1:1", container.id, "true"), "1 is not mapped")
 
 
 @differs(runc="1.1.5 sets no additional groups for ordinary users")

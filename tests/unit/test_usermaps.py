@@ -9,8 +9,7 @@ from pyrunc.errors import ConfigError
 from pyrunc.host import HostFacts
 from pyrunc.kernel import idmap, subids
 from pyrunc.kernel.subids import Grant, IdRights
-from pyrunc.spec.config import parse_config
-from pyrunc.spec.linux import Linux
+from pyrunc.spec.config import Config, parse_config
 
 HELPERS = {"newuidmap": "/usr/bin/newuidmap", "newgidmap": "/usr/bin/newgidmap"}
 GRANTS = (Grant("ann", 100000, 65536),)
@@ -23,18 +22,22 @@ def host(
     return HostFacts(1000, in_userns=False, rights=rights)
 
 
-def linux(*namespaces: dict[str, str], **maps: list[tuple[int, int, int]]) -> Linux:
+def asking(*namespaces: dict[str, str], **maps: list[tuple[int, int, int]]) -> Config:
     value = {
         "ociVersion": "1.3.0",
         "root": {"path": "rootfs"},
-        "process": {"user": {"uid": 0, "gid": 0}, "cwd": "/", "args": ["x"]},
+        "process": {"user": {"uid": 8, "gid": 9}, "cwd": "/", "args": ["x"]},
         "linux": {
             "namespaces": list(namespaces),
             **{key: [dict(zip(("containerID", "hostID", "size"), one, strict=True)) for one in ranges]
                for key, ranges in maps.items()},
         },
     }  # fmt: skip
-    return parse_config(value).linux
+    return parse_config(value)
+
+
+def decide(config: Config, facts: HostFacts) -> usermaps.UserMaps:
+    return usermaps.decide(config.linux, facts, config.process)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +64,7 @@ def test_automatic_map(grants: list[tuple[int, int]], expected: list[tuple[int, 
 
 
 def test_without_a_user_namespace_all_ids_are_mapped() -> None:
-    maps = usermaps.decide(linux(), host())
+    maps = decide(asking(), host())
     assert maps.automatic
     assert not maps.warning
     assert (maps.uids, maps.gids) == (((0, 1000, 1), (1, 100000, 65536)), ((0, 1001, 1), (1, 100000, 65536)))
@@ -77,18 +80,18 @@ def test_without_a_user_namespace_all_ids_are_mapped() -> None:
     ],
 )
 def test_one_id_and_why(facts: HostFacts, reason: str) -> None:
-    maps = usermaps.decide(linux(), facts)
-    assert (maps.uids, maps.gids) == (((0, 1000, 1),), ((0, 1001, 1),))
+    maps = decide(asking(), facts)
+    assert (maps.uids, maps.gids) == (((8, 1000, 1),), ((9, 1001, 1),))
     assert reason in maps.warning
 
 
 def test_root_gets_none() -> None:
-    maps = usermaps.decide(linux(), HostFacts(0, in_userns=False))
+    maps = decide(asking(), HostFacts(0, in_userns=False))
     assert (maps.automatic, maps.uids, maps.gids) == (False, (), ())
 
 
 def test_a_user_namespace_that_is_joined_has_its_own() -> None:
-    maps = usermaps.decide(linux({"type": "user", "path": "/proc/1/ns/user"}), host(uids=(), newuidmap=""))
+    maps = decide(asking({"type": "user", "path": "/proc/1/ns/user"}), host(uids=(), newuidmap=""))
     assert (maps.automatic, maps.uids) == (False, ())
 
 
@@ -96,14 +99,14 @@ SINGLE = {"uidMappings": [(0, 1000, 1)], "gidMappings": [(7, 1001, 1)]}
 
 
 def test_own_ids_need_no_helper() -> None:
-    maps = usermaps.decide(linux({"type": "user"}, **SINGLE), host((), (), newuidmap="", newgidmap=""))
+    maps = decide(asking({"type": "user"}, **SINGLE), host((), (), newuidmap="", newgidmap=""))
     assert (maps.uids, maps.gids) == (((0, 1000, 1),), ((7, 1001, 1),))
 
 
 @pytest.mark.parametrize("asked", [(100000, 65536), (165535, 1), (100000, 1)])
 def test_granted_ranges(asked: tuple[int, int]) -> None:
     ranges = [(0, 1000, 1), (1, *asked)]
-    maps = usermaps.decide(linux({"type": "user"}, **SINGLE | {"uidMappings": ranges}), host())
+    maps = decide(asking({"type": "user"}, **SINGLE | {"uidMappings": ranges}), host())
     assert list(maps.uids) == ranges
 
 
@@ -116,9 +119,9 @@ def test_two_lines_that_follow_each_other_grant_one_range() -> None:
 
 @pytest.mark.parametrize("asked", [(99999, 2), (165535, 2), (0, 1), (1001, 1), (1000, 2)])
 def test_ranges_that_are_not_granted(asked: tuple[int, int]) -> None:
-    config = linux({"type": "user"}, **SINGLE | {"uidMappings": [(0, 165000, 1), (1, *asked)]})
+    config = asking({"type": "user"}, **SINGLE | {"uidMappings": [(0, 165000, 1), (1, *asked)]})
     with pytest.raises(ConfigError) as caught:
-        usermaps.decide(config, host())
+        decide(config, host())
     last = asked[0] + asked[1] - 1
     assert caught.value.pointer == "/linux/uidMappings/1"
     assert "`ann:100000:65536` for `ann`" in str(caught.value)
@@ -126,8 +129,8 @@ def test_ranges_that_are_not_granted(asked: tuple[int, int]) -> None:
 
 
 def test_with_another_source_than_the_files_the_helper_judges() -> None:
-    config = linux({"type": "user"}, **SINGLE | {"uidMappings": [(0, 1, 5)]})
-    assert usermaps.decide(config, host(elsewhere=True)).uids == ((0, 1, 5),)
+    config = asking({"type": "user"}, **SINGLE | {"uidMappings": [(0, 1, 5)]})
+    assert decide(config, host(elsewhere=True)).uids == ((0, 1, 5),)
 
 
 def test_lines_of_a_file(tmp_path: Path) -> None:

@@ -40,9 +40,13 @@ def write(pid: int, uids: "tuple[Range, ...]", gids: "tuple[Range, ...]", rights
 
 
 def write_or_single(
-    pid: int, uids: "tuple[Range, ...]", gids: "tuple[Range, ...]", rights: "IdRights"
+    pid: int,
+    uids: "tuple[Range, ...]",
+    gids: "tuple[Range, ...]",
+    rights: "IdRights",
+    alone: "dict[str, tuple[Range, ...]]",
 ) -> "tuple[tuple[Range, ...], tuple[Range, ...], str]":
-    """Like `write`; where a helper refuses, one's own id alone. (uid ranges, gid ranges, why not all or "").
+    """Like `write`; where a helper refuses, `alone`, one's own id. (uid ranges, gid ranges, why not all or "").
 
     A helper that is there may still fail: its file capability or set-user-id bit can be lost, or no_new_privs be set.
     """
@@ -56,7 +60,7 @@ def write_or_single(
         except PyruncError as error:
             reason = f"{error.message}{f': {strerror(error.errno)}' if error.errno else ''}"
             lost.append(f"one {kind}")
-            result[kind] = ((0, rights.own(kind), 1),)
+            result[kind] = alone[kind]
         _write_single(pid, kind, result[kind])
     warning = f"{reason}; the container has {' and '.join(lost)}, yours"
     return result["uid"], result["gid"], warning if lost else ""

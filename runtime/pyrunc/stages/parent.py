@@ -205,7 +205,7 @@ def _map_ids(plan: "ContainerPlan", host: "HostFacts", made: Created) -> None:
     if not maps.automatic or host.rights is None:
         idmap.write(made.pid, maps.uids, maps.gids, host.rights)
         return
-    maps.uids, maps.gids, warning = idmap.write_or_single(made.pid, maps.uids, maps.gids, host.rights)
+    maps.uids, maps.gids, warning = idmap.write_or_single(made.pid, maps.uids, maps.gids, host.rights, maps.alone)
     if warning:
         maps.warning = warning
         made.warnings.append(warning)
