@@ -154,6 +154,18 @@ class Container:
         except FileNotFoundError:
             return False
 
+    def owner(self) -> str:
+        """The name of the user whose container this is; `#1234` for one without a name."""
+        uid = posix.fstat(self.fd).st_uid
+        if uid == 0:
+            return "root"  # `state` is called often, and a look-up loads the C library's modules
+        import pwd
+
+        try:
+            return pwd.getpwuid(uid).pw_name
+        except KeyError:
+            return f"#{uid}"
+
     def lock(self) -> None:
         """Wait for the lock. Raises NotFound if the container was deleted meanwhile."""
         fcntl.flock(self.fd, fcntl.LOCK_EX)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 
 import jsonschema
@@ -99,6 +100,10 @@ def test_state_document(runtime: Runtime, bundle: Bundle) -> None:
         assert state["bundle"] == str(bundle.path)
         assert state["annotations"] == bundle.config["annotations"]
         assert state["pid"] > 1
+        # Not the specification's, but all runtimes tell it.
+        assert bundle.path / state["rootfs"] == bundle.rootfs
+        assert re.match(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*Z$", state["created"])
+        assert state["owner"] in ("root", "")  # runc: the name in `list` alone
         container.kill("KILL")
         exit_code(state["pid"])
         stopped = container.state()
@@ -155,8 +160,27 @@ def test_create_blocks_before_the_users_program(runtime: Runtime, bundle: Bundle
 
 
 def test_config_changes_after_create_have_no_effect(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.hook("poststop", f"touch {bundle.path}/poststop")
     with runtime.created(bundle.shell("echo before")) as container:
+        del bundle.config["hooks"]
         bundle.shell("echo after").save(container.id)
+        assert container.finish() == "before\n"
+    assert (bundle.path / "poststop").exists()
+
+
+@differs(runc="1.1.5 reads the bundle's config again")
+def test_config_changes_after_create_have_no_effect_on_exec(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.process["env"].append("WHEN=before")
+    with runtime.running(bundle.shell("exec sleep 1000")) as container:
+        bundle.process["env"][-1] = "WHEN=after"
+        bundle.save(container.id)
+        assert runtime.call("exec", container.id, "sh", "-c", "echo $WHEN").stdout == "before\n"
+
+
+def test_config_without_a_process_after_create_has_no_effect(runtime: Runtime, bundle: Bundle) -> None:
+    with runtime.created(bundle.shell("echo before")) as container:
+        del bundle.config["process"]
+        bundle.save(container.id)
         assert container.finish() == "before\n"
 
 

@@ -81,6 +81,10 @@ def test_cpu_max(quota, period, present, expected):
         ({"cpu": {"shares": 0, "quota": 0, "period": 0}}, []),
         ({"cpu": {"idle": 0, "shares": 2}}, [("cpu.idle", "0"), ("cpu.weight", "1")]),
         ({"cpu": {"cpus": "0-1,3", "mems": "0"}}, [("cpuset.cpus", "0-1,3"), ("cpuset.mems", "0")]),
+        (
+            {"cpu": {"quota": 50000, "period": 20000, "burst": 1000}},
+            [("cpu.max", "50000 20000"), ("cpu.max.burst", "1000")],
+        ),
         ({"cpu": {"realtimeRuntime": 0, "realtimePeriod": 0}}, []),
         ({"pids": {"limit": 0}}, [("pids.max", "0")]),
         ({"pids": {"limit": -1}}, [("pids.max", "max")]),
@@ -192,6 +196,7 @@ def test_refused(resources, pointer):
         ({"memory": {"kernel": 1}}, "kernel"),
         ({"memory": {"kernelTCP": 1}}, "kernelTCP"),
         ({"memory": {"swappiness": 0}}, "swappiness"),
+        ({"memory": {"useHierarchy": False}}, "useHierarchy"),
         ({"cpu": {"idle": 1, "shares": 4}}, "shares"),
         ({"blockIO": {"leafWeight": 10}}, "leafWeight"),
     ],

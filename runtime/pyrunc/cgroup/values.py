@@ -146,6 +146,8 @@ def _memory_of_v1(memory: "Any", warn: "Warn") -> None:
     ):  # fmt: skip
         if value is not None:
             warn(f"{_ROOT}/memory/{key} is ignored: it is of cgroup v1 alone")
+    if memory.use_hierarchy is False:
+        warn(f"{_ROOT}/memory/useHierarchy is ignored: in cgroup v2 every cgroup counts what is below it")
 
 
 def _check_usage(memory: "Any", now: "Current") -> None:

@@ -43,36 +43,25 @@ def _names(context: Context) -> "list[str]":
 
 def _row(context: Context, name: str) -> "dict[str, object] | None":
     """None if the container was deleted meanwhile, or the entry is none of ours."""
-    fd = -1
     try:
         container = Container.open(context.root, name)
-        fd = container.fd
-        facts = posix.fstat(fd)
+    except PyruncError:
+        return None
+    owner = container.owner()
+    try:
         state = container.load()
         status = container.status(state)
     except PyruncError:
-        if fd < 0:
-            return None
-        return {"id": name, "pid": 0, "status": "broken", "bundle": "", "created": "", "owner": _owner(facts.st_uid)}
+        return {"id": name, "pid": 0, "status": "broken", "bundle": "", "created": "", "owner": owner}
     finally:
-        if fd >= 0:
-            posix.close(fd)
+        posix.close(container.fd)
     value = state.spec_state(status)
     row: dict[str, object] = {key: value.get(key, "") for key in ("ociVersion", "id")}
     row |= {"pid": state.pid if status != "stopped" else 0, "status": status, "bundle": value.get("bundle", "")}
     row |= {"rootfs": state.data.get("rootfs", ""), "created": state.data.get("created", "")}
     if value.get("annotations"):
         row["annotations"] = value["annotations"]
-    return row | {"owner": _owner(facts.st_uid)}
-
-
-def _owner(uid: int) -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"#{uid}"
+    return row | {"owner": owner}
 
 
 def _table(rows: "list[dict[str, object]]") -> str:

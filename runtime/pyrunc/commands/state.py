@@ -18,5 +18,6 @@ def run(context: Context, arguments: Arguments) -> int:
     for key in ("rootfs", "created"):
         if key in state.data:
             value[key] = state.data[key]
+    value["owner"] = container.owner()
     print_out(jsontext.dumps(value) + "\n")
     return 0
