@@ -4,6 +4,7 @@ Each case names the advisory that it repeats.
 """
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -218,6 +219,17 @@ def test_passwd_that_is_no_regular_file_is_not_even_opened(runtime: Runtime, bun
             os.read(opens, 4096)
     finally:
         os.close(opens)
+
+
+@differs(crun="1.8.1 has this flaw", runc="1.1.5 has this flaw")
+def test_working_directory_through_a_process_of_the_host(runtime: Runtime, bundle: Bundle, outside: Path) -> None:
+    """As CVE-2024-21626, by the magic link of a process that the container sees in a shared pid namespace."""
+    with subprocess.Popen(["sleep", "1000"], cwd=outside) as process:
+        try:
+            bundle.share("pid").process["cwd"] = f"/proc/{process.pid}/cwd"
+            runtime.create_fails(bundle, "cwd")
+        finally:
+            process.kill()
 
 
 @only_pyrunc("escapes fewer of them")

@@ -25,7 +25,14 @@ def test_default_device(runtime: Runtime, bundle: Bundle, name: str, numbers: tu
     assert output.strip() == f"character special file {major:x} {minor:x} 666 0 0"
 
 
-@pytest.mark.parametrize("name, target", LINKS.items())
+CORE = pytest.param(
+    "core",
+    "/proc/kcore",
+    marks=pytest.mark.skipif(not os.path.exists("/proc/kcore"), reason="a kernel without /proc/kcore"),
+)
+
+
+@pytest.mark.parametrize("name, target", [*LINKS.items(), CORE])
 def test_default_link(runtime: Runtime, bundle: Bundle, name: str, target: str) -> None:
     assert runtime.output(bundle, f"readlink /dev/{name}").strip() == target
 
@@ -105,6 +112,29 @@ def test_existing_file_that_is_not_the_device(runtime: Runtime, bundle: Bundle) 
     (bundle.rootfs / "mnt/null").write_text("not a device")
     bundle.linux["devices"] = [device("/mnt/null", "c")]
     runtime.create_fails(bundle, "/mnt/null")
+
+
+DENY_ALL = {"allow": False, "access": "rwm"}
+ALLOW_WRITING = {"allow": True, "type": "c", "major": 1, "minor": 11, "access": "w"}
+
+
+@differs(crun="1.8.1 fails where it may not raise RLIMIT_MEMLOCK for the filter")
+@pytest.mark.parametrize(
+    "rules, writable", [([DENY_ALL], False), ([DENY_ALL, ALLOW_WRITING], True), ([ALLOW_WRITING, DENY_ALL], False)]
+)
+def test_rules_of_the_cgroup_hold(runtime: Runtime, bundle: Bundle, rules: list[Json], writable: bool) -> None:
+    """The kernel's log, which may be opened for writing without any capability; default devices work in any case."""
+    bundle.linux["devices"] = [device("/dev/kmsg", "c", 1, 11, fileMode=0o666)]
+    bundle.linux["resources"] = {"devices": rules}
+    script = "(: > /dev/kmsg) && echo writable; (: < /dev/kmsg) && echo readable; head -c 1 /dev/zero | wc -c"
+    assert runtime.output(bundle, f"exec 2> /dev/null; {script}").split() == [*["writable"] * writable, "1"]
+
+
+@differs(crun="1.8.1 keeps what is there without looking", runc="1.1.5 keeps what is there without looking")
+def test_existing_node_gets_mode_and_owner(runtime: Runtime, bundle: Bundle) -> None:
+    os.mknod(bundle.rootfs / "mnt/null", stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    bundle.linux["devices"] = [device("/mnt/null", "c", fileMode=0o662, uid=7, gid=8)]
+    assert runtime.output(bundle, "stat -c '%t %T %a %u %g' /mnt/null").strip() == "1 3 662 7 8"
 
 
 @pytest.mark.parametrize("kind", ["x", "", "cc"])

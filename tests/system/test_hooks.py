@@ -7,7 +7,7 @@ import pytest
 
 from tests.bundle import Bundle, Json
 from tests.peers import differs, only_pyrunc
-from tests.runtime import Runtime, error_text, new_id
+from tests.runtime import Runtime, caller_environment, error_text, new_id
 from tests.waiting import eventually, exit_code
 
 AT_CREATE = ("prestart", "createRuntime", "createContainer")
@@ -123,22 +123,40 @@ def test_start_container_hook_runs_inside(runtime: Runtime, bundle: Bundle) -> N
         assert container.finish().split()[1] == "busybox"
 
 
-def test_environment_is_the_hooks_own(runtime: Runtime, bundle: Bundle) -> None:
-    bundle.hook("createRuntime", f"env > {bundle.path}/seen", env=["ONLY=this", "PATH=/usr/bin:/bin"])
+@pytest.mark.parametrize("place", ["createRuntime", "startContainer"])
+@pytest.mark.parametrize("env", [["ONLY=this"], []])
+def test_environment_is_the_hooks_own(runtime: Runtime, bundle: Bundle, place: str, env: list[str]) -> None:
+    target = "/seen" if place == "startContainer" else bundle.rootfs / "seen"
+    bundle.hook(place, f"env > {target}", env=env)
     assert runtime.run(bundle).returncode == 0
-    names = {line.partition("=")[0] for line in (bundle.path / "seen").read_text().splitlines()}
-    assert names - {"PWD", "SHLVL", "_", "OLDPWD"} == {"ONLY", "PATH"}
+    names = {line.partition("=")[0] for line in (bundle.rootfs / "seen").read_text().splitlines()}
+    assert names - {"PWD", "SHLVL", "_", "OLDPWD", "PATH"} == {entry.partition("=")[0] for entry in env}
 
 
-def test_args_default_and_first_argument(runtime: Runtime, bundle: Bundle) -> None:
-    script = bundle.path / "hook"
-    script.write_text(f'#!/bin/sh\necho "$# $1" >> {bundle.path}/seen\n')
+def test_environment_is_the_callers_without_one_of_its_own(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.hook("createRuntime", f"echo $MARKER > {bundle.path}/seen")
+    assert runtime.run(bundle, env=caller_environment(MARKER="the caller's")).returncode == 0
+    assert (bundle.path / "seen").read_text() == "the caller's\n"
+
+
+@pytest.mark.parametrize("place", ["createRuntime", "startContainer"])
+def test_args_default_and_first_argument(runtime: Runtime, bundle: Bundle, place: str) -> None:
+    """Without args the path is argv[0], by which busybox knows what it is to be."""
+    script = bundle.rootfs / "hook"
+    prefix = "" if place == "startContainer" else str(bundle.rootfs)
+    script.write_text(f'#!/bin/sh\necho "$# $1" >> {prefix}/seen\n')
     script.chmod(0o755)
+    (bundle.rootfs / "true").symlink_to("bin/busybox")
     bundle.config["hooks"] = {
-        "createRuntime": [{"path": str(script)}, {"path": str(script), "args": ["another name", "first"]}]
+        place: [
+            {"path": f"{prefix}/true"},
+            {"path": f"{prefix}/hook"},
+            {"path": f"{prefix}/hook", "args": ["another name", "first"]},
+        ]
     }
-    assert runtime.run(bundle).returncode == 0
-    assert (bundle.path / "seen").read_text().splitlines() == ["0 ", "1 first"]
+    result = runtime.run(bundle)
+    assert result.returncode == 0, result.stderr
+    assert (bundle.rootfs / "seen").read_text().splitlines() == ["0 ", "1 first"]
 
 
 @pytest.mark.parametrize("place", AT_CREATE)
@@ -229,6 +247,15 @@ def test_config_rules(runtime: Runtime, bundle: Bundle, members: Json) -> None:
 def test_hook_over_its_time_is_killed(runtime: Runtime, bundle: Bundle, script: str) -> None:
     bundle.hook("createRuntime", script, timeout=1)
     runtime.create_fails(bundle)
+
+
+def test_start_container_hook_over_its_time_is_killed(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.hook("startContainer", "exec sleep 1000", timeout=1)
+    with runtime.created(bundle.shell("touch /ran")) as container:
+        pid = container.pid
+        runtime.start(container.id)
+        assert exit_code(pid) != 0
+    assert not (bundle.rootfs / "ran").exists()
 
 
 @differs(crun="1.8.1 kills the hook only, not what it has started", runc="1.1.5 waits for whoever holds the pipe")

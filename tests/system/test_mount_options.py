@@ -6,7 +6,7 @@ import pytest
 
 from tests.bundle import Bundle
 from tests.kernelcalls import MS_BIND, MS_PRIVATE, MS_REC, MS_SHARED, mount, umount
-from tests.peers import differs
+from tests.peers import differs, only_pyrunc
 from tests.runtime import Runtime
 
 NO_LAZYTIME = differs(crun="1.8.1 does not know it and gives it to the file system")
@@ -33,6 +33,7 @@ def propagation_of(mountinfo: str, destination: str) -> set[str]:
 TMPFS = [
     ("ro", {"ro"}, set()),
     ("rw", {"rw"}, {"ro"}),
+    pytest.param("ro rw", {"rw"}, {"ro"}, marks=FIRST_STAYS),
     ("nosuid", {"nosuid"}, set()),
     pytest.param("nosuid suid", set(), {"nosuid"}, marks=FIRST_STAYS),
     ("nodev", {"nodev"}, set()),
@@ -47,7 +48,15 @@ TMPFS = [
     ("nodiratime", {"nodiratime"}, set()),
     pytest.param("nodiratime diratime", set(), {"nodiratime"}, marks=FIRST_STAYS),
     ("relatime", {"relatime"}, {"noatime"}),
+    pytest.param(
+        "noatime relatime",
+        {"relatime"},
+        {"noatime"},
+        marks=differs(crun="1.8.1 lets the first option stand", runc="1.1.5 lets the first option stand"),
+    ),
+    ("norelatime", set(), {"noatime"}),
     ("strictatime", set(), {"relatime", "noatime"}),
+    pytest.param("strictatime nostrictatime", {"relatime"}, set(), marks=FIRST_STAYS),
     pytest.param(
         "defaults", {"rw"}, {"nosuid", "nodev", "noexec"}, marks=differs(runc="1.1.5 gives it to the file system")
     ),
@@ -218,6 +227,22 @@ def test_propagation(runtime: Runtime, bundle: Bundle, area: Path, option: str, 
 
 
 @pytest.mark.parametrize(
+    "option", [pytest.param("unbindable", marks=differs(crun="1.8.1 makes what is below so, too")), "runbindable"]
+)
+def test_propagation_of_what_is_mounted_below(runtime: Runtime, bundle: Bundle, area: Path, option: str) -> None:
+    source = area / "source"
+    (source / "sub").mkdir(parents=True)
+    mount("tmpfs", str(source / "sub"), "tmpfs")
+    bundle.linux["rootfsPropagation"] = "rslave"
+    try:
+        mountinfo = runtime.output(bundle.mount("/mnt", source, "rbind", option), "cat /proc/self/mountinfo")
+    finally:
+        umount(str(source / "sub"))
+    assert "unbindable" in propagation_of(mountinfo, "/mnt")
+    assert ("unbindable" in propagation_of(mountinfo, "/mnt/sub")) == (option == "runbindable")
+
+
+@pytest.mark.parametrize(
     "propagation, kinds",
     [
         ("private", set()),
@@ -229,6 +254,25 @@ def test_propagation(runtime: Runtime, bundle: Bundle, area: Path, option: str, 
 def test_rootfs_propagation(runtime: Runtime, bundle: Bundle, propagation: str, kinds: set[str]) -> None:
     bundle.linux["rootfsPropagation"] = propagation
     assert propagation_of(runtime.output(bundle, "cat /proc/self/mountinfo"), "/") == kinds
+
+
+@pytest.mark.parametrize("propagation", ["shared", "rshared"])
+def test_mounts_of_a_shared_root_go_out_to_the_host(
+    runtime: Runtime, bundle: Bundle, area: Path, propagation: str
+) -> None:
+    shared = area / "shared"
+    (shared / "sub").mkdir(parents=True)
+    mount(str(shared), str(shared), "", MS_BIND)
+    mount("none", str(shared), "", MS_SHARED)
+    bundle.linux["rootfsPropagation"] = propagation
+    try:
+        bundle.all_sets("CAP_SYS_ADMIN").mount("/mnt", shared, "rbind", "rshared")
+        runtime.output(bundle, "mount -t tmpfs none /mnt/sub")
+        assert str(shared / "sub") in Path("/proc/self/mountinfo").read_text()
+        umount(str(shared / "sub"))
+    finally:
+        mount("none", str(shared), "", MS_PRIVATE | MS_REC)
+        umount(str(shared))
 
 
 def test_mounts_of_the_container_are_not_seen_by_the_host(runtime: Runtime, bundle: Bundle, area: Path) -> None:
@@ -268,3 +312,10 @@ def test_file_system_options_of_a_bind_mount_are_of_no_effect(runtime: Runtime, 
     bundle.mount("/mnt", area, "bind", "mode=755").shell("ls -d /mnt")
     result = runtime.run(bundle)
     assert (result.returncode, result.stdout) == (0, "/mnt\n"), result.stderr
+
+
+@only_pyrunc("says nothing")
+def test_file_system_options_of_a_bind_mount_are_warned_about(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+    result = runtime.run(bundle.mount("/mnt", area, "bind", "mode=755"))
+    assert "`mode=755` is ignored" in result.stderr
+    assert "/mounts/7/options" in result.stderr

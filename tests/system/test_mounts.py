@@ -48,6 +48,12 @@ def test_order(runtime: Runtime, bundle: Bundle, area: Path) -> None:
     assert runtime.output(bundle, "ls /mnt/inner") == "file\n"
 
 
+def test_order_is_not_that_of_the_names(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+    (area / "source").mkdir()
+    bundle.mount("/mnt/inner", area / "source", "bind").mount("/mnt", "tmpfs", fstype="tmpfs")
+    assert runtime.output(bundle, "ls /mnt") == ""
+
+
 def test_later_mount_covers_an_earlier_one(runtime: Runtime, bundle: Bundle, area: Path) -> None:
     (area / "source").mkdir()
     (area / "source/file").touch()
@@ -66,10 +72,11 @@ def test_relative_source_is_below_the_bundle(runtime: Runtime, bundle: Bundle) -
     assert runtime.output(bundle.mount("/mnt", "source", "bind"), "ls /mnt") == "file\n"
 
 
-def test_type_is_ignored_for_a_bind_mount(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+@pytest.mark.parametrize("fstype", ["none", "tmpfs", "proc", "nonsensefs"])
+def test_type_is_ignored_for_a_bind_mount(runtime: Runtime, bundle: Bundle, area: Path, fstype: str) -> None:
     (area / "source").mkdir()
     (area / "source/file").touch()
-    assert runtime.output(bundle.mount("/mnt", area / "source", "bind", fstype="none"), "ls /mnt") == "file\n"
+    assert runtime.output(bundle.mount("/mnt", area / "source", "bind", fstype=fstype), "ls /mnt") == "file\n"
 
 
 @pytest.mark.parametrize(
@@ -118,7 +125,7 @@ def test_file_on_directory(runtime: Runtime, bundle: Bundle, area: Path) -> None
 @pytest.mark.parametrize("key", ["source", "destination"])
 def test_nul_byte(runtime: Runtime, bundle: Bundle, key: str) -> None:
     bundle.mount("/mnt", "/etc", "bind").config["mounts"][-1][key] += "\0x"
-    runtime.create_fails(bundle, key)
+    runtime.create_fails(bundle, key, "NUL byte")
 
 
 def test_tmpcopyup(runtime: Runtime, bundle: Bundle) -> None:

@@ -109,7 +109,8 @@ def test_path_that_is_no_namespace_is_refused(runtime: Runtime, bundle: Bundle, 
 @only_pyrunc("names the system call rather than the path")
 def test_refusal_names_path_and_type(runtime: Runtime, bundle: Bundle) -> None:
     path = f"/proc/{os.getpid()}/ns/uts"
-    runtime.create_fails(bundle.namespace("network", path), path, "network")
+    words = f"`{path}` is a uts namespace, where a network namespace is needed"
+    runtime.create_fails(bundle.namespace("network", path), words, "/linux/namespaces/")
 
 
 @pytest.mark.parametrize("kind", ["nonsense", "PID", "net", ""])
@@ -123,7 +124,7 @@ def test_type_twice_is_refused(runtime: Runtime, bundle: Bundle) -> None:
     runtime.create_fails(bundle, "ipc")
 
 
-def test_hostname_and_domainname(runtime: Runtime, bundle: Bundle) -> None:
+def test_hostname(runtime: Runtime, bundle: Bundle) -> None:
     bundle.config["hostname"] = "a-host-name"
     assert runtime.output(bundle, "hostname").strip() == "a-host-name"
 
@@ -165,6 +166,16 @@ def test_sysctl(runtime: Runtime, bundle: Bundle, sysctl: dict[str, str]) -> Non
 def test_sysctl_that_is_not_namespaced_is_refused(runtime: Runtime, bundle: Bundle, name: str) -> None:
     bundle.linux["sysctl"] = {name: "1"}
     runtime.create_fails(bundle, name.split(".")[-1])
+
+
+@only_pyrunc("leaves it to the kernel, or has other words")
+@pytest.mark.parametrize(
+    "name, words",
+    [("vm.swappiness", "the same for all containers"), ("kernel.hostname", "is set by `hostname`")],
+)
+def test_sysctl_is_refused_by_its_name(runtime: Runtime, bundle: Bundle, name: str, words: str) -> None:
+    bundle.linux["sysctl"] = {name: "1"}
+    runtime.create_fails(bundle, words, f"/linux/sysctl/{name}")
 
 
 @pytest.mark.parametrize("kind, name", [("network", "net.ipv4.ip_forward"), ("ipc", "kernel.msgmax")])

@@ -91,8 +91,9 @@ def test_permanent_global_addresses_are_kept_and_it_is_up(runtime: Runtime, bund
         assert text in output
 
 
-def test_temporary_address_is_not_taken_along(runtime: Runtime, bundle: Bundle) -> None:
-    ip("address", "add", "198.51.100.7/24", "dev", "va", "valid_lft", "1000", "preferred_lft", "1000")
+@pytest.mark.parametrize("words", ["valid_lft 1000 preferred_lft 1000", "scope link", "scope host"])
+def test_temporary_or_local_address_is_not_taken_along(runtime: Runtime, bundle: Bundle, words: str) -> None:
+    ip("address", "add", "198.51.100.7/24", "dev", "va", *words.split())
     output = runtime.output(move(bundle, va=None), SHOW)
     assert "192.0.2.1" in output
     assert "198.51.100.7" not in output

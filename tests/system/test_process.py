@@ -55,6 +55,12 @@ def test_environment_is_the_configured_one_alone(runtime: Runtime, bundle: Bundl
     assert sorted(result.stdout.splitlines()) == sorted(bundle.process["env"])
 
 
+def test_of_a_variable_given_twice_the_last_value_counts(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.process["env"] = ["PATH=/bin", "HOME=/", "TWICE=first", "TWICE=last"]
+    bundle.process["args"] = ["env"]
+    assert [line for line in runtime.run(bundle).stdout.splitlines() if "TWICE" in line] == ["TWICE=last"]
+
+
 UNKNOWN = pytest.param(4242, "/", marks=differs(crun="1.8.1 leaves it unset"))
 
 
@@ -154,9 +160,9 @@ def test_empty_args(runtime: Runtime, bundle: Bundle, args: list[str]) -> None:
 
 def test_path_of_the_container_is_searched(runtime: Runtime, bundle: Bundle) -> None:
     (bundle.rootfs / "special").mkdir()
-    (bundle.rootfs / "special/tool").symlink_to("/bin/busybox")
+    (bundle.rootfs / "bin/echo").unlink()
     (bundle.rootfs / "special/echo").symlink_to("/bin/busybox")
-    bundle.process["env"] = ["PATH=/no/such/dir:/special:/bin"]
+    bundle.process["env"] = ["PATH=/no/such/dir:/special"]
     bundle.process["args"] = ["echo", "found"]
     assert runtime.run(bundle).stdout == "found\n"
 

@@ -50,8 +50,14 @@ def test_masked_directory(runtime: Runtime, bundle: Bundle) -> None:
     assert "Read-only file system" in output
 
 
-def test_missing_masked_and_read_only_paths_are_skipped(runtime: Runtime, bundle: Bundle) -> None:
-    bundle.linux.update({"maskedPaths": ["/no/such/file", "/proc/none"], "readonlyPaths": ["/no/such/directory"]})
+BELOW_A_FILE = pytest.param(
+    ["/etc/passwd/below"], marks=differs(crun="1.8.1 takes it for an error", runc="1.1.5 takes it for an error")
+)
+
+
+@pytest.mark.parametrize("missing", [["/no/such/file", "/proc/none"], BELOW_A_FILE])
+def test_missing_masked_and_read_only_paths_are_skipped(runtime: Runtime, bundle: Bundle, missing: list[str]) -> None:
+    bundle.linux.update({"maskedPaths": missing, "readonlyPaths": missing})
     assert runtime.output(bundle, "echo ran") == "ran\n"
 
 
@@ -64,6 +70,12 @@ def test_read_only_path(runtime: Runtime, bundle: Bundle, path: str) -> None:
     )
     assert "Read-only file system" in output
     assert output.endswith("readable\n")
+
+
+@differs(crun="1.8.1 leaves what is mounted below as it is", runc="1.1.5 leaves what is mounted below as it is")
+def test_read_only_path_with_what_is_mounted_below(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.mount("/mnt/inner", "tmpfs", fstype="tmpfs").linux["readonlyPaths"] = ["/mnt"]
+    assert "Read-only file system" in runtime.output(bundle, "touch /mnt/inner/x 2>&1; true")
 
 
 @differs(crun="1.8.1 drops them")

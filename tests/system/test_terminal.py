@@ -43,6 +43,15 @@ def test_console_socket(runtime: Runtime, terminal_bundle: Bundle, area: Path) -
     assert "/dev/console" in lines[2]
 
 
+@differs(crun="1.8.1 sends a byte and no name")
+def test_console_socket_gets_the_name_of_the_terminal(runtime: Runtime, terminal_bundle: Bundle, area: Path) -> None:
+    path = area / "console"
+    with console_socket(path) as listener, runtime.created(terminal_bundle, "--console-socket", path):
+        ptmx, data = receive_ptmx(listener)
+        os.close(ptmx)
+    assert data.startswith(b"/dev/pt")  # /dev/pts/0; runc: /dev/ptmx
+
+
 @differs(runc="1.1.5 is limited by the length of a socket address")
 def test_path_of_the_socket_longer_than_a_socket_address(runtime: Runtime, terminal_bundle: Bundle, area: Path) -> None:
     directory = area / ("d" * 200)

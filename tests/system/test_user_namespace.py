@@ -19,10 +19,10 @@ def test_several_ranges(runtime: Runtime, bundle: Bundle) -> None:
     bundle.user_namespace(100000, 1)
     more = [{"containerID": 1, "hostID": 300000, "size": 999}, {"containerID": 1000, "hostID": 500000, "size": 10}]
     bundle.linux["uidMappings"] += more
-    bundle.linux["gidMappings"] += more
+    bundle.linux["gidMappings"] += more[:1]
     output = runtime.output(bundle, "cat /proc/self/uid_map /proc/self/gid_map")
     ranges = [["0", "100000", "1"], ["1", "300000", "999"], ["1000", "500000", "10"]]
-    assert [line.split() for line in output.splitlines()] == ranges * 2
+    assert [line.split() for line in output.splitlines()] == [*ranges, *ranges[:2]]
 
 
 @differs(runc="1.1.5 wants id 0 mapped")

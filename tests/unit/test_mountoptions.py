@@ -115,6 +115,14 @@ def test_bind_and_switches() -> None:
     assert not (none.bind or none.remount or none.tmpcopyup or none.copy_symlink or none.src_nofollow)
 
 
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [("private", k.MS_PRIVATE), ("shared", k.MS_SHARED), ("slave", k.MS_SLAVE), ("unbindable", k.MS_UNBINDABLE)],
+)
+def test_propagation_words(word: str, kind: int) -> None:
+    assert parse([word, f"r{word}"]).propagation == [kind, kind | k.MS_REC]
+
+
 def test_propagation_keeps_its_order() -> None:
     assert parse(["rslave", "shared"]).propagation == [k.MS_SLAVE | k.MS_REC, k.MS_SHARED]
     assert mountoptions.propagation("runbindable") == k.MS_UNBINDABLE | k.MS_REC

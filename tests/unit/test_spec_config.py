@@ -156,7 +156,8 @@ def test_oci_version_is_semver_of_major_1(version, accepted):
 
 def test_other_platforms_are_ignored():
     others = {"windows": 1, "solaris": 2, "vm": 3, "zos": 4, "freebsd": 5}
-    assert isinstance(parse_config(minimal() | others), Config)
+    process = {"cwd": "/", "args": ["a"], "commandLine": 6, "user": {"uid": 0, "gid": 0, "username": 7}}
+    assert isinstance(parse_config(minimal() | others | {"process": process}), Config)
 
 
 def test_parts_can_stand_in_files_of_their_own():
