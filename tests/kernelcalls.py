@@ -64,6 +64,12 @@ def prctl(option: int, value: int) -> None:
     _check(_libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0), f"prctl {option}")
 
 
+def drop_capabilities() -> None:
+    """capset(2): none permitted, effective or inheritable."""
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this thread
+    _check(_libc.capset(header, (ctypes.c_uint32 * 6)()), "capset")
+
+
 def watch_opens(path: str) -> int:
     """inotify(7): a descriptor that can be read once the file has been opened (O_PATH does not count)."""
     fd = _check(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC), "inotify_init1")

@@ -3,6 +3,8 @@
 import _signal
 import posix
 
+import _prctl
+
 from pyrunc.errors import ConfigError, PyruncError
 
 from . import paths, syscalls
@@ -15,6 +17,15 @@ _ENOSYS, _EOPNOTSUPP, _EDQUOT, _EPERM, _EINVAL, _EROFS = 38, 95, 122, 1, 22, 30
 _SIGKILL, _SIGSTOP = 9, 19
 _KEYCTL_DESCRIBE_NONE, _KEYCTL_SETPERM = 0, 5
 _POSSESSOR_ALL, _USER_VIEW_READ_SEARCH = 0x3F000000, 0x000B0000
+
+
+def hide() -> None:
+    """Let no other process trace this one or look into it, and none that it clones (PR_SET_DUMPABLE): before it enters
+    a namespace, so that root of that has no way to the host's root (CVE-2016-9962).
+
+    /proc/PID belongs to root then: an ordinary user could not write the maps of a namespace any more.
+    """
+    _prctl.prctl(_prctl.PR_SET_DUMPABLE, 0)
 
 
 def become_root(uid: int, gid: int, *, keep_groups: bool) -> None:

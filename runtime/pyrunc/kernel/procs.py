@@ -102,8 +102,10 @@ def wait_gone(pid: int, start_time: int, seconds: float) -> bool:
 
 def try_in_child(flags: int, work: "Callable[[], None]") -> int:
     """Do `work` in a child in new namespaces (CLONE_NEW*): 0, or the errno by which it failed. OSError of the clone."""
-    from . import syscalls
+    from . import credentials, syscalls
 
+    if posix.geteuid() == 0:
+        credentials.hide()  # before the clone: root of what is joined, or a container that sees it, may be hostile
     pid = syscalls.fork_into(flags)
     if pid == 0:
         answer = 255

@@ -72,7 +72,7 @@ def _enter_namespaces(plan: "ContainerPlan", channel: "Channel") -> None:
         syscalls.unshare(syscalls.CLONE_NEWCGROUP)
     if plan.creates("time"):
         namespaces.set_time_offsets(plan.time_offsets)
-    _prctl.prctl(_prctl.PR_SET_DUMPABLE, 0)  # CVE-2016-9962: a joined pid namespace may hold hostile processes
+    credentials.hide()  # new credentials have reset it; and an ordinary user's init could not hide before it was mapped
     posix.setsid()
     if plan.new_keyring:
         credentials.new_session_keyring(f"_ses.{plan.container_id}")

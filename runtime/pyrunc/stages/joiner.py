@@ -62,7 +62,7 @@ def _join(plan: "ExecPlan", target: "Target", channel: "Channel", helper: int) -
 def _prepare(plan: "ExecPlan") -> int:
     """In the host's namespaces: hide, and load what is needed later; a private procfs for labels, or -1."""
     _prctl.prctl(_prctl.PR_SET_PDEATHSIG, _SIGKILL)
-    _prctl.prctl(_prctl.PR_SET_DUMPABLE, 0)
+    credentials.hide()
     if plan.final_cpus:
         posix.sched_setaffinity(0, plan.final_cpus)
     proc = -1
@@ -88,7 +88,7 @@ def _enter_namespaces(plan: "ExecPlan", target: "Target") -> None:
             raise PyruncError.from_os("join the container's namespaces", error) from None
     if target.namespaces & syscalls.CLONE_NEWUSER:
         credentials.become_root(plan.process.user.uid, plan.process.user.gid, keep_groups=plan.keeps_groups)
-    _prctl.prctl(_prctl.PR_SET_DUMPABLE, 0)  # other credentials have reset it
+    credentials.hide()  # other credentials have reset it
     if target.root >= 0:
         rootfs.change_root(target.root)
     if plan.new_keyring:

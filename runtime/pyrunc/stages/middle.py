@@ -7,9 +7,9 @@ may no longer join those of the host. So this one joins, and init is its child, 
 
 import posix
 
-from pyrunc.kernel import namespaces, syscalls
+from pyrunc.kernel import credentials, namespaces, syscalls
 
-from . import init, protocol
+from . import init, outside, protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 def run(plan: "ContainerPlan", channel: "Channel", gates: "Gates") -> None:
     """Join, clone, tell the parent init's pid as it sees it, leave. Never returns."""
     try:
+        outside.set_oom_score(plan.process, posix.getpid())  # init inherits it; an ordinary user may not once we hide
+        if not plan.creates("user"):
+            credentials.hide()
         namespaces.enter_all(plan.joins)
         flags = plan.new & ~(namespaces.FLAGS["cgroup"] | namespaces.FLAGS["time"])
         pid = syscalls.fork_into(flags | syscalls.CLONE_PARENT)

@@ -6,7 +6,7 @@ from pyrunc.cgroup import fs as cgroup_fs
 from pyrunc.cgroup import manager
 from pyrunc.container import Container
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import descriptors, namespaces, procs, sealed, syscalls
+from pyrunc.kernel import credentials, descriptors, namespaces, procs, sealed, syscalls
 
 from . import handover, init, outside, protocol
 
@@ -47,6 +47,8 @@ def create(plan: "ContainerPlan", container: Container, host: "HostFacts") -> Cr
 
 
 def _create(plan: "ContainerPlan", container: Container, host: "HostFacts", made: Created) -> None:
+    if host.euid == 0:  # now: all that is cloned inherits it
+        credentials.hide()
     for join in plan.joins:
         join.open()
     plan.open_mount_sources(host)
@@ -159,7 +161,8 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
             channel.expect(protocol.READY_FOR_MAPS, "entering its namespaces")
             _map_ids(plan, host, made)
         adopt(plan, container, made, made.pid)
-        outside.set_oom_score(plan.process, made.pid)
+        if not plan.needs_middle:
+            outside.set_oom_score(plan.process, made.pid)
         if plan.resctrl is not None:
             from pyrunc.kernel import resctrl
 
