@@ -54,7 +54,8 @@ def resctrl_group(wanted: "IntelRdt | None", container_id: str) -> "Group | None
         return None
     from .kernel import resctrl
 
-    lines = [line for text in (wanted.l3_cache_schema, wanted.mem_bw_schema) for line in (text or "").splitlines()]
+    schemas = (wanted.l3_cache_schema, wanted.mem_bw_schema)
+    lines = [line for text in schemas for line in (text or "").split("\n") if line]
     lines += wanted.schemata or []
     root = resctrl.mount_point()
     group = resctrl.Group(root, container_id, wanted.clos_id, lines, monitor=wanted.enable_monitoring)

@@ -5,6 +5,7 @@ A host that binds its controllers to cgroup v1 runs what needs none of them and 
 
 import errno
 import os
+import signal
 import stat
 import subprocess
 from pathlib import Path
@@ -17,6 +18,7 @@ from pyrunc.spec.reader import Reader
 from pyrunc.spec.resources import Resources
 
 from tests.privatehost import CGROUP_PARENT, CGROUP_ROOT
+from tests.waiting import eventually
 
 NULL_ONLY = [
     devices.Rule("a", -1, -1, "rwm", allow=False),
@@ -65,6 +67,35 @@ def run_in(path, script):
     """Run a shell script inside the cgroup; its exit status and errors."""
     joined = f"echo $$ > {file(path, 'cgroup.procs')} || exit 99; {script}"
     return subprocess.run(["sh", "-c", joined], capture_output=True, text=True, check=False)
+
+
+# -- hostile containers --
+
+
+def test_tree_that_is_deeper_than_a_path(cgroup, sleeper):
+    """A container that owns its cgroup can make one: it must end and be removed all the same."""
+    deepest = os.open(file(cgroup, ""), os.O_RDONLY)
+    for letter in "abcdefghijklmnopqrst":
+        os.mkdir(letter * 255, dir_fd=deepest)
+        above, deepest = deepest, os.open(letter * 255, os.O_RDONLY, dir_fd=deepest)
+        os.close(above)
+    (Path(f"/proc/self/fd/{deepest}") / "cgroup.procs").write_text(str(sleeper.pid))
+    os.close(deepest)
+    assert fs.processes(cgroup) == [sleeper.pid]
+    fs.signal(cgroup, signal.SIGTERM)
+    assert sleeper.wait() == -signal.SIGTERM
+    fs.remove(cgroup)
+    assert not file(cgroup, "").exists()
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_only_what_is_still_in_the_cgroup_is_signalled(cgroup, sleeper, monkeypatch, stays):
+    """A pid may be another process's by the time of the signal; 0 stands for those of other pid namespaces."""
+    lists = iter([[0, sleeper.pid], [0, sleeper.pid] if stays else [0]])
+    monkeypatch.setattr(fs, "processes", lambda path: next(lists))
+    fs.signal(cgroup, signal.SIGSTOP)
+    expected = "T" if stays else "S"
+    eventually(lambda: Path(f"/proc/{sleeper.pid}/stat").read_text().split()[2] == expected, "the signal")
 
 
 # -- without controllers ----------------------------------------------------------------------------------------------

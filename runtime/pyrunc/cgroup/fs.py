@@ -10,6 +10,10 @@ from pyrunc.errors import PyruncError
 
 from .files import directory, mount_point, read, write
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 __all__ = [
     "JOIN_HINTS",
     "enter",
@@ -37,7 +41,7 @@ def own_path() -> str:
 
 def path_of(pid: "int | str") -> str:
     """The cgroup of a process in the unified hierarchy; "/" if the process is gone."""
-    for line in (read(f"/proc/{pid}/cgroup") or "").splitlines():
+    for line in (read(f"/proc/{pid}/cgroup") or "").split("\n"):  # in a name there may be what else ends a line
         if line.startswith("0::"):
             return line[3:]
     return "/"
@@ -110,10 +114,41 @@ def enter(path: str) -> int:
 
 def processes(path: str) -> "list[int]":
     """The processes in the cgroup and below it; none if it is gone."""
-    result: list[int] = []
-    for where in _tree(path):  # of a threaded cgroup, its root lists them
-        result += map(int, (read(f"{where}/cgroup.procs") or "").split())
-    return result
+    top = mount_point()
+    if top is None or not path.strip("/"):
+        return []
+    texts = [read(f"{top}{path}/cgroup.procs")]  # of a threaded cgroup, its root lists them
+    _visit(f"{top}{path}", lambda above, name: texts.append(read(f"/proc/self/fd/{above}/{name}/cgroup.procs")))
+    return [int(word) for text in texts for word in (text or "").split()]
+
+
+def signal(path: str, number: int) -> None:
+    """Signal every process in the cgroup and below. A pid that is reused meanwhile is another's: each is pinned by a
+    descriptor, and signalled if it is still listed then. Those of other pid namespaces (0) cannot be."""
+    from pyrunc.kernel import syscalls
+
+    pids = [pid for pid in processes(path) if pid > 0]
+    for start in range(0, len(pids), _PINNED):
+        pinned: list[tuple[int, int]] = []
+        try:
+            for pid in pids[start : start + _PINNED]:
+                try:
+                    pinned.append((pid, syscalls.pidfd_open(pid)))
+                except ProcessLookupError:
+                    continue
+            listed = set(processes(path))
+            for pid, pidfd in pinned:
+                try:
+                    if pid in listed:
+                        syscalls.pidfd_send_signal(pidfd, number)
+                except ProcessLookupError:
+                    continue
+        finally:
+            for _, pidfd in pinned:
+                posix.close(pidfd)
+
+
+_PINNED = 256  # at a time; a shell's limit of descriptors is 1024
 
 
 def frozen(path: str) -> bool:
@@ -139,14 +174,9 @@ def kill(path: str) -> None:
         if error.errno != _ENODEV:
             raise PyruncError.from_os(f"kill the processes of cgroup `{path}`", error) from None
     for _ in range(100):  # a fork may have raced with the reading
-        pids = processes(path)
-        for pid in pids:
-            try:
-                posix.kill(pid, _SIGKILL)
-            except ProcessLookupError:
-                continue
-        if not pids:
+        if not processes(path):
             return
+        signal(path, _SIGKILL)
 
 
 def remove_unused(path: str) -> None:
@@ -162,20 +192,14 @@ def remove(path: str, *, keep: bool = False) -> None:
     """Remove the cgroup (`keep`: not itself) and those below it, waiting up to 5 s for killed processes to leave."""
     import time
 
+    top = mount_point()
+    if top is None or not path.strip("/"):
+        return
+    where = f"{top}{path}"
     deadline = time.monotonic() + 5
     pause = 0.001
     while True:
-        busy = None
-        tree = _tree(path)
-        if keep and tree and read(f"{tree.pop()}/cgroup.procs"):
-            busy = OSError(_EBUSY, "it still has processes")
-        for where in tree:
-            try:
-                posix.rmdir(where)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                busy = error
+        busy = _try_to_remove(where, keep=keep)
         if busy is None:
             return
         if busy.errno != _EBUSY or time.monotonic() > deadline:
@@ -184,19 +208,66 @@ def remove(path: str, *, keep: bool = False) -> None:
         pause = min(pause * 2, 0.1)
 
 
-def _tree(path: str) -> "list[str]":
-    """The directories of the cgroup, the deepest first."""
-    top = mount_point()
-    if top is None or path.strip("/") == "":
-        return []
-    result: list[str] = []
-    rest = [f"{top}{path}"]
-    while rest:
-        where = rest.pop()
+def _try_to_remove(where: str, *, keep: bool) -> "OSError | None":
+    """Remove what can be removed; the last error."""
+    busy: list[OSError] = []
+
+    def rmdir(above: "int | None", name: str) -> None:
         try:
-            with posix.scandir(where) as entries:
-                rest += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+            posix.rmdir(name, dir_fd=above)
         except FileNotFoundError:
-            continue
-        result.append(where)
-    return result[::-1]
+            return
+        except OSError as error:
+            busy.append(error)
+
+    _visit(where, rmdir)
+    if not keep:
+        rmdir(None, where)
+    elif read(f"{where}/cgroup.procs"):
+        busy.append(OSError(_EBUSY, "it still has processes"))
+    return busy[-1] if busy else None
+
+
+def _visit(where: str, what: "Callable[[int, str], None]") -> None:
+    """Call `what` (descriptor of the directory above, name) for each cgroup below a directory, the deepest first.
+
+    A container that owns its cgroup may nest them deeper than a path, or than as many descriptors as we may have, would
+    reach: so one is open at a time, and `..` leads back. (They cannot be moved.)
+    """
+    try:
+        here = posix.open(where, _DIRECTORY)
+    except FileNotFoundError:
+        return
+    names: list[str] = []
+    rest = [_children(here)]
+    try:
+        while names or rest[0]:
+            if rest[-1]:
+                name = rest[-1].pop()
+                try:
+                    below = posix.open(name, _DIRECTORY | posix.O_NOFOLLOW, dir_fd=here)
+                except FileNotFoundError:
+                    continue
+                posix.close(here)
+                here = below
+                names.append(name)
+                rest.append(_children(here))
+            else:
+                above = posix.open("..", _DIRECTORY, dir_fd=here)
+                posix.close(here)
+                here = above
+                rest.pop()
+                what(here, names.pop())
+    finally:
+        posix.close(here)
+
+
+def _children(directory: int) -> "list[str]":
+    try:
+        with posix.scandir(directory) as entries:
+            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:  # removed meanwhile
+        return []
+
+
+_DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC

@@ -153,7 +153,7 @@ def _usual(unit: Unit, pid: int, description: str) -> "list[tuple[str, str, Any]
 def _cgroup_of(pid: int) -> str:
     from .files import read
 
-    for line in (read(f"/proc/{pid}/cgroup") or "").splitlines():
+    for line in (read(f"/proc/{pid}/cgroup") or "").split("\n"):
         if line.startswith("0::"):
             return line[3:].removesuffix(" (deleted)")
     if fs.mount_point() is None:

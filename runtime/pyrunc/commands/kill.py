@@ -1,7 +1,5 @@
 """pyrunc kill: send a signal to a container's first process (runtime.md, "Kill")."""
 
-import posix
-
 from pyrunc import lifecycle
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.cgroup import fs as cgroup_fs
@@ -44,8 +42,4 @@ def _all(cgroup: "str | None", number: int, pid: int, start_time: int) -> None:
     elif number == _SIGKILL:
         cgroup_fs.kill(cgroup)
     else:
-        for process in cgroup_fs.processes(cgroup):
-            try:
-                posix.kill(process, number)
-            except ProcessLookupError:
-                continue
+        cgroup_fs.signal(cgroup, number)

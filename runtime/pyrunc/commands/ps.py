@@ -5,7 +5,7 @@ from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.cgroup import fs as cgroup_fs
 from pyrunc.container import Container
 from pyrunc.context import Context, print_out
-from pyrunc.errors import PyruncError, UsageError
+from pyrunc.errors import PyruncError, UsageError, printable
 
 VERB = Verb(
     "list the processes of a container",
@@ -28,20 +28,25 @@ def run(context: Context, arguments: Arguments) -> int:
     if form == "json":
         print_out(jsontext.dumps(pids) + "\n")
     else:
-        print_out(_table(pids, arguments.operands[1:] or ["-ef"]))
+        print_out(table(pids, arguments.operands[1:] or ["-ef"]))
     return 0
 
 
-def _table(pids: "list[int]", options: "list[str]") -> str:
+PROGRAM = "/bin/ps"
+
+
+def table(pids: "list[int]", options: "list[str]") -> str:
+    """The lines of ps(1) with these options that are about these processes, under its heading."""
     import subprocess
 
     try:
-        done = subprocess.run(["/bin/ps", *options], check=False, capture_output=True, text=True)
+        done = subprocess.run([PROGRAM, *options], check=False, capture_output=True)
     except OSError as error:
-        raise PyruncError.from_os("run `/bin/ps`", error, hint="--format json does without") from None
+        raise PyruncError.from_os(f"run `{PROGRAM}`", error, hint="--format json does without") from None
     if done.returncode:
-        raise PyruncError(f"ps {' '.join(options)}: {done.stderr.strip()}")
-    header, *lines = done.stdout.splitlines()
+        raise PyruncError(f"ps {' '.join(options)}: {done.stderr.decode('utf-8', 'replace').strip()}")
+    # The names of processes are theirs to choose: of what ends a line, ps escapes the line feed alone.
+    header, *lines = map(printable, done.stdout.decode("utf-8", "replace").removesuffix("\n").split("\n"))
     titles = header.split()
     if "PID" not in titles:
         raise PyruncError("the output of ps has no PID column", hint="choose options that print one")

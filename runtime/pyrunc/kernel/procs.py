@@ -28,13 +28,14 @@ def read(path: str, most: int = 1 << 62) -> bytes:
 def mount_table(pid: "int | str" = "self") -> "list[tuple[int, str, str]]":
     """(mount id, type, mount point) of each mount that a process sees (/proc/PID/mountinfo, proc(5)). OSError."""
     table = []
-    for line in read(f"/proc/{pid}/mountinfo").splitlines():
+    # Users can mount by FUSE where they like: of white space in a name the kernel escapes space, tab and line feed.
+    for line in read(f"/proc/{pid}/mountinfo").removesuffix(b"\n").split(b"\n"):
         fields, _, rest = line.partition(b" - ")
-        words = fields.split()
+        words = fields.split(b" ")
         point = words[4]
         for code, character in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\")):
             point = point.replace(code, character)
-        kind = rest.split(None, 1)[0].decode("utf-8", "surrogateescape")
+        kind = rest.split(b" ", 1)[0].decode("utf-8", "surrogateescape")
         table.append((int(words[0]), kind, point.decode("utf-8", "surrogateescape")))
     return table
 
