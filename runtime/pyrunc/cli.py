@@ -14,7 +14,7 @@ GLOBAL_OPTIONS = (
     Option("log", "write messages to FILE (default: standard error)", "FILE"),
     Option("log-format", "text (default) or json", "FORMAT"),
     Option("log-level", "error, warning (default) or debug", "LEVEL"),
-    Option("debug", "log more"),
+    Option("debug", "as --log-level debug: an internal error is shown with its traceback"),
     Option("systemd-cgroup", "let systemd make the cgroup: cgroupsPath is SLICE:PREFIX:NAME"),
     Option("cgroup-manager", "systemd, cgroupfs (default) or disabled", "NAME"),
     Option("rootless", "accepted for compatibility: pyrunc sees by itself what it may do", "BOOL", hidden=True),

@@ -31,11 +31,6 @@ class Log:
         """Whether everything is of interest."""
         return self._level == "debug"
 
-    def debug(self, message: str) -> None:
-        """Of interest only with --debug."""
-        if self.debugging:
-            self._warnings.append(("debug", message))
-
     def error(self, message: str, prefix: str = "") -> None:
         """The command failed. stderr gets the line too: conmon sends it to podman when there is no log."""
         if self._format == "json":

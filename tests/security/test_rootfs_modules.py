@@ -248,6 +248,21 @@ def test_copy_symlink_and_nofollow(place: Image) -> None:
     assert ("/a/bound" in table, target) == (True, "/nonsuch")
 
 
+@pytest.mark.parametrize(("word", "covered"), [("dest-nofollow", "/a/way"), ("rw", "/a/target")])
+def test_destination_that_is_a_symlink(place: Image, word: str, covered: str) -> None:
+    """With dest-nofollow the symlink itself is covered, otherwise what it leads to in the image."""
+    (place.outside.parent / "source").touch()
+    (place.root / "a").mkdir(exist_ok=True)
+    (place.root / "a/target").touch()
+    (place.root / "a/way").symlink_to("target")
+    before = set(place.inside(lambda _: table_of(str(place.root))))  # type: ignore[call-overload]  # a table
+
+    def body(root: int) -> object:
+        return attach(root, "/a/way", "", f"bind,{word}", str(place.outside.parent / "source"))
+
+    assert set(place.inside(body)) - before == {covered}  # type: ignore[call-overload]  # a table
+
+
 def test_tmpfs_takes_the_mode_of_what_it_covers(place: Image) -> None:
     (place.root / "data").chmod(0o1777)
 

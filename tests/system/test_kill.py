@@ -70,15 +70,15 @@ def test_created_container_can_be_killed(runtime: Runtime, bundle: Bundle) -> No
         assert container.status == "stopped"
 
 
-def test_kill_all_reaches_every_process(runtime: Runtime, bundle: Bundle) -> None:
+@pytest.mark.parametrize("name", ["KILL", "TERM"])
+def test_kill_all_reaches_every_process(runtime: Runtime, bundle: Bundle, name: str) -> None:
     bundle.shell("sleep 1000 & echo $!; exec sleep 1000").share("pid")
     with runtime.running(bundle) as container:
         other = int(eventually(container.output, "the pid of the second process"))
         pid = container.pid
-        result = runtime.call("kill", "--all", container.id, "KILL")
+        result = runtime.call("kill", "--all", container.id, name)
         assert result.returncode == 0, result.stderr
-        assert exit_code(pid) == -signal.SIGKILL
-        assert exit_code(other) == -signal.SIGKILL
+        assert exit_code(pid) == exit_code(other) == -signal.Signals[f"SIG{name}"]
 
 
 @differs(runc="1.1.5 may leave the cgroup when its processes are still ending")

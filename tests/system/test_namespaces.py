@@ -141,6 +141,15 @@ def test_hostname_without_uts_namespace_is_refused(runtime: Runtime, bundle: Bun
     assert os.uname().nodename == before
 
 
+@only_pyrunc("wants a mount namespace")
+def test_mounts_without_a_mount_namespace_go_with_the_container(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.share("mount").drop_mounts("/sys/fs/cgroup")
+    del bundle.linux["maskedPaths"], bundle.linux["readonlyPaths"]
+    with runtime.running(bundle.shell("exec sleep 1000")):
+        assert f" {bundle.rootfs}/dev/shm " in Path("/proc/self/mountinfo").read_text()
+    assert f" {bundle.rootfs}/" not in Path("/proc/self/mountinfo").read_text()
+
+
 def test_first_process_of_the_pid_namespace_is_pid_one(runtime: Runtime, bundle: Bundle) -> None:
     assert runtime.output(bundle, "echo $$").strip() == "1"
 

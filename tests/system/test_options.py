@@ -1,6 +1,7 @@
 """Options of the command line as callers spell them, and those whose effect no other test shows."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,9 @@ def test_both_spellings_of_an_option_with_a_value(runtime: Runtime, area: Path, 
     assert json.loads(log.read_text())["level"] == "error"
 
 
+@differs(crun="1.8.1 takes as much of a name as tells it from others")
 def test_names_of_options_are_not_abbreviated(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.save("x")
     error_text(runtime.call("create", "--bund", bundle.path, new_id()))
 
 
@@ -54,6 +57,23 @@ def test_options_of_the_peers_that_change_nothing(runtime: Runtime, words: str) 
 
 
 @only_pyrunc("each peer has only some of them")
+@pytest.mark.parametrize("words", ["--log-level nonsense", "--cgroup-manager nonsense", "--log-format nonsense"])
+def test_unknown_word_for_a_global_option(runtime: Runtime, bundle: Bundle, words: str) -> None:
+    bundle.save("x")
+    assert "nonsense" in error_text(runtime.call(*words.split(), "create", "--bundle", bundle.path, new_id()))
+
+
+@only_pyrunc("writes a line for the warning, too")
+def test_log_of_a_failure_is_one_object_in_spite_of_warnings(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+    bundle.all_sets("CAP_NOBODY_KNOWS").process["args"] = ["/no/such/program"]
+    bundle.save("x")
+    log = area / "log"
+    words = ("--log", log, "--log-format", "json", "create", "--bundle", bundle.path, new_id())
+    error_text(runtime.call(*words))
+    assert json.loads(log.read_text())["level"] == "error"
+
+
+@only_pyrunc("each peer has only some of them")
 @pytest.mark.parametrize("target", ["journald:name", "syslog:name"])
 def test_log_that_is_no_file_is_refused(runtime: Runtime, area: Path, target: str) -> None:
     error_text(runtime.call("--log", target, "list", cwd=area), "--log", target)
@@ -74,6 +94,17 @@ def test_root_without_pivot(runtime: Runtime, bundle: Bundle) -> None:
     assert sorted(result.stdout.split()) == sorted(
         [*(f"/{path.name}" for path in bundle.rootfs.iterdir()), "/proc/1/root/bin"]
     )
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
+@pytest.mark.parametrize("options, works", [((), False), (("--no-pivot",), True)])
+def test_pivot_root_is_used_unless_told_otherwise(
+    runtime: Runtime, bundle: Bundle, options: tuple[str, ...], works: bool
+) -> None:
+    """As on an initramfs, where the kernel refuses it (pivot_root(2), EINVAL)."""
+    call = "pivot_root"
+    broken = runtime.behind("strace", "-f", "-o/dev/null", f"-etrace={call}", f"-einject={call}:error=EINVAL", "--")
+    assert (broken.run(bundle, *options).returncode == 0) == works
 
 
 def test_no_subreaper_is_accepted(runtime: Runtime, bundle: Bundle) -> None:

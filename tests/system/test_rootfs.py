@@ -35,6 +35,16 @@ def test_old_root_is_out_of_reach(runtime: Runtime, bundle: Bundle, options: tup
     assert "No such file" in result.stdout
 
 
+@pytest.mark.parametrize("options", [(), ("--no-pivot",)])
+def test_no_proc_is_left_that_nothing_covers(runtime: Runtime, bundle: Bundle, options: tuple[str, ...]) -> None:
+    """The kernel lets a user namespace mount one only where it finds one that hides nothing (user_namespaces(7)); the
+    container's own has masks."""
+    bundle.all_sets("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_SETFCAP")
+    script = "busybox unshare -U -r -m -p -f mount -t proc proc /mnt && echo mounted; echo done"
+    result = runtime.run(bundle.shell(script), *options)
+    assert (result.stdout, "permission denied" in result.stderr) == ("done\n", True), result.stderr
+
+
 @pytest.mark.parametrize("path", ["/proc/keys", "/etc/secret"])
 def test_masked_file(runtime: Runtime, bundle: Bundle, path: str) -> None:
     (bundle.rootfs / "etc/secret").write_text("secret")

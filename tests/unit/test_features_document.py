@@ -1,10 +1,14 @@
 """`pyrunc features`: it fits the schema, and what it lists is what the readers accept (features.md)."""
 
 import pytest
+from pyrunc import __version__
 from pyrunc.commands import features
 from pyrunc.errors import ConfigError
 from pyrunc.kernel import mountoptions
+from pyrunc.kernel.seccomp import FLAGS
+from pyrunc.spec import linux, seccomp
 from pyrunc.spec.config import parse_config
+from pyrunc.spec.rules_process import CAPABILITIES
 from pyrunc.spec.schema import schema_problems
 
 from tests.unit.spec_specimen import full, put
@@ -40,9 +44,10 @@ def test_no_part_is_empty():
     for name in ("actions", "operators", "archs", "knownFlags", "supportedFlags"):
         assert SECCOMP[name]
     assert LINUX["cgroup"] == {"v1": False, "v2": True, "systemd": True, "systemdUser": True, "rdma": True}
-    assert LINUX["apparmor"]["enabled"]
-    assert LINUX["selinux"]["enabled"]
-    assert "org.systemd.property." in VALUE["potentiallyUnsafeConfigAnnotations"]
+    for part in (SECCOMP, LINUX["apparmor"], LINUX["selinux"]):
+        assert part["enabled"]
+    assert set(VALUE["potentiallyUnsafeConfigAnnotations"]) == {"org.systemd.property.", "org.criu.config", "run.oci."}
+    assert VALUE["annotations"]["org.opencontainers.pyrunc.version"] == __version__
 
 
 @pytest.mark.parametrize("key", ["ociVersionMin", "ociVersionMax"])
@@ -70,6 +75,25 @@ def test_what_is_listed_is_accepted_and_other_words_are_not(pointer, words):
     rejected = [word for word in words if not accepted(pointer, word)]
     assert rejected == []
     assert not accepted(pointer, "NO_SUCH_WORD")
+
+
+@pytest.mark.parametrize(
+    ("words", "known"),
+    [
+        (LINUX["namespaces"], linux.NAMESPACES),
+        (SECCOMP["actions"], seccomp.ACTIONS),
+        (SECCOMP["operators"], seccomp.OPERATORS),
+        (SECCOMP["archs"], seccomp.ARCHITECTURES),
+        (SECCOMP["knownFlags"], seccomp.FLAGS),
+        (SECCOMP["supportedFlags"], FLAGS),
+        (MEMORY["modes"], linux.MEMORY_POLICY_MODES),
+        (MEMORY["flags"], linux.MEMORY_POLICY_FLAGS),
+        (LINUX["capabilities"], CAPABILITIES),
+        (VALUE["mountOptions"], mountoptions.KNOWN),
+    ],
+)
+def test_what_is_accepted_is_listed(words, known):
+    assert sorted(words) == sorted(known)
 
 
 def test_hooks_and_mount_options_are_known():

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 from pyrunc.kernel.seccomp import FLAGS, Filter
-from pyrunc.spec.linux import MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES, MemoryPolicy
-from pyrunc.spec.process import SCHEDULER_FLAGS, SCHEDULER_POLICIES, Process
+from pyrunc.spec.linux import MemoryPolicy
+from pyrunc.spec.process import Process
 from pyrunc.spec.reader import Reader
 from pyrunc.stages import confinement, handover
 from pyrunc.stages.program import Program
@@ -57,12 +57,12 @@ def memory_policy(**members: object) -> tuple[int, set[int], int]:
     return mode, {node for node in range(mask.bit_length()) if mask >> node & 1}, bits
 
 
-@pytest.mark.parametrize("mode", sorted(MEMORY_POLICY_MODES))
+@pytest.mark.parametrize("mode", MODES)
 def test_memory_policy_mode(mode: str) -> None:
     assert memory_policy(mode=mode)[0] == MODES[mode]
 
 
-@pytest.mark.parametrize("flag", sorted(MEMORY_POLICY_FLAGS))
+@pytest.mark.parametrize("flag", MODE_FLAGS)
 def test_memory_policy_flag(flag: str) -> None:
     assert memory_policy(mode="MPOL_BIND", nodes="0", flags=[flag])[0] == MODES["MPOL_BIND"] | MODE_FLAGS[flag]
 
@@ -85,12 +85,12 @@ def sched_attr(**members: object) -> tuple[int, ...]:
     return struct.unpack("=IIQiIQQQ", steps._data[where : where + 48])
 
 
-@pytest.mark.parametrize("policy", sorted(SCHEDULER_POLICIES))
+@pytest.mark.parametrize("policy", POLICIES)
 def test_scheduler_policy(policy: str) -> None:
     assert sched_attr(policy=policy) == (48, POLICIES[policy], 0, 0, 0, 0, 0, 0)
 
 
-@pytest.mark.parametrize("flag", sorted(SCHEDULER_FLAGS))
+@pytest.mark.parametrize("flag", SCHED_FLAGS)
 def test_scheduler_flag(flag: str) -> None:
     assert sched_attr(policy="SCHED_OTHER", flags=[flag])[2] == SCHED_FLAGS[flag]
 
