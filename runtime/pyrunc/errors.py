@@ -54,7 +54,12 @@ class PyruncError(Exception):
     pointer: JSON pointer into config.json, "" if no value of it is to blame
     hint:    what would help; must not hold the words by which callers classify errors
     stage:   which process met it ("init"), "" for the command itself
+
+    document: what `pointer` points into. A command that takes values from elsewhere names the file, or for an option
+    "": then `pointer` is the option's name.
     """
+
+    document = "config.json"
 
     def __init__(self, message: str, *, errno: int = 0, pointer: str = "", hint: str = "", stage: str = "") -> None:
         super().__init__(message)
@@ -64,7 +69,7 @@ class PyruncError(Exception):
         """One line: message, where in config.json, what would help, the kernel's words last."""
         text = self.message
         if self.pointer:
-            text += f" (config.json: {self.pointer})"
+            text += f" ({self.document}: {self.pointer})" if self.document else f" ({self.pointer})"
         if self.hint:
             text += f"; {self.hint}"
         if self.errno:

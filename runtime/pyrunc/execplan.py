@@ -83,7 +83,7 @@ def process_of(base: object, options: ExecOptions) -> "Process":
         value["user"] = _user(value, options)
     if options.capabilities:
         value["capabilities"] = _capabilities(value, options.capabilities)
-    return parse_process(value)
+    return parse_process(value, "/process")
 
 
 def _section(value: "dict[str, object]", key: str) -> "dict[str, object]":

@@ -202,10 +202,23 @@ def test_program_that_cannot_run_detached(box: Container, area: Path) -> None:
     assert not list(area.glob("*pid*"))
 
 
+@only_pyrunc("names no place, or another")
+def test_error_names_the_option_the_file_or_the_configuration(box: Container, area: Path) -> None:
+    label = "system_u:system_r:container_t"
+    error_text(execute(box, "--cwd", "relative", "ID", "true"), "(--cwd)")
+    error_text(execute(box, "--process-label", label, "ID", "true"), "(--process-label)")
+    file = area / "process.json"
+    file.write_text(json.dumps({"cwd": "relative", "args": ["true"]}))
+    error_text(execute(box, "--process", file, "ID"), f"({file}: /cwd)")
+    file.write_text(json.dumps({"cwd": "/", "args": ["true"], "selinuxLabel": label}))
+    error_text(execute(box, "--process", file, "ID"), f"({file}: /selinuxLabel)")
+
+
 @only_pyrunc("others leave the program running, or do not say so")
 def test_pid_file_that_cannot_be_written(box: Container, area: Path) -> None:
     result = execute(box, "--detach", "--pid-file", area / "none/pid", "ID", "sh", "-c", "echo > /ran; sleep 1000")
     assert result.returncode == OWN_ERROR
+    error_text(result, "write the pid file")  # and nothing of the process that was there to run it
     assert not (box.bundle.rootfs / "ran").exists()
 
 

@@ -1,9 +1,13 @@
 """Options of `update`: which resource each of them means."""
 
+from pathlib import Path
+
 import pytest
 from pyrunc import arguments
 from pyrunc.commands import update
+from pyrunc.context import Context
 from pyrunc.errors import PyruncError, UsageError
+from pyrunc.log import Log
 
 CASES = [
     ("--blkio-weight 100", "block_io", "weight", 100),
@@ -43,6 +47,23 @@ def test_every_option_has_its_case() -> None:
     names = {words.split()[0].removeprefix("--") for words, *_ in CASES}
     schemas = {"l3-cache-schema", "mem-bw-schema"}  # for resctrl: tests/system/test_resctrl.py
     assert names | schemas | {"resources"} == {option.name for option in update.VERB.options}
+
+
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        ("--memory -5", "(--memory)"),
+        ("--cpu-idle 2", "(--cpu-idle)"),
+        ("--memory 1 --cpu-period -1", "(--cpu-period)"),
+        ("--resources FILE", "(FILE: /memory/limit)"),
+    ],
+)
+def test_error_names_the_option_or_the_file(words: str, place: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text('{"memory": {"limit": -5}}')
+    words, place = (text.replace("FILE", str(tmp_path / "file")) for text in (words, place))
+    with pytest.raises(PyruncError) as caught:
+        update.run(Context(arguments.Arguments(), Log(), {}), parsed(words))
+    assert place in str(caught.value)
 
 
 @pytest.mark.parametrize("words", ["--memory lots", "--pids-limit 1k", "--cpu-share 1.5", "--cpu-idle 2"])

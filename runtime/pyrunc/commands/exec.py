@@ -33,14 +33,35 @@ OPTIONS = (
     Option("ignore-paused", "wait in a paused container until it is resumed"),
     Option("no-subreaper", "accepted for compatibility", hidden=True),
 )
+_WRITTEN = {  # what an option says, and nobody has checked yet
+    "/process/cwd": "cwd",
+    "/process/apparmorProfile": "apparmor",
+    "/process/selinuxLabel": "process-label",
+    "/process/user/additionalGids": "additional-gids",
+}
 VERB = Verb("run a further program in a container", ("ID", "[ARG...]"), OPTIONS, stop_at_operand=True)
 
 
 def run(context: Context, arguments: Arguments) -> int:
-    """The exit status is the program's, or 128 and the signal that ended it; 0 with --detach.
+    """The exit status is the program's, or 128 and the signal that ended it; 0 with --detach."""
+    try:
+        return _enter(context, arguments)
+    except PyruncError as error:
+        _say_where(error, arguments)
+        raise
 
-    Takes no lock: a poststart hook may call us, and nothing here changes the container.
-    """
+
+def _say_where(error: PyruncError, arguments: Arguments) -> None:
+    """Where the value stands that an error is about: an option, the file with a process, or else the config."""
+    option, file = _WRITTEN.get(error.pointer, ""), arguments.text("process")
+    if option in arguments.options:
+        error.document, error.pointer = "", f"--{option}"
+    elif file and error.pointer.startswith("/process/"):
+        error.document, error.pointer = file, error.pointer.removeprefix("/process")
+
+
+def _enter(context: Context, arguments: Arguments) -> int:
+    """Takes no lock: a poststart hook may call us, and nothing here changes the container."""
     container = Container.open(context.root, arguments.operands[0])
     state = container.load()
     status = container.status(state)

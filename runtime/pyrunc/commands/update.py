@@ -5,7 +5,7 @@ from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.bundle import read_file
 from pyrunc.cgroup import control, devices, manager, names, values
 from pyrunc.context import Context
-from pyrunc.errors import UsageError
+from pyrunc.errors import PyruncError, UsageError
 from pyrunc.spec.config import parse_resources
 from pyrunc.spec.resources import Resources
 
@@ -36,6 +36,7 @@ _SCHEMAS = {
     "l3-cache-schema": "Intel RDT: the schema of the L3 cache, such as L3:0=7f0;1=1f",
     "mem-bw-schema": "Intel RDT: the schema of memory bandwidth, such as MB:0=20;1=70",
 }
+_POINTER = "/linux/resources"
 _SUFFIXES = {"k": 10, "m": 20, "g": 30, "t": 40}
 
 VERB = Verb(
@@ -52,6 +53,27 @@ VERB = Verb(
 
 def run(context: Context, arguments: Arguments) -> int:
     """Write them; all or none."""
+    try:
+        return _update(context, arguments)
+    except PyruncError as error:
+        _say_where(error, arguments)
+        raise
+
+
+def _say_where(error: PyruncError, arguments: Arguments) -> None:
+    """Where the value stands that an error is about: in the file, or in an option."""
+    if not error.pointer:
+        return
+    file, pointer = arguments.text("resources"), error.pointer.removeprefix(_POINTER)
+    names = [name for name, (section, key, *_) in (_NUMBERS | _TEXTS).items() if pointer == f"/{section}/{key}"]
+    names += [name for name in _SCHEMAS if name in arguments.options and pointer == "/linux/intelRdt"]
+    if file and pointer != error.pointer:
+        error.document, error.pointer = "standard input" if file == "-" else file, pointer
+    else:
+        error.document, error.pointer = "", ", ".join(f"--{name}" for name in names)
+
+
+def _update(context: Context, arguments: Arguments) -> int:
     resources = _resources(arguments)
     container, state, cgroup = open_for(context, arguments, "update")
     lines = [arguments.text(name) for name in _SCHEMAS if name in arguments.options]
@@ -83,7 +105,7 @@ def _resources(arguments: Arguments) -> Resources:
     if source:
         path = "/dev/stdin" if source == "-" else source
         text = _read_input() if source == "-" else read_file(path)
-        return parse_resources(jsontext.loads(text, path))
+        return parse_resources(jsontext.loads(text, path), _POINTER)
     value: dict[str, dict[str, object]] = {}
     for name, (section, key, _) in _NUMBERS.items():
         if name in arguments.options:
@@ -91,7 +113,7 @@ def _resources(arguments: Arguments) -> Resources:
     for name, (section, key, _) in _TEXTS.items():
         if name in arguments.options:
             value.setdefault(section, {})[key] = arguments.text(name)
-    return parse_resources(value)
+    return parse_resources(value, _POINTER)
 
 
 def _read_input() -> bytes:
@@ -108,5 +130,6 @@ def _number(name: str, text: str) -> int:
     if text[-1:].lower() in _SUFFIXES and name.startswith(("memory", "kernel")):
         digits, shift = text[:-1], _SUFFIXES[text[-1].lower()]
     if not digits.removeprefix("-").isdecimal():
-        raise UsageError(f"invalid value `{text}` for flag -{name}: a whole number is needed")
+        size = ", or one with k, m, g or t for a power of 1024" if name.startswith(("memory", "kernel")) else ""
+        raise UsageError(f"invalid value `{text}` for flag -{name}: a whole number is needed{size}")
     return int(digits) << shift

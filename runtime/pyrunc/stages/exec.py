@@ -81,10 +81,10 @@ class Entered:
 
     def abandon(self) -> None:
         """Kill and reap what was made; our children, not reaped: the pids are their own."""
-        self.channel.close()
         for pid in (self.joiner, self.pid):
             if pid > 1:
                 posix.kill(pid, _SIGKILL)
+        self.channel.close()  # not before: a process that has nobody to report to reports to standard error
         while True:  # also one whose pid we were not told
             try:
                 posix.waitpid(-1, 0)
