@@ -57,6 +57,14 @@ class State:
         """Whether the init process runs: that one, in this boot."""
         return self.pid > 1 and procs.alive(self.pid, self.start_time)
 
+    def own_cgroup(self, doing: str) -> str:
+        """The container's cgroup, for `doing`, which cannot be done without."""
+        if self.cgroup is None:
+            why = "create was told to make none, or could not: `pyrunc doctor cgroups` says what it takes"
+            name = self.data.get("id", "")
+            raise PyruncError(f"cannot {doing} container `{name}`: it has no cgroup of its own", hint=why)
+        return self.cgroup
+
     def only_first_reached(self) -> str:
         """A warning, if nothing holds the other processes together, neither a cgroup nor a pid namespace; or ""."""
         if self.cgroup is not None or self.data.get("privatePids") is not False:

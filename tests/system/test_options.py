@@ -125,6 +125,14 @@ def test_cgroup_manager_disabled_leaves_the_callers_cgroup(runtime: Runtime, bun
     assert result.stdout == Path("/proc/self/cgroup").read_text()
 
 
+@only_pyrunc("does it without a cgroup, or says it in its own way")
+@pytest.mark.parametrize("command", ["pause", "ps", "events", "update"])
+def test_without_a_cgroup_the_error_says_how_it_comes(runtime: Runtime, bundle: Bundle, command: str) -> None:
+    runtime.flags += ["--cgroup-manager", "disabled"]
+    with runtime.running(bundle.shell("exec sleep 1000")) as container:
+        error_text(runtime.call(command, container.id), "no cgroup of its own", "pyrunc doctor cgroups")
+
+
 @only_pyrunc("the texts are theirs")
 @pytest.mark.parametrize("words", ["kill --regex x", "delete --regex x", "mounts add x y", "--systemd-log list"])
 def test_what_only_one_peer_has_is_refused_as_unknown(runtime: Runtime, words: str) -> None:

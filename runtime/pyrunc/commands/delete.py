@@ -47,7 +47,8 @@ def destroy(context: Context, container: Container, state: State) -> None:
             context.log.warning(unreached)
         procs.signal(state.pid, state.start_time, _SIGKILL)
         if not procs.wait_gone(state.pid, state.start_time, _PATIENCE):
-            raise PyruncError(f"process {state.pid} of container `{container.id}` does not die")
+            hint = "it may be in a call that cannot be interrupted (state D in ps), of a file server that is gone, say"
+            raise PyruncError(f"process {state.pid} of container `{container.id}` does not die", hint=hint)
     if state.cgroup is not None or state.unit is not None:
         from pyrunc.cgroup import manager, names
 

@@ -27,18 +27,17 @@ def run(context: Context, arguments: Arguments) -> int:
     state = container.load()
     if container.status(state) == lifecycle.STOPPED:
         raise PyruncError(f"container `{container.id}` has stopped")
-    if state.cgroup is None:
-        raise PyruncError(f"container `{container.id}` has no cgroup of its own to look at")
+    cgroup = state.own_cgroup("watch")
     from pyrunc.cgroup import watch
 
     if arguments.flag("stats"):
-        _print("stats", container.id, _statistics(state, state.cgroup))
+        _print("stats", container.id, _statistics(state, cgroup))
         return 0
-    with watch.Watch(state.cgroup) as events:
+    with watch.Watch(cgroup) as events:
         due = time.monotonic()
         while True:
             if time.monotonic() >= due:
-                _print("stats", container.id, _statistics(state, state.cgroup))
+                _print("stats", container.id, _statistics(state, cgroup))
                 due = time.monotonic() + interval
             event = events.wait(max(0.0, due - time.monotonic()))
             if event == "oom":

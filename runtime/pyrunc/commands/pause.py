@@ -4,7 +4,6 @@ from pyrunc import lifecycle
 from pyrunc.arguments import Arguments, Verb
 from pyrunc.container import Container, State
 from pyrunc.context import Context
-from pyrunc.errors import PyruncError
 
 VERB = Verb("stop all processes of a container until it is resumed", ("ID",))
 
@@ -29,6 +28,4 @@ def open_for(context: Context, arguments: Arguments, command: str) -> "tuple[Con
     container.lock()
     state = container.load()
     lifecycle.require(command, container.status(state), container.id)
-    if state.cgroup is None:
-        raise PyruncError(f"cannot {command} container `{container.id}`: it has no cgroup of its own")
-    return container, state, state.cgroup
+    return container, state, state.own_cgroup(command)

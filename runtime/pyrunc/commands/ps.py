@@ -21,10 +21,7 @@ def run(context: Context, arguments: Arguments) -> int:
     if form not in ("table", "json"):
         raise UsageError(f"unknown format `{form}`", hint="use table or json")
     container = Container.open(context.root, arguments.operands[0])
-    state = container.load()
-    if state.cgroup is None:
-        raise PyruncError(f"cannot list the processes of container `{container.id}`: it has no cgroup of its own")
-    pids = cgroup_fs.processes(state.cgroup)
+    pids = cgroup_fs.processes(container.load().own_cgroup("list the processes of"))
     if form == "json":
         print_out(jsontext.dumps(pids) + "\n")
     else:
