@@ -1,6 +1,7 @@
 """pyrunc.stages.foreground: a runner process attends a child, on real terminals, as `run` attends a container."""
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import pty
@@ -114,18 +115,34 @@ def test_no_byte_is_lost_in_a_flood(tmp_path: Path) -> None:
     assert hashlib.sha256(output).hexdigest() == hashlib.sha256(data).hexdigest()
 
 
-@pytest.mark.parametrize("size", [1, 4095, 8192, 70_000])
+def full_pipe() -> tuple[int, int, bytes]:
+    """(reading end, writing end, content) of a pipe that not a byte more goes into."""
+    reader, writer = os.pipe()
+    content = b"x" * fcntl.fcntl(writer, fcntl.F_GETPIPE_SZ)
+    os.write(writer, content)
+    return reader, writer, content
+
+
+@pytest.mark.parametrize("size", [1, 4095, 8192])
 def test_no_byte_is_lost_when_the_reader_is_late(tmp_path: Path, size: int) -> None:
+    """The program ends when the terminal and the runner have taken its output, which nobody has read yet."""
     data = bytes(i % 251 for i in range(size))
     (tmp_path / "data").write_bytes(data)
     script = f"stty -opost; echo $$ > {tmp_path}/pid; exec cat {tmp_path}/data"
-    with running("terminal", script) as process:
-        eventually(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), "the program")
-        pid = int((tmp_path / "pid").read_text())
-        eventually(lambda: not Path(f"/proc/{pid}").exists(), "the program to end")
-        output, _ = process.communicate(timeout=DEADLINE)
-    assert output == data
-    assert process.returncode == 0
+    reader, writer, before = full_pipe()
+    with running("terminal", script, stdout=writer) as process:
+        os.close(writer)
+        wait_for_the_end_of_what_wrote(tmp_path / "pid")
+        with open(reader, "rb") as stream:
+            assert stream.read() == before + data
+        assert process.wait(DEADLINE) == 0
+
+
+def wait_for_the_end_of_what_wrote(pid_file: Path) -> None:
+    """Wait until the process whose pid this is has been reaped."""
+    eventually(lambda: pid_file.exists() and pid_file.read_text(), "the program")
+    pid = int(pid_file.read_text())
+    eventually(lambda: not Path(f"/proc/{pid}").exists(), "the program to end")
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -269,12 +286,9 @@ def test_reader_that_goes_does_not_block_the_program() -> None:
 
 
 def test_signal_ends_the_wait_for_a_reader_of_the_rest(tmp_path: Path) -> None:
-    reader, writer = os.pipe()
-    script = f"echo $$ > {tmp_path}/pid; exec head -c 70000 /dev/zero"
-    with running("terminal", script, stdout=writer) as process:
-        eventually(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), "the program")
-        pid = int((tmp_path / "pid").read_text())
-        eventually(lambda: not Path(f"/proc/{pid}").exists(), "the program to end")
+    reader, writer, _ = full_pipe()
+    with running("terminal", f"echo $$ > {tmp_path}/pid; echo the rest", stdout=writer) as process:
+        wait_for_the_end_of_what_wrote(tmp_path / "pid")
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
         assert process.wait(DEADLINE) == 0
