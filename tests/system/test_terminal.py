@@ -132,6 +132,22 @@ def test_foreground_run(terminal_bundle: Bundle, session_argv: list[str]) -> Non
     assert session.close() == 7
 
 
+@differs(crun="1.8.1 ends with an error when stdin is no terminal")
+@pytest.mark.parametrize("content", ["", "something\n"])
+def test_end_of_stdin_is_not_the_end_of_the_terminal(
+    runtime: Runtime, terminal_bundle: Bundle, session_argv: list[str], area: Path, content: str
+) -> None:
+    """What stdin holds is typed, and the program goes on waiting for more; its output still comes."""
+    (area / "stdin").write_text(content)
+    script = f"stty -echo; trap 'echo ended; exit 3' TERM; echo ready; {'read word;' if content else ''} echo got=$word"
+    terminal_bundle.shell(f"{script}; while :; do sleep 0.05; done").save(session_argv[-1])
+    session = TerminalSession(["sh", "-c", f'exec "$@" < {area}/stdin', "sh", *session_argv])
+    session.read_until(f"got={content.strip()}\r".encode())
+    assert runtime.kill(session_argv[-1], "TERM").returncode == 0
+    session.read_until(b"ended")
+    assert session.close() == 3
+
+
 @differs(crun="1.8.1 sets no size at first")
 def test_foreground_run_has_the_callers_size(terminal_bundle: Bundle, session_argv: list[str]) -> None:
     terminal_bundle.shell("until stty size 2>&1 | grep '33 99'; do sleep 0.01; done").save(session_argv[-1])
