@@ -3,8 +3,10 @@
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
+import pyrunc
 import pytest
 
 from tests.bundle import Bundle
@@ -89,6 +91,28 @@ def test_image_full_of_traps(runtime: Runtime, bundle: Bundle, failure: str) -> 
     assert (result.returncode == 0) is (failure == "none")
     assert not (bundle.rootfs / "sprung").exists()
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("kinds", [["mount"], ["mount", "pid"]])
+def test_mount_namespace_full_of_traps(runtime: Runtime, make_bundle: Callable[[], Bundle], kinds: list[str]) -> None:
+    """Who joins a container's mount namespace sees its files in place of the host's."""
+    package = Path(pyrunc.__file__).parent
+    attacker, victim = make_bundle().shell("exec sleep 1000"), make_bundle()
+    for module in package.rglob("*.py"):
+        trap = attacker.rootfs / module.relative_to("/")
+        trap.parent.mkdir(parents=True, exist_ok=True)
+        trap.write_text("open('/sprung', 'w').close()\n")
+    shutil.copytree(victim.rootfs, attacker.rootfs / "victim", symlinks=True)
+    victim.config["root"]["path"] = "/victim"
+    victim.linux["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW"}
+    victim.linux["sysctl"] = {"net.ipv4.ip_forward": "1"}
+    victim.mount("/tmp", "tmpfs", "tmpcopyup", fstype="tmpfs").hook("startContainer", "true")
+    with runtime.running(attacker) as container:
+        for kind in kinds:
+            victim.namespace(kind, f"/proc/{container.pid}/ns/{'mnt' if kind == 'mount' else kind}")
+        result = runtime.run(victim)
+        assert result.returncode == 0, result.stderr
+    assert not (attacker.rootfs / "sprung").exists()
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")

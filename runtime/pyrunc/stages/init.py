@@ -36,15 +36,13 @@ def run(plan: "ContainerPlan", channel: "Channel", gates: "Gates") -> None:
 
 
 def _become_container(plan: "ContainerPlan", channel: "Channel", gates: "Gates") -> None:
-    _load_what_is_needed(plan)
+    load_what_is_needed(plan)
     _enter_namespaces(plan, channel)
     root = _build_root(plan, channel)
     null = rootfs.null_device() if plan.masked_paths else -1
     proc = procfs.private(subset=False) if plan.sysctl or plan.attributes else -1
     if plan.attributes:
         gates.proc = proc
-    sys.path.clear()  # from here on an import would run code from the image
-    sys.meta_path.clear()
     console = _move_in(plan, channel, root, null, proc)
     env = credentials.with_home(plan.env, plan.process.user.uid, root) if plan.process else []
     if plan.process is not None:
@@ -128,8 +126,9 @@ def _move_in(plan: "ContainerPlan", channel: "Channel", root: int, null: int, pr
     return console
 
 
-def _load_what_is_needed(plan: "ContainerPlan") -> None:
-    """Import what the rest of this file uses, while we may read it: the root of a user namespace is nobody outside."""
+def load_what_is_needed(plan: "ContainerPlan") -> None:
+    """Import what the rest of this file uses, and switch importing off: root of a user namespace might not read it, and
+    in the image's root, or in a mount namespace that is joined, an import would run what lies there."""
     if any(mount.options.tmpcopyup for mount in plan.mounts):
         from pyrunc.kernel import copyup  # noqa: F401  (loaded for later)
     if plan.hooks.create_container:
@@ -142,6 +141,8 @@ def _load_what_is_needed(plan: "ContainerPlan") -> None:
         from . import confinement  # noqa: F401  (loaded for later)
     if plan.hooks.start_container:
         from pyrunc import jsontext  # noqa: F401  (loaded for later)
+    sys.path.clear()
+    sys.meta_path.clear()
 
 
 def _set_names(plan: "ContainerPlan") -> None:

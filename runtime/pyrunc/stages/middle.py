@@ -23,6 +23,7 @@ def run(plan: "ContainerPlan", channel: "Channel", gates: "Gates") -> None:
     """Join, clone, tell the parent init's pid as it sees it, leave. Never returns."""
     try:
         outside.set_oom_score(plan.process, posix.getpid())  # init inherits it; an ordinary user may not once we hide
+        init.load_what_is_needed(plan)
         if not plan.creates("user"):
             credentials.hide()
         namespaces.enter_all(plan.joins)
