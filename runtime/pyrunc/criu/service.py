@@ -14,7 +14,7 @@ asked in between (docs/adr/0005-criu-by-rpc.md).
 import posix
 
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import syscalls
+from pyrunc.kernel import programs, syscalls
 
 from . import rpc
 
@@ -36,11 +36,10 @@ _SINCE = {"lsm_mount_context": 31600, "network_lock": 31700}
 def find(environment: "Mapping[bytes, bytes]") -> str:
     """The path of the program `criu`, searched on the caller's PATH. Raises PyruncError with what to install."""
     search = environment.get(b"PATH", b"").decode("utf-8", "surrogateescape") or _SEARCH
-    for directory in search.split(":"):
-        path = f"{directory}/criu"
-        if path.startswith("/") and posix.access(path, posix.X_OK):
-            return path
-    raise PyruncError("the program `criu`, which checkpoints and restores, is not installed", hint=_PACKAGE)
+    path = programs.find("criu", search)
+    if not path:
+        raise PyruncError("the program `criu`, which checkpoints and restores, is not installed", hint=_PACKAGE)
+    return path
 
 
 def spelled(version: int) -> str:

@@ -2,8 +2,10 @@
 
 import posix
 
+from . import programs
+
 _MAX_FILE = 4 << 20  # bytes: a file of a whole university's users
-_PLACES = ("/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin", "/run/wrappers/bin")
+_PLACES = "/usr/bin:/bin:/usr/local/bin:/usr/sbin:/run/wrappers/bin"  # the last: NixOS
 
 
 class Grant:
@@ -59,7 +61,7 @@ def rights(path: str) -> IdRights:
     """Those of this process's user. path: $PATH, "" if the caller has none (podman's kill and delete)."""
     uid = posix.geteuid()
     user = login_name(uid)
-    helpers = {name: _find(name, path) for name in ("newuidmap", "newgidmap")}
+    helpers = {name: programs.find(name, f"{path}:{_PLACES}") for name in ("newuidmap", "newgidmap")}
     uids, gids = granted("/etc/subuid", user, uid), granted("/etc/subgid", user, uid)
     return IdRights(uid, posix.getegid(), user, uids, gids, helpers, elsewhere=_granted_elsewhere())
 
@@ -96,15 +98,6 @@ def login_name(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
-
-
-def _find(name: str, path: str) -> str:
-    places = [place for place in path.split(":") if place.startswith("/")]
-    for place in (*places, *_PLACES):
-        program = f"{place}/{name}"
-        if posix.access(program, posix.X_OK):
-            return program
-    return ""
 
 
 def _text(path: str) -> str:
