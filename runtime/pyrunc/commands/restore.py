@@ -4,7 +4,7 @@ from pyrunc import bundle, host, plan
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.container import Container
 from pyrunc.context import Context
-from pyrunc.errors import ConfigError, NotFound
+from pyrunc.errors import ConfigError
 from pyrunc.kernel import procs
 from pyrunc.spec.config import Config, parse_config
 
@@ -43,21 +43,9 @@ def run(context: Context, arguments: Arguments) -> int:
 
         _prctl.prctl(_prctl.PR_SET_CHILD_SUBREAPER, 1)  # daemons of the container become ours to reap
     container, made = _restore(context, arguments, detach=detach)
-    if detach:
-        return 0
-    from pyrunc.stages import foreground
+    from .run import stay
 
-    from .delete import destroy
-
-    signals = foreground.Signals()
-    container.unlock()
-    status = foreground.attend(made.pid, signals, made.terminal)
-    try:
-        container.lock()
-    except NotFound:  # deleted by somebody else while it ran
-        return status
-    destroy(context, container, container.load())
-    return status
+    return stay(context, arguments, container, made, started=True)
 
 
 def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[Container, Restored]":

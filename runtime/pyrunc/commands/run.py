@@ -10,6 +10,11 @@ from pyrunc.stages import foreground
 from . import create, delete
 from .start import start
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.container import Container
+    from pyrunc.stages.parent import Created
+
 VERB = Verb(
     "create and start a container, and wait for it to end",
     ("ID",),
@@ -27,10 +32,16 @@ def run(context: Context, arguments: Arguments) -> int:
     if not detach:
         _prctl.prctl(_prctl.PR_SET_CHILD_SUBREAPER, 1)  # daemons of the container become ours to reap
     container, made = create.create(context, arguments, detach=detach)
+    return stay(context, arguments, container, made, started=False)
+
+
+def stay(context: Context, arguments: Arguments, container: "Container", made: "Created", *, started: bool) -> int:
+    """Start a locked container that is ours and, unless --detach is given, attend it to its end and delete it; the exit
+    status. started: its program runs (restore). If anything fails it is deleted, too."""
     status = 1
-    signals = None if detach else foreground.Signals()
+    signals = None if arguments.flag("detach") else foreground.Signals()
     try:
-        proxy = start(context, container)
+        proxy = None if started else start(context, container)
         container.unlock()  # others may look at it, signal it and, by force, delete it meanwhile
         if signals is None:
             if proxy is not None:
