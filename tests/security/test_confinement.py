@@ -10,12 +10,14 @@ import socket
 import struct
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+from pyrunc import confined
 from pyrunc.errors import ConfigError, PyruncError
-from pyrunc.kernel import listener, lsm, procfs, sealed, seccomp
+from pyrunc.kernel import credentials, listener, lsm, procfs, sealed, seccomp
 from pyrunc.kernel.seccomp import Profile, Rule
-from pyrunc.stages import confinement
+from pyrunc.stages import confinement, handover, joiner
 from pyrunc.stages.program import Program
 from pyrunc.stages.record import EXEC, FIND, REPORT_TO, error_of
 
@@ -313,6 +315,53 @@ def test_list_of_profiles_that_cannot_be_read_leaves_the_answer_to_the_kernel(mo
     monkeypatch.setattr(lsm, "_APPARMOR_ENABLED", str(tmp_path / "enabled"))
     monkeypatch.setattr(lsm, "_APPARMOR_PROFILES", str(tmp_path / "profiles"))
     assert len(lsm.exec_attributes("", "p")) == 1
+
+
+def test_keyring_of_a_labelled_container_is_made_with_its_label(monkeypatch):
+    done = []
+    monkeypatch.setattr(lsm, "label_new_keys", lambda _, label: done.append(label))
+    monkeypatch.setattr(credentials.syscalls, "join_session_keyring", lambda name: done.append(name) or 1)
+    monkeypatch.setattr(credentials.syscalls, "keyctl", lambda *_: 0)
+    credentials.new_session_keyring("_ses.x", "system_u:system_r:container_t:s0")
+    credentials.new_session_keyring("_ses.y")
+    assert done == ["system_u:system_r:container_t:s0", "_ses.x", "_ses.y"]
+
+
+@pytest.mark.parametrize("new_keyring", [True, False])
+def test_keyring_that_exec_may_make_is_labelled_too(monkeypatch, new_keyring):
+    reading, writing = os.pipe()
+    monkeypatch.setattr(lsm, "label_new_keys", lambda _, label: os.write(writing, label.encode()))
+    process = SimpleNamespace(terminal=False, selinux_label="label")
+    attributes = [lsm.Attribute("attr/exec", b"label")]
+    plan = SimpleNamespace(
+        final_cpus=None, attributes=attributes, filter=None, new_keyring=new_keyring, process=process
+    )
+    pid = os.fork()
+    if pid == 0:
+        try:
+            joiner._prepare(plan)
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    os.close(writing)
+    assert os.read(reading, 100) == (b"label" if new_keyring else b"")
+    os.close(reading)
+
+
+def test_labels_of_a_config_are_the_programs(monkeypatch):
+    """From the process of a config to the steps before its execve; oom_score_adj stands in for a label."""
+    monkeypatch.setattr(lsm, "selinux_enabled", lambda: True)
+    monkeypatch.setattr(lsm, "apparmor_enabled", lambda: True)
+    monkeypatch.setattr(lsm, "_APPARMOR_PROFILES", "/no/such/file")
+    process = SimpleNamespace(selinux_label="a:b:c", apparmor_profile="p", no_new_privileges=True, capabilities=None)
+    found = [(each.path, each.value) for each in confined.attributes(process)]
+    assert found == [("attr/exec", b"a:b:c"), ("attr/apparmor/exec", b"exec p")]
+    plan = SimpleNamespace(attributes=[lsm.Attribute("oom_score_adj", b"321")], filter=None)
+
+    def compose(steps, report, gate, proc):
+        handover.confine(steps, plan, process, proc, report=report, gate=gate)
+
+    assert Init(compose, "/bin/cat", "/proc/self/oom_score_adj").end() == (0, "321\n")
 
 
 def test_label_of_new_keys_is_an_error_where_it_cannot_be_set():

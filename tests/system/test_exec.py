@@ -197,6 +197,19 @@ def test_program_that_cannot_run(box: Container, area: Path, program: str, words
     assert not list(area.glob("*pid*"))
 
 
+@differs(crun="1.8.1 leaves it there", runc="1.1.5 leaves it there")
+@pytest.mark.parametrize("options", [(), ("--detach",)])
+def test_pid_file_goes_with_a_program_that_the_kernel_refuses(
+    box: Container, area: Path, options: tuple[str, ...]
+) -> None:
+    """By the execve, when the file is written already."""
+    script = box.bundle.rootfs / "script"
+    script.write_text("#!/no/such/interpreter\n")
+    script.chmod(0o755)
+    assert execute(box, *options, "--pid-file", area / "pid", "ID", "/script").returncode != 0
+    assert not list(area.glob("*pid*"))
+
+
 def test_program_that_cannot_run_detached(box: Container, area: Path) -> None:
     result = execute(box, "--detach", "--pid-file", area / "pid", "ID", "nothing-of-this-name")
     error_text(result, "executable file")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.bundle import Bundle
 from tests.peers import differs, only_pyrunc
-from tests.runtime import Container, Result, Runtime, error_text
+from tests.runtime import Container, Result, Runtime, error_text, new_id
 from tests.system.test_exec import execute, output, shell
 
 NET_ADMIN, NET_RAW = 1 << 12, 1 << 13
@@ -144,7 +144,19 @@ def test_no_new_privileges(runtime: Runtime, bundle: Bundle) -> None:
 def test_labels_are_applied_or_refused(box: Container, option: str) -> None:
     result = execute(box, option, "no-such-label", "ID", "true")
     assert result.returncode == 255
-    error_text(result)
+    module = {"--apparmor": "apparmor", "--process-label": "selinux"}[option]
+    message = error_text(result).lower()
+    assert module in message or "attr/exec" in message  # the latter by the kernel, where the module is enabled
+
+
+@only_pyrunc("others go on without the label")
+@pytest.mark.parametrize("key, module", [("apparmorProfile", "apparmor"), ("selinuxLabel", "selinux")])
+def test_labels_of_the_config_are_applied_or_refused(runtime: Runtime, bundle: Bundle, key: str, module: str) -> None:
+    bundle.process[key] = "no-such-label"
+    container_id = new_id()
+    message = error_text(runtime.run(bundle, container_id=container_id)).lower()
+    assert module in message or "attr/exec" in message
+    assert key.lower() in message or "attr/exec" in message
 
 
 def test_seccomp_filter_is_the_containers(runtime: Runtime, bundle: Bundle) -> None:

@@ -9,7 +9,7 @@ from pyrunc.kernel.seccomp import FLAGS
 from pyrunc.spec import linux, seccomp
 from pyrunc.spec.config import parse_config
 from pyrunc.spec.rules_process import CAPABILITIES
-from pyrunc.spec.schema import schema_problems
+from pyrunc.spec.schema import _unknown, schema_problems, validator
 
 from tests.unit.spec_specimen import full, put
 
@@ -34,6 +34,11 @@ def accepted(pointer, item, **others):
 
 def test_it_fits_the_schema_of_the_specification():
     assert schema_problems(VALUE, "features") == []
+
+
+def test_nothing_is_in_it_that_the_specification_does_not_have():
+    schema = validator("features").schema
+    assert list(_unknown(VALUE, schema, schema, "")) == []
 
 
 def test_no_part_is_empty():

@@ -78,12 +78,20 @@ def check_groups(groups: "tuple[int, ...] | list[int]", *, denied: bool) -> None
         )
 
 
-def new_session_keyring(name: str) -> None:
+def new_session_keyring(name: str, label: str = "") -> None:
     """A session keyring of the container's own, so that it cannot see or revoke that of the caller (keyrings(7)).
 
+    label: of SELinux, which would not let the program use a keyring that is labelled like the runtime. It holds for
+    keyrings that are made until the next execve (security/selinux/hooks.c), and not for one of this name that is there.
     A kernel without keys, or a key quota that is used up by other containers of the same user, leaves the old one: crun
     and runc go on as well.
     """
+    if label:
+        from . import lsm, procfs
+
+        proc = procfs.private()
+        lsm.label_new_keys(proc, label)
+        posix.close(proc)
     try:
         ring = syscalls.join_session_keyring(name)
     except OSError as error:

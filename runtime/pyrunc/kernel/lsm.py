@@ -99,7 +99,7 @@ def own_path(attribute: Attribute) -> str:
 
 
 def label_new_keys(proc: int, label: str) -> None:
-    """The SELinux label of the keyrings that this process makes from now on; "" gives the default back."""
+    """Set the SELinux label of the keyrings that this process makes from now on, up to its next execve."""
     what = Attribute(_KEYCREATE, b"").describe()
     procfs.write(proc, f"thread-self/{_KEYCREATE}", label, what=what, pointer="/process/selinuxLabel")
 

@@ -73,7 +73,8 @@ def _enter_namespaces(plan: "ContainerPlan", channel: "Channel") -> None:
     credentials.hide()  # new credentials have reset it; and an ordinary user's init could not hide before it was mapped
     posix.setsid()
     if plan.new_keyring:
-        credentials.new_session_keyring(f"_ses.{plan.container_id}")
+        label = (plan.process.selinux_label or "") if plan.process is not None else ""
+        credentials.new_session_keyring(f"_ses.{plan.container_id}", label)
     _set_names(plan)
     if plan.creates("network"):
         network.loopback_up()

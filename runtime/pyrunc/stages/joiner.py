@@ -67,9 +67,11 @@ def _prepare(plan: "ExecPlan") -> int:
         posix.sched_setaffinity(0, plan.final_cpus)
     proc = -1
     if plan.attributes:
-        from pyrunc.kernel import procfs
+        from pyrunc.kernel import lsm, procfs
 
         proc = procfs.private()
+        if plan.new_keyring and plan.process.selinux_label:  # for the case that the container's is not there any more
+            lsm.label_new_keys(proc, plan.process.selinux_label)
     if plan.process.terminal:
         from pyrunc.kernel import terminal  # noqa: F401  (loaded for later)
     if plan.attributes or plan.filter is not None:

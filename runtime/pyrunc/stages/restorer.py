@@ -107,7 +107,8 @@ def _prepare(plan: "ContainerPlan", root: str, want: Images) -> None:
     except OSError as error:
         raise PyruncError.from_os(f"bind `{plan.rootfs}` to `{root}` for criu", error) from None
     if plan.new_keyring:
-        credentials.new_session_keyring(f"_ses.{plan.container_id}")
+        label = (plan.process.selinux_label or "") if plan.process is not None else ""
+        credentials.new_session_keyring(f"_ses.{plan.container_id}", label)
 
 
 def _answer(
