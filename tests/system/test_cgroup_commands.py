@@ -1,6 +1,7 @@
 """pause, resume, ps, events and update: the commands that work on a container's cgroup."""
 
 import json
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -56,7 +57,16 @@ def test_ps_as_json_lists_the_pids(running: Container) -> None:
 def test_ps_as_table_has_the_lines_of_ps(running: Container) -> None:
     header, *lines = command(running, "ps").stdout.splitlines()
     assert "PID" in header
-    assert any(str(running.pid) in line.split() for line in lines)
+    pids = {line.split()[header.split().index("PID")] for line in lines}
+    assert str(running.pid) in pids
+    assert str(os.getpid()) not in pids
+
+
+@differs(crun="1.8.1 prints pids and no lines of ps(1)")
+def test_options_of_ps(running: Container) -> None:
+    header, *lines = running.runtime.call("ps", running.id, "-e", "-o", "pid,comm").stdout.splitlines()
+    assert header.split() == ["PID", "COMMAND"]
+    assert [str(running.pid), "sh"] in [line.split() for line in lines]
 
 
 @differs(crun="has no events")
@@ -79,6 +89,23 @@ def test_update_of_a_file_that_no_controller_has_names_it(running: Container, ar
     resources = area / "resources.json"
     resources.write_text('{"unified": {"nonsense.max": "0"}}')
     error_text(running.runtime.call("update", "--resources", resources, running.id), "nonsense")
+
+
+@differs(crun="1.8.1 fails where it may not raise RLIMIT_MEMLOCK for the filter", runc="1.1.5 leaves devices alone")
+@pytest.mark.parametrize("source", ["file", "-"])
+def test_update_of_device_rules(runtime: Runtime, bundle: Bundle, area: Path, source: str) -> None:
+    deny = {"allow": False, "access": "rwm"}
+    bundle.linux["devices"] = [{"path": "/dev/kmsg", "type": "c", "major": 1, "minor": 11, "fileMode": 0o666}]
+    bundle.linux["resources"] = {"devices": [deny]}
+    resources = area / "resources.json"
+    resources.write_text(json.dumps({"devices": [deny, {"allow": True, "type": "c", "major": 1, "minor": 11}]}))
+    with runtime.running(bundle.shell("exec sleep 1000")) as container:
+        for status in (1, 0):
+            result = runtime.call("exec", container.id, "sh", "-c", "(: > /dev/kmsg)")
+            assert result.returncode == status, result.stderr
+            with open(resources) as stream:
+                words = ("update", "--resources", resources if source == "file" else source, container.id)
+                assert runtime.call(*words, stdin=stream).returncode == 0
 
 
 @pytest.mark.parametrize("name", ["pause", "resume", "update", "events", "ps"])

@@ -53,3 +53,15 @@ def test_errors_of_a_log() -> None:
     )
     assert service.errors(log) == ["Can't lookup mount=7 for fd=1"]
     assert service.errors("") == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "found"),
+    [({}, "/usr/sbin/criu"), ({b"PATH": b""}, "/usr/sbin/criu"), ({b"PATH": b"relative:/opt/bin"}, "/opt/bin/criu")],
+)
+def test_program_is_found_without_a_path(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[bytes, bytes], found: str
+) -> None:
+    there = ("/usr/sbin/criu", "/opt/bin/criu", "relative/criu")
+    monkeypatch.setattr(service.posix, "access", lambda path, _: path in there)
+    assert service.find(environment) == found
