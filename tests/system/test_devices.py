@@ -2,10 +2,12 @@
 
 import os
 import stat
+from collections.abc import Iterator
 
 import pytest
 
 from tests.bundle import Bundle, Json
+from tests.kernelcalls import MS_BIND, MS_REMOUNT, mount, umount
 from tests.peers import differs, only_pyrunc
 from tests.runtime import Runtime
 
@@ -153,9 +155,21 @@ def test_missing_member(runtime: Runtime, bundle: Bundle, missing: str) -> None:
     runtime.create_fails(bundle, "devices", missing)
 
 
-def test_devices_without_a_dev_mount_are_made_in_the_root_file_system(runtime: Runtime, bundle: Bundle) -> None:
-    bundle.drop_mounts("/dev", "/dev/pts", "/dev/shm", "/dev/mqueue")
-    runtime.output(bundle, "echo x > /dev/null")
-    status = (bundle.rootfs / "dev/null").lstat()
+@pytest.fixture
+def root_with_devices(runtime: Runtime, bundle: Bundle) -> Iterator[Bundle]:
+    """A bundle whose root file system lets device nodes be opened; a /tmp like Debian 13's is mounted nodev."""
+    root = str(bundle.rootfs)
+    mount(root, root, "", MS_BIND)
+    mount("none", root, "", MS_BIND | MS_REMOUNT)
+    yield bundle
+    umount(root)
+
+
+def test_devices_without_a_dev_mount_are_made_in_the_root_file_system(
+    runtime: Runtime, root_with_devices: Bundle
+) -> None:
+    root_with_devices.drop_mounts("/dev", "/dev/pts", "/dev/shm", "/dev/mqueue")
+    runtime.output(root_with_devices, "echo x > /dev/null")
+    status = (root_with_devices.rootfs / "dev/null").lstat()
     assert stat.S_ISCHR(status.st_mode)
     assert status.st_rdev == os.makedev(1, 3)

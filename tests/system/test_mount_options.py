@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.bundle import Bundle
-from tests.kernelcalls import MS_BIND, MS_PRIVATE, MS_REC, MS_SHARED, mount, umount
+from tests.kernelcalls import MS_BIND, MS_PRIVATE, MS_REC, MS_REMOUNT, MS_SHARED, mount, umount
 from tests.peers import differs, only_pyrunc
 from tests.runtime import Runtime
 
@@ -173,7 +173,7 @@ def test_recursive_attributes_are_cleared(runtime: Runtime, bundle: Bundle, area
     source.mkdir()
     numbers = {"ro": 0x1, "nosuid": 0x2, "nodev": 0x4, "noexec": 0x8, "nodiratime": 0x800}
     mount("tmpfs", str(source), "tmpfs")
-    mount("none", str(source), "", 0x20 | MS_BIND | numbers[flag])  # MS_REMOUNT: the mount, not its file system
+    mount("none", str(source), "", MS_REMOUNT | MS_BIND | numbers[flag])  # the mount, not its file system
     try:
         bundle.mount("/mnt", source, "rbind", option)
         mountinfo = runtime.output(bundle, "cat /proc/self/mountinfo")
