@@ -1,7 +1,10 @@
 """Network interfaces that change over into the container's network namespace (config-linux.md, "Network Devices").
 
 Done by the command, which has privilege in both namespaces. What the kernel drops on the way (the addresses, the state)
-is read before and set again. pyroute2 is imported here, in functions: it costs ten times what a `create` does.
+is read before and set again. A killed create brings nothing back, and neither does `delete`: from the move on the
+interface's life is the namespace's (section "Namespace Lifecycle and Container Termination").
+
+pyroute2 is imported here, in functions: it costs ten times what a `create` does.
 """
 
 import posix
