@@ -8,7 +8,7 @@ import marshal
 import sys
 from importlib import import_module
 from importlib.machinery import SourceFileLoader
-from importlib.util import MAGIC_NUMBER
+from importlib.util import MAGIC_NUMBER, source_hash
 from types import ModuleType
 
 CLI = "cli"
@@ -40,13 +40,14 @@ def trace(names: tuple[str, ...]) -> list[ModuleType]:
     return [module for module in loaded if module.__name__.partition(".")[0] == "pyrunc"]
 
 
-def entry(module: ModuleType, library: str, installed: str) -> tuple[str, bool, str, object]:
+def entry(module: ModuleType, library: str, installed: str) -> tuple[str, bool, str, object, bytes]:
     """A module as `pyrunc.startup` wants it."""
     path = str(module.__file__)
     with open(path, "rb") as file:
         source = file.read()
     path = installed + path.removeprefix(library)
-    return module.__name__, hasattr(module, "__path__"), path, compile(source, path, "exec", dont_inherit=True)
+    code = compile(source, path, "exec", dont_inherit=True)
+    return module.__name__, hasattr(module, "__path__"), path, code, source_hash(source)
 
 
 def write(command: str, library: str, installed: str) -> None:

@@ -3,7 +3,8 @@
 `make install` writes such files (runtime/packaging/modules.py) beside the byte code, and they are as trusted:
 
     __pycache__/NAME.CACHE_TAG.modules    the interpreter's magic number, then a marshalled tuple of entries, each
-                                          (module's name, whether it is a package, its path, its code)
+                                          (module's name, whether it is a package, its path, its code, the hash of its
+                                          source, which only `pyrunc doctor` looks at)
 
 The entries stand in the order in which their imports end, so that each finds in `sys.modules` what it imports itself.
 Without the file, or with one for another interpreter, modules are imported as usual.
@@ -26,20 +27,24 @@ def path_of(name: str) -> str:
 
 def load(name: str) -> None:
     """Load the modules of a command, so that importing it finds them."""
+    for module_name, is_package, path, code, _ in entries(path_of(name)):
+        if module_name not in sys.modules:
+            _execute(module_name, path, code, is_package=is_package)
+
+
+def entries(file: str) -> "tuple[tuple[str, bool, str, object, bytes], ...]":
+    """What the file says; nothing without one for this interpreter."""
     try:
-        fd = posix.open(path_of(name), posix.O_RDONLY | posix.O_CLOEXEC)
+        fd = posix.open(file, posix.O_RDONLY | posix.O_CLOEXEC)
     except OSError:
-        return
+        return ()
     try:
         content = posix.read(fd, posix.fstat(fd).st_size)
     finally:
         posix.close(fd)
     if not content.startswith(MAGIC_NUMBER):
-        return
-    entries = marshal.loads(memoryview(content)[len(MAGIC_NUMBER) :])  # noqa: S302  (code, as in any .pyc)
-    for module_name, is_package, path, code in entries:
-        if module_name not in sys.modules:
-            _execute(module_name, path, code, is_package=is_package)
+        return ()
+    return marshal.loads(memoryview(content)[len(MAGIC_NUMBER) :])  # type: ignore[no-any-return]  # noqa: S302  (code, as in any .pyc)
 
 
 def _execute(name: str, path: str, code: object, *, is_package: bool) -> None:

@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "usermaps": ("errors", "host", "kernel", "spec"),
     "plan": ("errors", "host", "kernel", "cgroup", "spec", "confined", "hostparts", "usermaps"),
     "execplan": ("errors", "kernel", "spec", "confined"),
-    "doctor": ("errors", "host", "kernel", "cgroup", "container"),
+    "doctor": ("errors", "host", "kernel", "cgroup", "container", "startup"),
     "criu": ("errors", "jsontext", "kernel"),
     "stages": ("errors", "jsontext", "log", "kernel", "cgroup", "hooks", "container", "criu"),
     "commands": (

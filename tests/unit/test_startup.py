@@ -1,7 +1,10 @@
 """A command's modules out of one file: used where it fits, and passed over where it does not."""
 
+import json
+import py_compile
 import shutil
 import subprocess
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -88,3 +91,32 @@ print(kernel.__spec__.submodule_search_locations == kernel.__path__, kernel.sign
     lines = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
     where = f"{library}/pyrunc/cli.py"
     assert lines == [f"{where} pyrunc.cli pyrunc {where}", "True pyrunc.kernel.signals"]
+
+
+def installation(library: Path) -> dict[str, str]:
+    """What doctor finds of these files, byte code being all of it."""
+    path = f"{library}:{sysconfig.get_path('purelib')}"
+    words = [*interpreter(), "-c", RUN, path, "--root", str(library / "state"), "doctor", "--json", "installation"]
+    result = subprocess.run(words, capture_output=True, text=True, check=True)
+    (finding,) = json.loads(result.stdout)["checks"]
+    return finding
+
+
+@pytest.mark.parametrize("kind", ["modules", "unchecked .pyc"])
+def test_doctor_says_that_an_edited_source_has_no_effect(library: Path, kind: str) -> None:
+    source = library / "pyrunc/commands" / ("state.py" if kind == "modules" else "spec.py")
+    if kind != "modules":
+        py_compile.compile(str(source), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    assert installation(library)["status"] == "ok"
+    source.write_text(source.read_text() + "# edited\n")
+    finding = installation(library)
+    assert (finding["status"], finding["repair"]) == ("degraded", "make install")
+    assert f"`{source}` differs" in finding["finding"]
+
+
+@pytest.mark.parametrize("name", ["pyrunc/__pycache__", "pyrunc/cli.py"])
+def test_doctor_says_that_others_can_change_the_code(library: Path, name: str) -> None:
+    (library / name).chmod(0o775)
+    finding = installation(library)
+    assert finding["status"] == "degraded"
+    assert f"can change `{library}/{name}`" in finding["finding"]

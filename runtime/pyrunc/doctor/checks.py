@@ -5,7 +5,7 @@
 
 from pyrunc.errors import PyruncError
 
-from . import cgroups, features, files, users
+from . import cgroups, features, files, installation, users
 from .finding import MISSING, Finding, Subject
 
 TYPE_CHECKING = False
@@ -30,6 +30,7 @@ CHECKS: "dict[str, Callable[[Subject], Finding]]" = {
     "libseccomp": features.libseccomp,
     "id-mapped-mounts": features.id_mapped_mounts,
     "security-modules": features.security_modules,
+    "installation": installation.installation,
 }
 
 

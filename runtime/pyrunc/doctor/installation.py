@@ -1,0 +1,75 @@
+"""Check of pyrunc's own files: that what is executed was made of the sources beside it, and who else could change it.
+
+`make install` writes byte code that is used without a look at the sources' times (ADR 6), so that an edited source has
+no effect until it is installed anew.
+"""
+
+import posix
+
+from pyrunc import startup
+
+from .finding import DEGRADED, OK, Finding, Subject
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PACKAGE = startup.__file__.rpartition("/")[0]
+_S_ISVTX = 0o1000
+_UNCHECKED = 1  # PEP 552: flags of a cache file that holds a hash of the source, which imports do not look at
+
+
+def installation(subject: Subject) -> Finding:
+    """The sources are compared by the hash that the byte code holds."""
+    files = list(_files(_PACKAGE))
+    if loose := sorted(path for path in files if _is_loose(path, subject.host.euid)):
+        text = f"others than root and this user can change {_some(loose)}, and so what is executed"
+        return Finding(DEGRADED, text, f"chown -R root: {_PACKAGE} && chmod -R go-w {_PACKAGE}")
+    if stale := sorted({source for path in files for source in _changed_since(path)}):
+        return Finding(DEGRADED, f"{_some(stale)} differs from the byte code, which is what runs", "make install")
+    return Finding(OK, "the byte code is that of the sources, and nobody else can change it")
+
+
+def _files(directory: str) -> "Iterator[str]":
+    yield directory
+    with posix.scandir(directory) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files(entry.path)
+            else:
+                yield entry.path
+
+
+def _is_loose(path: str, euid: int) -> bool:
+    facts = posix.stat(path)
+    return facts.st_uid not in (0, euid) or bool(facts.st_mode & 0o022 and not facts.st_mode & _S_ISVTX)
+
+
+def _changed_since(path: str) -> "Iterator[str]":
+    """The sources that differ from this file of byte code."""
+    if path.endswith(".modules"):
+        for _, _, source, _, digest in startup.entries(path):
+            if _digest(source) != digest:
+                yield source
+    elif path.endswith(".pyc"):
+        from importlib.util import source_from_cache
+
+        with open(path, "rb") as file:
+            header = file.read(16)
+        source = source_from_cache(path)
+        if header[4] == _UNCHECKED and _digest(source) != header[8:]:
+            yield source
+
+
+def _digest(source: str) -> bytes:
+    from importlib.util import source_hash
+
+    try:
+        with open(source, "rb") as file:
+            return source_hash(file.read())
+    except FileNotFoundError:
+        return b""
+
+
+def _some(paths: "list[str]") -> str:
+    return f"`{paths[0]}`" if len(paths) == 1 else f"`{paths[0]}` and {len(paths) - 1} more"
