@@ -39,7 +39,6 @@ CALLS = [
      "SYS_execveat, dir, path, argv, envp, flags"),
     ("sethostname", "const char *name, size_t length", "SYS_sethostname, name, length"),
     ("setdomainname", "const char *name, size_t length", "SYS_setdomainname, name, length"),
-    ("personality", "unsigned long persona", "SYS_personality, persona"),
     ("keyctl", "int operation, unsigned long a, unsigned long b, unsigned long c",
      "SYS_keyctl, operation, a, b, c, 0"),
     ("join_session_keyring", "const char *name", "SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, name, 0, 0, 0"),

@@ -62,7 +62,7 @@ def shown(unit, name):
 
 def test_scope_holds_the_process(manager, unit, process):
     path = manager.start_scope(unit, process.pid, "a test", [])
-    assert path == names.unit_path(unit, manager.cgroup())
+    assert path == f"{manager.cgroup()}/{unit.slice}/{unit.name}"
     assert fs.processes(path) == [process.pid]
     assert shown(unit, "Description") == "a test"
     assert shown(unit, "Delegate") == "yes"

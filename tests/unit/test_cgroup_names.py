@@ -34,6 +34,7 @@ def test_refused_paths(configured):
         (":libpod:abc", True, "user.slice", "libpod-abc.scope"),
         ("a-b.slice::abc", False, "a-b.slice", "abc.scope"),
         ("-.slice:p:n", False, "-.slice", "p-n.scope"),
+        ("-:p:n", False, "-", "p-n.scope"),
         ("a.slice:p:n.slice", False, "a.slice", "n.slice"),
         ("a.slice:p:", False, "a.slice", "p-box.scope"),
     ],
@@ -51,23 +52,3 @@ def test_refused_units(configured):
     with pytest.raises(ConfigError) as caught:
         names.unit(configured, "box")
     assert caught.value.pointer == "/linux/cgroupsPath"
-
-
-@pytest.mark.parametrize(
-    ("name", "path"),
-    [("a.slice", "a.slice"), ("a-b-c.slice", "a.slice/a-b.slice/a-b-c.slice"), ("-.slice", ""), ("-", "")],
-)
-def test_slices(name, path):
-    assert names.slice_path(name) == path
-
-
-@pytest.mark.parametrize(
-    ("slice_", "manager", "path"),
-    [
-        ("machine.slice", "", "/machine.slice/x.scope"),
-        ("-.slice", "", "/x.scope"),
-        ("a-b.slice", "/user.slice/user@1.service", "/user.slice/user@1.service/a.slice/a-b.slice/x.scope"),
-    ],
-)
-def test_cgroup_of_a_unit(slice_, manager, path):
-    assert names.unit_path(names.Unit(slice_, "x.scope"), manager) == path

@@ -50,25 +50,17 @@ def unit(configured: str, container_id: str, *, user: bool = False) -> Unit:
     if not name.endswith(".slice"):
         name = f"{prefix}-{name}.scope" if prefix else f"{name}.scope"
     slice_ = slice_ or ("user.slice" if user else "system.slice")
-    slice_path(slice_)
+    _check_slice(slice_)
     if set(name) - _UNIT_CHARACTERS or len(name) > _LONGEST_UNIT or name.startswith("."):
         raise ConfigError(f"`{name}` cannot be the name of a unit", pointer=_POINTER, hint="see systemd.unit(5)")
     return Unit(slice_, name)
 
 
-def slice_path(name: str) -> str:
-    """The path of a slice: `a-b.slice` lies in `a.slice`; `-.slice` is the root, "" (systemd.slice(5))."""
+def _check_slice(name: str) -> None:
+    """systemd.slice(5): words joined by `-`, each a slice inside the one before; `-.slice` is the root."""
     stem = name.removesuffix(".slice")
     if name in {"-", "-.slice"}:
-        return ""
-    parts = stem.split("-")
-    if stem == name or not all(parts) or set(stem) - _UNIT_CHARACTERS:
+        return
+    if stem == name or not all(stem.split("-")) or set(stem) - _UNIT_CHARACTERS:
         hint = "it is words joined by `-`, and `.slice`"
         raise ConfigError(f"`{name}` cannot be the name of a slice", pointer=_POINTER, hint=hint)
-    return "/".join("-".join(parts[: i + 1]) + ".slice" for i in range(len(parts)))
-
-
-def unit_path(of: Unit, manager: str = "") -> str:
-    """Where systemd puts the unit's cgroup; manager: the cgroup of the manager, "" for that of the system."""
-    slice_ = slice_path(of.slice)
-    return "/".join(part for part in (manager, slice_ and f"/{slice_}", f"/{of.name}") if part).replace("//", "/")
