@@ -240,10 +240,16 @@ class Container:
         return State(data, saved=True)
 
     def load_or_journal(self) -> State:
-        """Like `load`, but a damaged state gives way to the journal: for `delete --force`."""
+        """Like `load`, but a damaged state gives way to the journal: for `delete --force`.
+
+        A directory that has neither, and is not empty, was never ours: with a --root that is another's place, such
+        as /etc, it would be removed with all that is in it.
+        """
         try:
             return self.load()
         except PyruncError:
+            if posix.listdir(self.fd) and not (self.has("journal") or self.has("state.json")):
+                raise PyruncError(f"`{self.path}` is no state directory of a container: it has no journal") from None
             return State(self._journal(), saved=True)
 
     def status(self, state: State) -> str:

@@ -122,12 +122,18 @@ def try_in_child(flags: int, work: "Callable[[], None]") -> int:
 
 
 def write_pid_file(path: str, pid: int) -> None:
-    """Whole or not at all: conmon reads it as soon as we are gone. A stale temporary file is replaced."""
+    """Whole or not at all: conmon reads it as soon as we are gone.
+
+    A temporary file that is there is not written into but removed: its owner could change what it says afterwards.
+    """
     directory, slash, name = path.rpartition("/")
     partial = f"{directory}{slash}.{name}.{posix.getpid()}"
     try:
-        flags = posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC | posix.O_NOFOLLOW
-        fd = posix.open(partial, flags, 0o644)
+        try:  # noqa: SIM105  (contextlib costs a millisecond of start-up)
+            posix.unlink(partial)
+        except FileNotFoundError:
+            pass
+        fd = posix.open(partial, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC, 0o644)
         try:
             posix.write(fd, str(pid).encode())
         finally:

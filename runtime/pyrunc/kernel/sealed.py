@@ -89,7 +89,9 @@ def _in_memory(path: str) -> int:
     fcntl.fcntl(fd, _F_ADD_SEALS, _ALL_SEALS)
     # Who executes what it may not read cannot be traced by those who have no privilege over the file's owner
     # (would_dump() in fs/exec.c), as root of a user namespace: the process has neither seccomp filter nor label yet.
-    posix.fchmod(fd, 0o111)
+    # Nor could an ordinary user, who has to fetch a seccomp listener from it.
+    if posix.geteuid() == 0:
+        posix.fchmod(fd, 0o111)
     return fd
 
 
