@@ -152,7 +152,7 @@ def test_no_mount_namespace(place: Image) -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("/x", "nonsuch"), "mount `nonsuch` to `/x` (config.json: /mounts/0): No such device"),
+        (("/x", "nonsuch"), "no file system of type `nonsuch`, or lacks the module for it: No such device"),
         (("/x", "bind"), "has `bind` or `rbind` among its options: No such device"),
         (("/x", "tmpfs", "mode=zzz"), "tmpfs: Bad value for 'mode': Invalid argument"),
         (("/x", "tmpfs", "nonsuch"), "tmpfs: Unknown parameter 'nonsuch': Invalid argument"),

@@ -107,7 +107,8 @@ def test_cwd_that_only_the_containers_user_may_enter(runtime: Runtime, bundle: B
 
 def test_cwd_that_is_a_file(runtime: Runtime, bundle: Bundle) -> None:
     bundle.process["cwd"] = "/etc/passwd"
-    runtime.create_fails(bundle, "/etc/passwd", "not a directory")
+    message = runtime.create_fails(bundle, "/etc/passwd", "not a directory")
+    assert runtime.path.name != "pyrunc" or "(config.json: /process/cwd)" in message
 
 
 @pytest.mark.parametrize("cwd", ["relative", ""])

@@ -130,7 +130,8 @@ def test_bad_root_path(runtime: Runtime, bundle: Bundle, kind: str) -> None:
     elif kind == "dangling link":
         path.symlink_to("nowhere")
     bundle.config["root"]["path"] = "bad"
-    runtime.create_fails(bundle, "not a directory" if kind == "file" else "bad")
+    message = runtime.create_fails(bundle, "not a directory" if kind == "file" else "bad")
+    assert runtime.path.name != "pyrunc" or "(config.json: /root/path)" in message
 
 
 @pytest.mark.parametrize("name", ["with space", "umläut", "new\nline", "x" * 255, "percent%s", "'quotes\""])

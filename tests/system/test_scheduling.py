@@ -46,7 +46,7 @@ def test_nice_value(runtime: Runtime, bundle: Bundle, nice: int) -> None:
 @UNKNOWN
 def test_deadline_that_the_kernel_refuses(runtime: Runtime, bundle: Bundle) -> None:
     bundle.process["scheduler"] = {"policy": "SCHED_DEADLINE", "runtime": 9, "deadline": 5, "period": 5}
-    assert "SCHED_DEADLINE" in runtime.create_fails(bundle, "invalid argument")
+    runtime.create_fails(bundle, "SCHED_DEADLINE", "(config.json: /process/scheduler)", "invalid argument")
 
 
 @UNKNOWN

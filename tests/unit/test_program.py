@@ -168,6 +168,10 @@ def hook(steps: Program, command: str, state: int, output: int, milliseconds: in
         ("cat >&2; echo $A >&2; exit 3", "error running startContainer hook #0: exit status 3, stderr: state\\nb"),
         ("kill -9 $$", "error running startContainer hook #0: signal 9"),
         ("exit 1", "error running startContainer hook #0: exit status 1"),
+        (
+            "exit 127",
+            "error running startContainer hook #0: exit status 127, as of a path that is no program in the container",
+        ),
     ],
 )
 def test_failed_hook(carry_out, command, text):

@@ -107,8 +107,10 @@ def _new(mount: "Mount", kind: str, words: list[str], flags: list[str]) -> int:
         return tree
     except OSError as error:
         hint = complaint(context)
-        if error.errno == 19 and kind == "bind":  # ENODEV
+        if error.errno == 19 and context < 0:  # ENODEV
             hint = "a bind mount has `bind` or `rbind` among its options"
+            if kind != "bind":
+                hint = f"this kernel has no file system of type `{kind}`, or lacks the module for it"
         elif error.errno == 22 and kind == "devpts" and not hint:
             hint = "is its gid mapped in the user namespace?"
         raise mount.failure(error, hint) from None

@@ -55,7 +55,7 @@ def prepare(path: str, propagation: str = "", *, private: bool = True) -> int:
         posix.close(directory)
         return root
     except OSError as error:
-        raise PyruncError.from_os(f"root filesystem `{path}`", error) from None
+        raise PyruncError.from_os(f"root filesystem `{path}`", error, pointer="/root/path") from None
 
 
 def _make_parent_private(directory: int) -> None:

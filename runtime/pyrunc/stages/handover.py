@@ -115,7 +115,8 @@ def become_user(steps: Program, plan: "ContainerPlan | ExecPlan", env: "list[str
         steps.call("write", channel, steps.blob(LIMITS), len(LIMITS), label="ask for limits", expect=len(LIMITS))
         wait(steps, channel, "wait for limits")
     if plan.personality is not None:
-        steps.call("personality", _PERSONALITIES[plan.personality.domain], label="set the personality")
+        steps.call("personality", _PERSONALITIES[plan.personality.domain], label="set the personality",
+                   pointer="/linux/personality")  # fmt: skip
     if plan.memory_policy is not None:
         _memory_policy(steps, plan.memory_policy)
     if process is not None:
@@ -182,18 +183,22 @@ def _identity(steps: Program, process: "Process", keep: int, *, set_groups: bool
     # A directory that only root may enter, or only the user (FUSE): whoever of the two succeeds.
     cwd = steps.string(process.cwd)
     steps.call("chdir", cwd, label=f"chdir to `{process.cwd}`", tolerated=(_EACCES, _EPERM),
-               flags=REMEMBER)  # fmt: skip
+               flags=REMEMBER, pointer="/process/cwd")  # fmt: skip
     if user.umask is not None:
         steps.call("umask", user.umask, label="set the umask")
     steps.call("prctl", _PR_SET_KEEPCAPS, 1, label="keep capabilities")
     groups = steps.blob(pack(f"@{len(user.additional_gids)}I", *user.additional_gids))
     if set_groups:
-        steps.call("setgroups", len(user.additional_gids), groups, label=f"set groups {user.additional_gids}")
-    steps.call("setresgid", user.gid, user.gid, user.gid, label=f"become gid {user.gid}")
-    steps.call("setresuid", user.uid, user.uid, user.uid, label=f"become uid {user.uid}")
+        steps.call("setgroups", len(user.additional_gids), groups, label=f"set groups {user.additional_gids}",
+                   pointer="/process/user/additionalGids")  # fmt: skip
+    steps.call("setresgid", user.gid, user.gid, user.gid, label=f"become gid {user.gid}",
+               pointer="/process/user/gid")  # fmt: skip
+    steps.call("setresuid", user.uid, user.uid, user.uid, label=f"become uid {user.uid}",
+               pointer="/process/user/uid")  # fmt: skip
     _set_capabilities(steps, process, keep)
     _set_ambient(steps, process)
-    steps.call("chdir", cwd, label=f"chdir to `{process.cwd}`", flags=IF_REMEMBERED)
+    steps.call("chdir", cwd, label=f"chdir to `{process.cwd}`", flags=IF_REMEMBERED,
+               pointer="/process/cwd")  # fmt: skip
     if process.no_new_privileges:
         steps.call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, label="set no_new_privs")
 
@@ -226,10 +231,12 @@ def _scheduling(steps: Program, process: "Process") -> None:
         times = (wanted.runtime or 0, wanted.deadline or 0, wanted.period or 0)
         levels = (wanted.nice or 0, wanted.priority or 0)
         attributes = pack("=IIQiIQQQ", 48, _POLICIES[wanted.policy], flags, *levels, *times)
-        steps.call("sched_setattr", 0, steps.blob(attributes), 0, label=f"set the scheduler {wanted.policy}")
+        steps.call("sched_setattr", 0, steps.blob(attributes), 0, label=f"set the scheduler {wanted.policy}",
+                   pointer="/process/scheduler")  # fmt: skip
     if process.io_priority is not None:
         value = _IO_CLASSES[process.io_priority.class_] << 13 | process.io_priority.priority
-        steps.call("ioprio_set", 1, 0, value, label=f"set the I/O priority {process.io_priority.class_}")
+        steps.call("ioprio_set", 1, 0, value, label=f"set the I/O priority {process.io_priority.class_}",
+                   pointer="/process/ioPriority")  # fmt: skip
 
 
 def _memory_policy(steps: Program, policy: "MemoryPolicy") -> None:
@@ -242,7 +249,8 @@ def _memory_policy(steps: Program, policy: "MemoryPolicy") -> None:
             mask |= 1 << node
     bits = (mask.bit_length() + 63) // 64 * 64
     where = steps.blob(mask.to_bytes(bits // 8, sys.byteorder)) if mask else 0
-    steps.call("set_mempolicy", mode, where, bits + 1 if mask else 0, label=f"set the memory policy {policy.mode}")
+    steps.call("set_mempolicy", mode, where, bits + 1 if mask else 0, label=f"set the memory policy {policy.mode}",
+               pointer="/linux/memoryPolicy")  # fmt: skip
 
 
 def _start_container_hooks(steps: Program, plan: "ContainerPlan", env: "list[str]") -> "list[int]":

@@ -15,7 +15,7 @@ from _struct import calcsize, pack, unpack_from
 
 from pyrunc.kernel.syscalls import number
 
-from .record import CALL, MAGIC
+from .record import CALL, MAGIC, POINTER
 
 EXPECT, RETRY_EINTR, REMEMBER, IF_REMEMBERED, STORE = 1, 2, 4, 8, 16
 _WORD = calcsize("N")
@@ -114,8 +114,11 @@ class Program:
         tolerated: "tuple[int, ...]" = (),
         expect: "int | None" = None,
         flags: int = 0,
+        pointer: str = "",
     ) -> Result:
-        """Add a system call by its name."""
+        """Add a system call by its name. pointer: JSON pointer of the value of config.json that it is about."""
+        if pointer:
+            label += POINTER + pointer
         return self.step(CALL, number(name), arguments, label, tolerated=tolerated, expect=expect, flags=flags)
 
     def data(self) -> bytes:

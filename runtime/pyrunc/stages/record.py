@@ -9,8 +9,10 @@ from pyrunc.errors import PyruncError
 
 MAGIC = 0x70797275
 CALL, FIND, CHECK_CWD, HOOK, REPORT_TO, EXEC, SPLIT = range(7)  # kinds of steps
+POINTER = "\x1f"  # in a label, before the JSON pointer of the value that a step is about
 STARTED = b"started"  # every step but the last, the exec, has been done
 _EPERM, _ENOENT, _EACCES, _EISDIR, _ETIMEDOUT, _ECANCELED = 1, 2, 13, 21, 110, 125
+_NOT_EXECUTED = 127  # pyrunc-init's status for it, and the shell's
 _AS_GO_SPELLS = {_ENOENT: "no such file or directory", _EACCES: "permission denied"}
 
 
@@ -29,8 +31,10 @@ def error_of(record: bytes) -> PyruncError:
     if kind == HOOK:
         return _hook_failed(text, errno, detail, output.decode("utf-8", "replace").strip())
     if kind == CHECK_CWD:
-        return PyruncError(f"the working directory `{text}` is outside the container's root", errno=errno)
-    return PyruncError(text, errno=errno)
+        what = f"the working directory `{text}` is outside the container's root"
+        return PyruncError(what, errno=errno, pointer="/process/cwd")
+    text, _, pointer = text.partition(POINTER)
+    return PyruncError(text, errno=errno, pointer=pointer)
 
 
 def _not_executable(name: str, errno: int) -> PyruncError:
@@ -50,4 +54,6 @@ def _hook_failed(name: str, errno: int, status: int, output: str) -> PyruncError
     if errno != _ECANCELED:
         return PyruncError(f"error running {name}", errno=errno)
     how = f"signal {status & 0x7F}" if status & 0x7F else f"exit status {status >> 8}"
+    if status >> 8 == _NOT_EXECUTED and not output:
+        how += ", as of a path that is no program in the container"
     return PyruncError(f"error running {name}: {how}" + (f", stderr: {output}" if output else ""))
