@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
-from pyrunc import confined
+from pyrunc import confined, host, plan
 from pyrunc.errors import ConfigError, PyruncError
 from pyrunc.kernel import lsm, mountoptions, mounts
+from pyrunc.spec.config import parse_config
 
 from tests.bundle import Bundle
 from tests.image import untouched
@@ -31,6 +32,20 @@ def test_label_of_the_config_is_what_mounts_get(monkeypatch: pytest.MonkeyPatch)
     assert confined.mount_label(None) == ""
     with pytest.raises(ConfigError):
         confined.mount_label(LABEL)
+
+
+@pytest.mark.parametrize("option", [None, "fscontext"])
+def test_annotation_says_which_option_it_becomes(monkeypatch: pytest.MonkeyPatch, option: str | None) -> None:
+    monkeypatch.setattr(lsm, "selinux_enabled", lambda: True)
+    config = {
+        "ociVersion": "1.3.0",
+        "root": {"path": "rootfs"},
+        "mounts": [{"destination": "/t", "type": "tmpfs"}],
+        "linux": {"mountLabel": LABEL, "namespaces": [{"type": "mount"}]},
+        "annotations": {"run.oci.mount_context_type": option} if option else {},
+    }
+    made = plan.build(parse_config(config), plan.CreateOptions("x", "/b"), host.HostFacts(0, in_userns=False))
+    assert [(mount.label, mount.label_option) for mount in made.mounts] == [(LABEL, option or "context")]
 
 
 @needs_no_selinux

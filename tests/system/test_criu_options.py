@@ -89,6 +89,15 @@ def test_checkpoint(
     assert ask(container, fake, area, "checkpoint", "--leave-running", *options).returncode == 0
     kind, asked = request(area)
     assert (kind, asked[number], asked[2]) == (DUMP, value, pid)
+    assert container.status == "running"
+
+
+def test_checkpoint_ends_the_container_and_writes_where_it_is_told(
+    container: Container, fake: dict[str, str], area: Path
+) -> None:
+    assert ask(container, fake, area, "checkpoint", "--work-path", str(area / "work")).returncode == 0
+    assert (area / "work").is_dir()
+    error_text(container.runtime.state(container.id), "does not exist")
 
 
 def test_pre_dump(container: Container, fake: dict[str, str], area: Path) -> None:
@@ -96,6 +105,9 @@ def test_pre_dump(container: Container, fake: dict[str, str], area: Path) -> Non
     kind, asked = request(area)
     assert (kind, asked[15]) == (PRE_DUMP, 1)
     assert container.status == "running"
+
+
+ACCEPTED = ("--no-pivot", "--no-subreaper")  # for compatibility
 
 
 @pytest.mark.parametrize(("options", "number", "value"), [
@@ -111,7 +123,7 @@ def test_restore(
 ) -> None:
     container.bundle.linux["cgroupsPath"] += "-restored"
     container.bundle.save(container.id)
-    error_text(ask(container, fake, area, "restore", "--no-pivot", "--detach", *options), "restore.log", "invalid")
+    error_text(ask(container, fake, area, "restore", *ACCEPTED, "--detach", *options), "restore.log", "invalid")
     kind, asked = request(area)
     assert (kind, asked[number]) == (RESTORE, value)
 

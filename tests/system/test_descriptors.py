@@ -1,6 +1,7 @@
 """File descriptors and signals that the container gets, and those that it must not get."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -226,7 +227,57 @@ def test_signals_to_a_foreground_run_reach_the_container(runtime: Runtime, bundl
 def test_stdin_reaches_the_container(runtime: Runtime, bundle: Bundle, area: Path) -> None:
     (area / "input").write_text("from stdin")
     with open(area / "input") as stdin:
-        assert runtime.run(bundle.shell("cat"), stdin=stdin).stdout == "from stdin"
+        result = runtime.run(bundle.shell("cat; echo problem >&2"), stdin=stdin)
+    assert (result.stdout, result.stderr) == ("from stdin", "problem\n")
+
+
+@differs(crun="1.8.1 gives it away")
+def test_null_device_as_a_stream_keeps_its_owner(runtime: Runtime, bundle: Bundle) -> None:
+    """It is the host's: everybody needs it, and another owner could take it away from them (CVE-2026-88265)."""
+    bundle.process["user"] = {"uid": 1000, "gid": 1000}
+    before = os.stat("/dev/null").st_uid
+    assert runtime.run(bundle).returncode == 0
+    assert os.stat("/dev/null").st_uid == before
+
+
+def test_orphans_of_a_foreground_run_become_its_children(runtime: Runtime, bundle: Bundle) -> None:
+    """Who calls us may be no subreaper, and a process of the host's pid 1 would not be reaped by us."""
+    bundle.share("pid").shell("(sleep 1000 & echo $!); exec sleep 1000")
+    container_id = new_id()
+    bundle.save(container_id)
+    with open(bundle.path / "output", "wb") as stream:
+        run = runtime.popen("run", "--bundle", bundle.path, container_id, stdout=stream)
+    try:
+        orphan = int(_first_line(bundle.path / "output"))
+        eventually(
+            lambda: f"PPid:\t{run.pid}\n" in Path(f"/proc/{orphan}/status").read_text(), "the orphan's new parent"
+        )
+    finally:
+        runtime.delete(container_id, "--force")
+        run.wait(DEADLINE)
+
+
+@differs(crun="1.8.1 stays when the container is gone")
+def test_notify_socket_of_a_foreground_run(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+    bundle.shell('echo "$NOTIFY_SOCKET"; exec sleep 1000')
+    container_id = new_id()
+    bundle.save(container_id)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(str(area / "notify"))
+        notify.settimeout(DEADLINE)
+        environment = caller_environment(NOTIFY_SOCKET=str(area / "notify"))
+        with open(bundle.path / "output", "wb") as stream:
+            run = runtime.popen("run", "--bundle", bundle.path, container_id, stdout=stream, env=environment)
+        try:
+            inside = _first_line(bundle.path / "output")
+            pid = json.loads(runtime.state(container_id).stdout)["pid"]
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                sender.connect(f"/proc/{pid}/root{inside}")
+                sender.send(b"READY=1\n")
+            assert b"READY=1" in notify.recv(4096)
+        finally:
+            runtime.delete(container_id, "--force")
+            run.wait(DEADLINE)
 
 
 def test_few_descriptors_allowed(runtime: Runtime, bundle: Bundle) -> None:

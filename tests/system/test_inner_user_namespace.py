@@ -80,6 +80,7 @@ def own(bundle: Bundle, user: OrdinaryUser) -> Bundle:
 @differs(crun=HYBRID)
 def test_a_whole_life(runtime: Runtime, own: Bundle) -> None:
     own.process["user"] = {"uid": 5, "gid": 6, "additionalGids": [7]}
+    own.linux["resources"] = {"devices": [{"allow": False, "access": "rwm"}]}  # of no use here, and forbidden
     with runtime.running(own.shell("exec sleep 1000")) as container:
         words = ("sh", "-c", "id -u; id -G; cat /proc/self/uid_map | wc -l")
         result = runtime.call("exec", container.id, *words)
@@ -102,6 +103,13 @@ def test_devices_are_those_of_the_host(runtime: Runtime, own: Bundle) -> None:
 def test_a_device_that_the_host_does_not_have(runtime: Runtime, own: Bundle) -> None:
     own.linux["devices"] = [{"path": "/dev/no-such", "type": "c", "major": 10, "minor": 229}]
     runtime.create_fails(own, "/linux/devices/0", "what the host has at this path")
+
+
+@pytest.mark.usefixtures("inner")
+@only_pyrunc("takes what is there")
+def test_a_device_that_is_another_one_on_the_host(runtime: Runtime, own: Bundle) -> None:
+    own.linux["devices"] = [{"path": "/dev/full", "type": "c", "major": 1, "minor": 3}]
+    runtime.create_fails(own, "/linux/devices/0", "`/dev/full` of the host is another device")
 
 
 def mounts_below(text: str, path: str) -> list[tuple[str, str, set[str]]]:

@@ -36,14 +36,14 @@ def detached_output(runtime: Runtime, bundle: Bundle, path: Path) -> bytes:
 
 
 def test_console_socket(runtime: Runtime, terminal_bundle: Bundle, area: Path) -> None:
-    terminal_bundle.shell("tty; test -t 0 && test -t 1 && test -t 2 && echo all; ls -l /dev/console")
+    terminal_bundle.shell("tty; test -t 0 && test -t 1 && test -t 2 && echo all; stat -Lc %t:%T /dev/console $(tty)")
     lines = detached_output(runtime, terminal_bundle, area / "console").decode().splitlines()
     assert lines[0] in ("/dev/pts/0", "/dev/console")
     assert lines[1] == "all"
-    assert "/dev/console" in lines[2]
+    assert lines[2] == lines[3]  # /dev/console is the terminal
 
 
-@differs(crun="1.8.1 sends a byte and no name")
+@differs(crun="1.8.1 sends a byte and no name", runc="1.1.5 may leave the cgroup when its process is still ending")
 def test_console_socket_gets_the_name_of_the_terminal(runtime: Runtime, terminal_bundle: Bundle, area: Path) -> None:
     path = area / "console"
     with console_socket(path) as listener, runtime.created(terminal_bundle, "--console-socket", path):

@@ -129,6 +129,18 @@ def test_only_readiness_is_reported(tmp_path: Path, state: int, manager: Manager
     assert manager.messages == [b"READY=1\n", b"MAINPID=%d\n" % process.pid, b"BARRIER=1"]
 
 
+@pytest.mark.parametrize("said", ["STATUS=busy", "NOT_READY=1\nREADY=0\nREADY=11", "READY=1=1", ""])
+def test_other_words_are_not_taken_for_readiness(tmp_path: Path, state: int, said: str) -> None:
+    proxy = notify.Proxy(state, str(tmp_path / "manager"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.connect(str(tmp_path / "state/notify/notify.sock"))
+        sender.send(said.encode())
+        assert not proxy.receive()
+        sender.send(b"READY=1")
+        assert proxy.receive()
+    proxy.close()
+
+
 def test_end_before_it_is_ready(tmp_path: Path, state: int) -> None:
     manager = Manager(str(tmp_path / "manager"))
     proxy = notify.Proxy(state, str(tmp_path / "manager"))
