@@ -22,7 +22,7 @@ STATE_VERSION = 1
 # What the journal may say, each line being a JSON array of key and value. An intent is noted before the thing is made,
 # the thing itself when it is known to be ours: another may have made it, or use it.
 JOURNAL = {
-    "id": str, "pid": int, "startTime": int, "mounted": str,
+    "id": str, "pid": int, "startTime": int, "mountsBefore": list, "mounted": str,
     "cgroupIntent": str, "cgroupFound": bool, "cgroup": str, "unit": list,
     "resctrlGroupIntent": str, "resctrlGroup": str, "resctrlMonitorIntent": str, "resctrlMonitor": str,
 }  # fmt: skip
@@ -196,7 +196,7 @@ class Container:
 
     # -- the journal ----------------------------------------------------------------------------------------------
 
-    def note(self, key: str, value: "str | int | list[str]") -> None:
+    def note(self, key: str, value: "str | int | list[str] | list[int]") -> None:
         """Add a line of JOURNAL; a later one replaces one of the same key."""
         self._write("journal", jsontext.dump_bytes([key, value]) + b"\n", posix.O_APPEND)
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.bundle import Bundle
+from tests.kernelcalls import MS_BIND, mount, umount
 from tests.peers import differs, only_pyrunc
-from tests.runtime import Runtime
+from tests.runtime import Runtime, new_id
 
 # Type in config.json, name under /proc/PID/ns, option of unshare(1) that makes one.
 TYPES = [
@@ -148,6 +149,38 @@ def test_mounts_without_a_mount_namespace_go_with_the_container(runtime: Runtime
     with runtime.running(bundle.shell("exec sleep 1000")):
         assert f" {bundle.rootfs}/dev/shm " in Path("/proc/self/mountinfo").read_text()
     assert f" {bundle.rootfs}/" not in Path("/proc/self/mountinfo").read_text()
+
+
+@only_pyrunc("wants a mount namespace")
+@pytest.mark.parametrize("end", ["delete", "early failure", "failure", "kill"])
+def test_mounts_that_were_there_stay_without_a_mount_namespace(runtime: Runtime, bundle: Bundle, end: str) -> None:
+    """The root file system may itself be a mount of the engine's, and what it has mounted in there is its, too."""
+    bundle.share("mount").drop_mounts("/sys/fs/cgroup").shell("exec sleep 1000")
+    del bundle.linux["maskedPaths"], bundle.linux["readonlyPaths"]
+    (bundle.rootfs / "engine").mkdir()
+    points = [str(bundle.rootfs), f"{bundle.rootfs}/engine", f"{bundle.rootfs}/proc"]
+    mount(points[0], points[0], "", MS_BIND)
+    for point in points[1:]:
+        mount("tmpfs", point, "tmpfs")
+    before = Path("/proc/self/mountinfo").read_text()
+    try:
+        if end == "delete":
+            with runtime.running(bundle):
+                assert Path("/proc/self/mountinfo").read_text() != before
+        elif end == "early failure":
+            bundle.linux["resources"] = {"unified": {"nonsense.max": "1"}}
+            runtime.create_fails(bundle)
+        elif end == "failure":
+            runtime.create_fails(bundle.hook("createRuntime", "exit 3"))
+        else:
+            container_id = new_id()
+            assert runtime.create(bundle.hook("createRuntime", "kill -9 $PPID"), container_id).returncode == -9
+            assert Path("/proc/self/mountinfo").read_text() != before
+            assert runtime.delete(container_id, "--force").returncode == 0
+        assert Path("/proc/self/mountinfo").read_text() == before
+    finally:
+        for point in points[:0:-1] + points[:1]:
+            umount(point)
 
 
 def test_first_process_of_the_pid_namespace_is_pid_one(runtime: Runtime, bundle: Bundle) -> None:

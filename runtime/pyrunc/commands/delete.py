@@ -64,7 +64,8 @@ def destroy(context: Context, container: Container, state: State) -> None:
     if isinstance(mounted, str) and mounted:
         from pyrunc.kernel import rootfs
 
-        rootfs.detach(mounted)
+        before = state.data.get("mountsBefore")
+        rootfs.detach(mounted, before if isinstance(before, list) else [])
     for key in ("resctrlMonitor", "resctrlGroup"):
         if path := state.data.get(key) or state.data.get(f"{key}Intent"):
             from pyrunc.kernel import resctrl

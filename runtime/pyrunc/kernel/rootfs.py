@@ -160,10 +160,19 @@ def change_root(root: int) -> None:
         raise PyruncError.from_os("chroot into the root filesystem", error) from None
 
 
-def detach(path: str) -> None:
-    """Detach all that is mounted at and below `path`, for a container that had no mount namespace of its own."""
-    for _, _, point in reversed(procs.mount_table()):
-        if point == path or point.startswith(path + "/"):
+def mounts_at(path: str) -> "list[tuple[int, str]]":
+    """(mount id, mount point) of all that is mounted at and below `path`, the last one first."""
+    table = reversed(procs.mount_table())
+    return [(number, point) for number, _, point in table if point == path or point.startswith(path + "/")]
+
+
+def detach(path: str, before: "list[int]") -> None:
+    """Detach what is mounted at and below `path`, for a container that had no mount namespace of its own.
+
+    before: ids of the mounts that were there before the container: they are the engine's.
+    """
+    for number, point in mounts_at(path):
+        if number not in before:
             try:
                 syscalls.umount2(point, MNT_DETACH | 8)  # UMOUNT_NOFOLLOW
             except OSError as error:

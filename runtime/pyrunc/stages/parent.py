@@ -26,10 +26,11 @@ _SIGKILL = 9
 class Created:
     """The init process that waits for `start`, and the terminal's end that was not sent to a console socket (or -1)."""
 
-    __slots__ = ("cgroup", "interfaces", "pid", "placed", "start_time", "terminal", "warnings")
+    __slots__ = ("cgroup", "interfaces", "mounts_before", "pid", "placed", "start_time", "terminal", "warnings")
 
     def __init__(self, pid: int) -> None:
         self.warnings: list[str] = []
+        self.mounts_before: list[int] | None = None  # below the root, where no mount namespace keeps ours apart
         self.pid, self.start_time, self.terminal = pid, 0, -1
         self.interfaces: Move | None = None
         self.cgroup, self.placed = "", False  # placed: clone3 puts it into its cgroup
@@ -58,6 +59,10 @@ def _create(plan: "ContainerPlan", container: Container, host: "HostFacts", made
     if cgroup >= 0:
         made.cgroup, made.placed = plan.cgroup.path, True
     if not plan.has_mount_namespace:
+        from pyrunc.kernel import rootfs
+
+        made.mounts_before = [number for number, _ in rootfs.mounts_at(plan.rootfs)]
+        container.note("mountsBefore", made.mounts_before)
         container.note("mounted", plan.rootfs)
     ours, theirs = protocol.pair()
     made.pid = _spawn(plan, ours, theirs, gates, cgroup, container)
@@ -236,7 +241,8 @@ def note_init(made: Created, container: Container) -> None:
 def save(plan: "ContainerPlan", container: Container, made: Created) -> None:
     """Write the state for later commands."""
     streams = [] if plan.process is not None and plan.process.terminal else descriptors.targets(3 + plan.kept_fds)
-    container.save({**plan.saved_state(made.pid, made.start_time, made.cgroup), "streams": streams})
+    more = {"streams": streams, "mountsBefore": made.mounts_before or []}
+    container.save({**plan.saved_state(made.pid, made.start_time, made.cgroup), **more})
 
 
 def deliver_terminal(plan: "ContainerPlan", made: Created, main: int, name: str) -> None:
@@ -278,10 +284,10 @@ def _undo(plan: "ContainerPlan", made: Created, error: BaseException) -> None:
     try:
         if made.cgroup:
             manager.remove(made.cgroup, plan.cgroup.unit, plan.cgroup.address, found=plan.cgroup.found)
-        if not plan.has_mount_namespace:
+        if made.mounts_before is not None:
             from pyrunc.kernel import rootfs
 
-            rootfs.detach(plan.rootfs)
+            rootfs.detach(plan.rootfs, made.mounts_before)
     except PyruncError:
         if isinstance(error, PyruncError):
             error.hint = error.hint or f"cgroup `{made.cgroup}` is left behind"
