@@ -124,6 +124,8 @@ def test_cgroup_that_was_there_before_stays(runtime: Runtime, bundle: Bundle) ->
     with runtime.running(bundle.shell("sleep 1000 & exec sleep 1000")) as container:
         (cgroup / "below").mkdir()
         (cgroup / "below/cgroup.procs").write_text(str(container.pid))
+        assert runtime.call("pause", container.id).returncode == 0
     assert not (cgroup / "below").exists()
     assert (cgroup / "cgroup.procs").read_text() == ""
+    assert runtime.run(bundle.shell("echo again")).stdout == "again\n"
     cgroup.rmdir()

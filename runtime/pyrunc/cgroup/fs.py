@@ -201,6 +201,8 @@ def remove(path: str, *, keep: bool = False) -> None:
     while True:
         busy = _try_to_remove(where, keep=keep)
         if busy is None:
+            if keep and frozen(path):  # or the next container in it would be refused
+                write(f"{directory(path)}/cgroup.freeze", "0")
             return
         if busy.errno != _EBUSY or time.monotonic() > deadline:
             raise PyruncError.from_os(f"remove cgroup `{path}`", busy)
