@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from .cgroup.devices import Rule
     from .cgroup.values import Setting
-    from .kernel.idmap import Range
     from .kernel.sysctl import Parameter
 
 
@@ -95,7 +94,7 @@ class ContainerPlan:
         self.cgroup.leaf = _leaf(config.annotations, options.cgroup_manager)
         own_cgroup = self.creates("user") and self.creates("cgroup") and host.euid == 0
         if annotations.DELEGATED_CGROUP in config.annotations or (own_cgroup and _mounts_cgroup_writable(config)):
-            self.cgroup.owner = (_outside(self.maps.uids), _outside(self.maps.gids))
+            self.cgroup.owner = usermaps.root_outside(self.maps, self.process)
         kept = descriptors.kept(options.preserve_fds, options.environment)
         self.kept_fds = kept.count
         self.hook_paths, self.hook_streams = annotations.hook_paths(config.annotations), (-1, -1)
@@ -257,11 +256,6 @@ def _environment(process: "Process | None", more: "list[str]") -> "list[str]":
 
 def _mounts_cgroup_writable(config: spec.Config) -> bool:
     return any(mount.type in ("cgroup", "cgroup2") and "ro" not in mount.options for mount in config.mounts)
-
-
-def _outside(ranges: "tuple[Range, ...]") -> int:
-    """The id outside of the namespace's id 0."""
-    return next((outside for inside, outside, _ in ranges if inside == 0), 0)
 
 
 def _kernel_parameters(values: "Mapping[str, str]") -> "list[Parameter]":

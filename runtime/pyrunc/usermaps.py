@@ -48,13 +48,32 @@ def decide(linux: Linux, host: HostFacts, process: "Process | None") -> UserMaps
         return maps
     maps.automatic = True
     maps.warning = _why_single(rights)
-    uid, gid = (process.user.uid, process.user.gid) if process is not None else (0, 0)
+    uid, gid = _ids(process)
     maps.alone = {"uid": ((uid, rights.uid, 1),), "gid": ((gid, rights.gid, 1),)}
     if maps.warning:
         maps.uids, maps.gids = maps.alone["uid"], maps.alone["gid"]
     else:
         maps.uids, maps.gids = automatic(rights.uid, rights.uids), automatic(rights.gid, rights.gids)
     return maps
+
+
+def _ids(process: "Process | None") -> "tuple[int, int]":
+    return (process.user.uid, process.user.gid) if process is not None else (0, 0)
+
+
+def root_outside(maps: UserMaps, process: "Process | None") -> "tuple[int, int]":
+    """The uid and the gid outside of the namespace that are 0 inside, or those of the process where 0 is not mapped."""
+    uid, gid = _ids(process)
+    return _outside(maps.uids, (0, uid)), _outside(maps.gids, (0, gid))
+
+
+def _outside(ranges: "tuple[Range, ...]", wanted: "tuple[int, ...]") -> int:
+    """The id outside of the first wanted one that is mapped; 0 if none is."""
+    for one in wanted:
+        for inside, outside, count in ranges:
+            if inside <= one < inside + count:
+                return outside + one - inside
+    return 0
 
 
 def _ranges(mappings: "list[IDMapping]") -> "tuple[Range, ...]":

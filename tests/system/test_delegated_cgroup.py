@@ -56,6 +56,15 @@ def test_it_belongs_to_the_containers_root(runtime: Runtime, bundle: Bundle) -> 
             assert (path.stat().st_uid, (path / "cgroup.procs").stat().st_uid) == (owner, owner)
 
 
+@differs(runc="knows none of crun's annotations", crun="1.8.1 leaves it to the host's root")
+def test_without_a_root_it_belongs_to_the_containers_user(runtime: Runtime, bundle: Bundle) -> None:
+    delegating(bundle.user_namespace().drop_mounts("/dev/pts")).process["user"] = {"uid": 1000, "gid": 1000}
+    for key in ("uidMappings", "gidMappings"):
+        bundle.linux[key][0]["containerID"] = 1000
+    with runtime.running(bundle.shell("exec sleep 1000")) as container:
+        assert (above(container) / "payload").stat().st_uid == HOST
+
+
 @only_pyrunc("asked for the kernel's answers: peers have their own order of writing")
 def test_pause_and_kill_reach_it(runtime: Runtime, bundle: Bundle) -> None:
     with runtime.running(delegating(bundle).shell("exec sleep 1000")) as container:
