@@ -1,13 +1,19 @@
 """Every system test is checked for leftovers; `user` is for those of ordinary users."""
 
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from conformance.harness.criu import fault as criu_fault
 from tests import ordinaryuser
+from tests.bundle import Bundle
+from tests.checkpoints import COUNT, count
 from tests.ordinaryuser import OrdinaryUser
 from tests.runtime import Runtime
+from tests.waiting import eventually
 
 
 @pytest.fixture(autouse=True)
@@ -24,3 +30,33 @@ def user(runtime: Runtime, area: Path) -> Iterator[OrdinaryUser]:
     runtime.root, runtime.options = user.home / "state", user.caller()
     with user.known():
         yield user
+
+
+@pytest.fixture(scope="session")
+def criu(private_host: None) -> str:
+    """A CRIU that works on this kernel. It writes down what it found in /run, so it is asked before any test looks."""
+    if fault := criu_fault():
+        pytest.skip(fault)
+    return shutil.which("criu") or ""
+
+
+@pytest.fixture
+def images(area: Path) -> Path:
+    return area / "images"
+
+
+@pytest.fixture
+def pipe():
+    """Both ends of a pipe, as conmon gives to a container; the reading end does not block."""
+    reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    yield reading, writing
+    os.close(reading)
+    os.close(writing)
+
+
+@pytest.fixture
+def counting(runtime: Runtime, bundle: Bundle, pipe: tuple[int, int]):
+    """A container that counts, with pipes as its streams."""
+    with runtime.running(bundle.shell(COUNT), stdout=pipe[1], stderr=pipe[1]) as container:
+        eventually(lambda: count(bundle) > 2, "a number")
+        yield container

@@ -8,77 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from conformance.harness.criu import fault as criu_fault
 from tests import consoles
 from tests.bundle import Bundle
+from tests.checkpoints import COUNT, checkpoint, count, counts_on, restore, succeeded
 from tests.peers import differs, only_pyrunc
 from tests.pidfds import PidfdReceiver
 from tests.privatehost import CGROUP_ROOT
 from tests.runtime import Container, Result, Runtime, error_text, new_id
 from tests.waiting import eventually, exit_code
 
-COUNT = "i=0; while :; do i=$((i+1)); echo $i > /tmp/count; sleep 0.05; done"
 pytestmark = [pytest.mark.usefixtures("criu"), differs(crun="Debian's crun 1.8.1 is built without CRIU")]
-
-
-@pytest.fixture(scope="session")
-def criu(private_host: None) -> None:
-    """A CRIU that works on this kernel. It writes down what it found in /run, so it is asked before any test looks."""
-    if fault := criu_fault():
-        pytest.skip(fault)
-
-
-@pytest.fixture
-def images(area: Path) -> Path:
-    return area / "images"
-
-
-def count(bundle: Bundle) -> int:
-    """What the container's program has counted to; 0 while it writes the number."""
-    path = bundle.rootfs / "tmp/count"
-    return int(path.read_text() or 0) if path.exists() else 0
-
-
-def counts_on(bundle: Bundle) -> bool:
-    before = count(bundle)
-    return bool(eventually(lambda: count(bundle) > before + 2, "a program that goes on counting"))
-
-
-def checkpoint(container: Container, images: Path, *options: str) -> Result:
-    return container.runtime.call("checkpoint", "--image-path", images, "--work-path", images, *options, container.id)
-
-
-def restore(container: Container, images: Path, *options: str | Path, **popen) -> Result:
-    """Restore, detached, with the streams that `created` gives."""
-    container.bundle.save(container.id)
-    with open(container.stdout, "ab") as stdout, open(container.stderr, "ab") as stderr:
-        streams = {"stdout": stdout, "stderr": stderr} if "--detach" in options else {}
-        return container.runtime.call(
-            "restore", "--bundle", container.bundle.path, "--image-path", images, "--work-path", images, *options,
-            container.id, **streams | popen,
-        )  # fmt: skip
-
-
-@pytest.fixture
-def pipe():
-    """Both ends of a pipe, as conmon gives to a container; the reading end does not block."""
-    reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    yield reading, writing
-    os.close(reading)
-    os.close(writing)
-
-
-@pytest.fixture
-def counting(runtime: Runtime, bundle: Bundle, pipe: tuple[int, int]):
-    """A container that counts, with pipes as its streams."""
-    with runtime.running(bundle.shell(COUNT), stdout=pipe[1], stderr=pipe[1]) as container:
-        eventually(lambda: count(bundle) > 2, "a number")
-        yield container
-
-
-def succeeded(result: Result, container: Container) -> None:
-    said = container.stderr.read_text() if container.stderr.exists() else ""
-    assert result.returncode == 0, f"{result.stderr}{said}"
 
 
 def test_goes_on_where_it_was(counting: Container, images: Path, pipe: tuple[int, int]) -> None:

@@ -1,7 +1,7 @@
 """What of the command lines of checkpoint and restore reaches CRIU, seen by a stand-in that writes its requests down.
 
-The numbers are those of CRIU's images/rpc.proto. That CRIU does what is asked is tested in test_checkpoint.py, for the
-options that can be tried on one machine.
+The numbers are those of CRIU's images/rpc.proto. That CRIU does what is asked is tested in test_checkpoint.py,
+test_checkpoint_memory.py and test_checkpoint_options.py.
 """
 
 import os
@@ -13,6 +13,7 @@ from pyrunc.criu import rpc
 
 from tests import fakecriu
 from tests.bundle import Bundle
+from tests.checkpoints import require_large_pipes
 from tests.peers import PEERS
 from tests.runtime import Container, Runtime, caller_environment, error_text
 from tests.waiting import eventually
@@ -59,11 +60,9 @@ BOTH = [
     (["--ext-unix-sk"], 4, 1),
     (["--shell-job"], 7, 1),
     (["--file-locks"], 8, 1),
-    (["--lazy-pages"], 48, 1),
     (["--empty-ns", "network"], 38, 0x40000000),
     (["--auto-dedup"], 16, 1),
     (["--manage-cgroups-mode", "ignore"], 34, 0),
-    (["--manage-cgroups-mode=strict"], 34, 5),
     ([], 34, 3),
     (["--network-lock", "nftables"], 64, 2),
     ([], 50, 1),
@@ -73,6 +72,7 @@ BOTH = [
 
 @pytest.mark.parametrize(("options", "number", "value"), [
     *BOTH,
+    (["--manage-cgroups-mode=strict"], 34, 5),
     (["--leave-running", "--leave-running"], 3, 1),
     (["--parent-path", "parent"], 14, b"parent"),
     (["--parent-path", "parent"], 15, 1),
@@ -100,6 +100,12 @@ def test_checkpoint_ends_the_container_and_writes_where_it_is_told(
     error_text(container.runtime.state(container.id), "does not exist")
 
 
+def test_lazy_pages(container: Container, fake: dict[str, str], area: Path) -> None:
+    require_large_pipes()
+    assert ask(container, fake, area, "checkpoint", "--leave-running", "--lazy-pages").returncode == 0
+    assert request(area)[1][48] == 1
+
+
 def test_pre_dump(container: Container, fake: dict[str, str], area: Path) -> None:
     assert ask(container, fake, area, "checkpoint", "--pre-dump").returncode == 0
     kind, asked = request(area)
@@ -112,6 +118,8 @@ ACCEPTED = ("--no-pivot", "--no-subreaper")  # for compatibility
 
 @pytest.mark.parametrize(("options", "number", "value"), [
     *BOTH,
+    (["--lazy-pages"], 48, 1),
+    (["--manage-cgroups-mode=strict"], 34, 4),  # full: whether the container's own was there is looked for before
     (["--tcp-close"], 52, 1),
     (["--lsm-profile", "selinux:a_t"], 53, b"selinux:a_t"),
     (["--lsm-mount-context=b_t"], 63, b"b_t"),
@@ -219,6 +227,7 @@ def test_signal_in_the_middle_of_a_dump_waits(container: Container, fake: dict[s
 def test_signal_ends_a_dump_that_waits_for_somebody_to_fetch_the_memory(
     container: Container, fake: dict[str, str], area: Path
 ) -> None:
+    require_large_pipes()
     (area / "fake/hold").touch()
     process = container.runtime.popen(
         "checkpoint", "--lazy-pages", "--image-path", area / "images", container.id, env=caller_environment(**fake)

@@ -1,10 +1,12 @@
 """pyrunc restore: a container from a bundle and the image files of `pyrunc checkpoint`, by CRIU."""
 
+import posix
+
 from pyrunc import bundle, host, plan
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.container import Container
 from pyrunc.context import Context
-from pyrunc.errors import ConfigError
+from pyrunc.errors import ConfigError, PyruncError
 from pyrunc.kernel import procs
 from pyrunc.spec.config import Config, parse_config
 
@@ -12,6 +14,8 @@ from . import checkpoint, create
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyrunc.criu.rpc import Value
+    from pyrunc.plan import ContainerPlan
     from pyrunc.stages.restorer import Restored
 
 VERB = Verb(
@@ -68,6 +72,7 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
     for name in ("lsm-profile", "lsm-mount-context"):
         if arguments.text(name):
             asked[name.replace("-", "_")] = arguments.text(name)
+    _manage_strictly(todo, asked)
     service.check_version(program, context.environment, asked)
     want = restorer.Images(program, directories.work, directories.images_fd, directories.work_fd, asked)
     container = Container.claim(context.root, options.container_id)
@@ -84,6 +89,19 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
         container.remove()
         raise
     return container, made
+
+
+def _manage_strictly(todo: "ContainerPlan", asked: "dict[str, Value]") -> None:
+    """--manage-cgroups-mode strict: no cgroup may be there. CRIU would find that of the container, which it runs in, so
+    that one is looked for here, and the others cannot be there without it."""
+    from pyrunc.cgroup.files import directory
+    from pyrunc.criu import rpc
+
+    if asked["manage_cgroups_mode"] != rpc.CGROUP_MODES["strict"]:
+        return
+    if todo.cgroup.path and posix.access(directory(todo.cgroup.path), posix.F_OK):
+        raise PyruncError(f"cgroup `{todo.cgroup.path}` exists, and --manage-cgroups-mode is strict")
+    asked["manage_cgroups_mode"] = rpc.CGROUP_MODES["full"]
 
 
 def _refuse_what_is_not_in_the_images(config: Config) -> None:

@@ -85,26 +85,30 @@ def write_descriptors(directory: int, said: "list[str]") -> None:
         raise PyruncError.from_os(f"write `{DESCRIPTORS}`", error) from None
 
 
-def inherited_streams(directory: int, ours: int) -> "list[Value]":
-    """CRIU's `inherit_fd`: our descriptors (`ours` of them, from 0 on) in place of those at the checkpoint."""
+def inherited_streams(directory: int, ours: int) -> "dict[str, int]":
+    """CRIU's `inherit_fd`: the name of a descriptor of the checkpoint -> a copy of ours (`ours` of them, from 0 on).
+
+    Copies, because CRIU closes what it has taken over, and looks at its own 0 to 2 afterwards (--shell-job).
+    """
     flags = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
     try:
         fd = posix.open(DESCRIPTORS, flags, dir_fd=directory)
     except FileNotFoundError:
-        return []  # an image of CRIU's own making, or of a container with a terminal
+        return {}  # an image of CRIU's own making, or of a container with a terminal
     try:
         said = jsontext.loads(posix.read(fd, 1 << 16), DESCRIPTORS)
     finally:
         posix.close(fd)
-    result: list[Value] = []
-    names = set()
+    result: dict[str, int] = {}
     for number, name in enumerate(said if isinstance(said, list) else []):
-        if isinstance(name, str) and name.startswith(("pipe:", "file[", "tty[")) and name not in names:
-            names.add(name)
+        if isinstance(name, str) and name.startswith(("pipe:", "file[", "tty[")) and name not in result:
             if number >= ours:
                 hint = f"give --preserve-fds {number - 2} and the descriptors"
                 raise PyruncError(f"the container was checkpointed with a descriptor {number} from outside", hint=hint)
-            result.append({"key": name, "fd": number})
+            try:
+                result[name] = posix.dup(number)
+            except OSError as error:
+                raise PyruncError.from_os(f"take descriptor {number} for the container", error) from None
     return result
 
 

@@ -60,14 +60,15 @@ def restore(plan: "ContainerPlan", container: Container, made: Restored, want: I
     cgroup = parent.place(plan, container, host)
     if cgroup >= 0:
         made.cgroup, made.placed = plan.cgroup.path, True
-    keep = (want.images_fd, want.work_fd, *range(3, count), *(join.fd for join in plan.joins))
+    keep = (want.images_fd, want.work_fd, *inherit.values(), *(join.fd for join in plan.joins))
     made.criu = service.Service(
         want.program, plan.options.environment, keep, flags=syscalls.CLONE_NEWNS, cgroup=cgroup,
         before=lambda: _prepare(plan, root, want),
     )  # fmt: skip
     parent.adopt(plan, container, made, made.criu.pid)
     options = want.options | {
-        "root": root, "rst_sibling": True, "inherit_fd": [*inherit, *namespaces], "join_ns": joins,
+        "root": root, "rst_sibling": True, "join_ns": joins,
+        "inherit_fd": [*({"key": name, "fd": fd} for name, fd in inherit.items()), *namespaces],
         "ext_mnt": images.mounts_again(plan.mounts, plan.masked_paths, nodes),
     }  # fmt: skip
     if made.cgroup:
