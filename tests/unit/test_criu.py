@@ -55,6 +55,14 @@ def test_errors_of_a_log() -> None:
     assert service.errors("") == []
 
 
+def test_unreachable_page_server_is_an_error_without_the_word() -> None:
+    log = """(00.050284) Connecting to server 127.0.0.1:29399
+(00.050343) Can't connect to server 127.0.0.1:29399
+(00.050362) Error (compel/src/lib/infect.c:417): Unable to detach from 17883: No such process
+"""
+    assert service.errors(log)[0] == "Can't connect to server 127.0.0.1:29399"
+
+
 @pytest.mark.parametrize(
     ("environment", "found"),
     [({}, "/usr/sbin/criu"), ({b"PATH": b""}, "/usr/sbin/criu"), ({b"PATH": b"relative:/opt/bin"}, "/opt/bin/criu")],

@@ -53,6 +53,8 @@ _CONFIGS = ("/etc/criu/pyrunc.conf", "/etc/criu/runc.conf")  # CRIU's documentat
 
 def run(context: Context, arguments: Arguments) -> int:
     """Checkpoint. Without --leave-running or --pre-dump the container is gone afterwards."""
+    if "status-fd" in arguments.options:
+        _require_writable(arguments.natural("status-fd"))
     container = Container.open(context.root, arguments.operands[0])
     container.lock()
     state = container.load()
@@ -65,6 +67,18 @@ def run(context: Context, arguments: Arguments) -> int:
 
         destroy(context, container, state)
     return 0
+
+
+def _require_writable(status_fd: int) -> None:
+    """Looked at before anything else is opened, which might get that number."""
+    import fcntl
+
+    try:
+        mode = fcntl.fcntl(status_fd, fcntl.F_GETFL) & posix.O_ACCMODE
+    except OSError as error:
+        raise PyruncError.from_os(f"--status-fd {status_fd}", error, hint="open it for the command") from None
+    if mode == posix.O_RDONLY:
+        raise UsageError(f"--status-fd {status_fd}: the descriptor is open for reading only")
 
 
 def require_privilege(command: str) -> None:
@@ -137,6 +151,8 @@ def _dump(context: Context, arguments: Arguments, config: Config, state: State, 
     from pyrunc.criu import images, rpc, service
 
     program = service.find(context.environment)
+    if arguments.flag("lazy-pages"):
+        service.require_large_pipes()
     directories = Directories(arguments, make=True)
     options = common_options(arguments, directories, "dump.log", config.annotations)
     options |= _dump_options(arguments, directories)

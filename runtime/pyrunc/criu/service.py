@@ -29,6 +29,7 @@ ENDING = (1, 2, 15)  # SIGHUP, SIGINT, SIGTERM: what asks a command to end
 _SIGKILL, _LARGEST = 9, 1 << 20
 _NO_SUCH_OPTION = "criu {0} does not know {1}, which criu {2} brought"
 _OLDEST = 31500
+_PIPE_SIZE = 819 * 4096  # criu/include/page-pipe.h: as many buffers as 32 KiB describe
 # Those whose number in the protocol an older criu would pass over in silence.
 _SINCE = {"lsm_mount_context": 31600, "network_lock": 31700}
 
@@ -233,6 +234,23 @@ def check_version(program: str, environment: "Mapping[bytes, bytes]", options: "
             raise PyruncError(_NO_SUCH_OPTION.format(spelled(version), option, spelled(since)))
 
 
+def require_large_pipes() -> None:
+    """Raise PyruncError if criu cannot serve the pages of a lazy dump: it copies them through a pipe of this size, and
+    goes on without a place to copy them to if it cannot make one (criu/page-pipe.c, 3.15 to 4.2.1)."""
+    import fcntl
+
+    reading, writing = posix.pipe2(posix.O_CLOEXEC)
+    try:
+        fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+    except OSError as error:
+        hint = "sysctl fs.pipe-max-size=4194304, or CAP_SYS_RESOURCE for the caller"
+        text = f"--lazy-pages: criu needs a pipe of {_PIPE_SIZE} bytes to serve the memory"
+        raise PyruncError.from_os(text, error, hint=hint) from None
+    finally:
+        posix.close(reading)
+        posix.close(writing)
+
+
 def failure(doing: str, work: str, log: str, response: rpc.Response) -> PyruncError:
     """The error for a request that criu refused: with the last errors of its log, which is a file in `work`."""
     lines = errors(_tail(f"{work}/{log}"))
@@ -241,12 +259,17 @@ def failure(doing: str, work: str, log: str, response: rpc.Response) -> PyruncEr
 
 
 def errors(log: str) -> "list[str]":
-    """The last error lines of criu's log without their time stamps; the line that only says that it has failed not."""
+    """The last error lines of criu's log without their time stamps; the line that only says that it has failed not.
+
+    That a page server cannot be reached is logged without a level, and what follows does not tell (4.2.1).
+    """
     found: list[str] = []
     for line in log.splitlines():
         _, error, rest = line.partition("Error ")
-        text = rest.partition("): ")[2].strip()
-        if error and text and not text.endswith(("FAILED.", "failed.")) and "RLIMIT_NOFILE" not in text:
+        text = rest.partition("): ")[2].strip() if error else line.partition(") ")[2].strip()
+        if not error and not text.startswith("Can't "):
+            continue
+        if text and not text.endswith(("FAILED.", "failed.")) and "RLIMIT_NOFILE" not in text:
             found.append(text)
     return found[-3:]
 
