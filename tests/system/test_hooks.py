@@ -139,6 +139,13 @@ def test_environment_is_the_callers_without_one_of_its_own(runtime: Runtime, bun
     assert (bundle.path / "seen").read_text() == "the caller's\n"
 
 
+def test_environment_of_a_start_container_hook_is_the_programs(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.process["env"].append("MARKER=the program's")
+    bundle.hook("startContainer", "echo $MARKER > /seen")
+    assert runtime.run(bundle, env=caller_environment(MARKER="the caller's")).returncode == 0
+    assert (bundle.rootfs / "seen").read_text() == "the program's\n"
+
+
 @pytest.mark.parametrize("place", ["createRuntime", "startContainer"])
 def test_args_default_and_first_argument(runtime: Runtime, bundle: Bundle, place: str) -> None:
     """Without args the path is argv[0], by which busybox knows what it is to be."""
