@@ -249,16 +249,18 @@ def test_copy_symlink_and_nofollow(place: Image) -> None:
 
 
 @pytest.mark.parametrize(("word", "covered"), [("dest-nofollow", "/a/way"), ("rw", "/a/target")])
-def test_destination_that_is_a_symlink(place: Image, word: str, covered: str) -> None:
+@pytest.mark.parametrize("source_is_link", [False, True])
+def test_destination_that_is_a_symlink(place: Image, source_is_link: bool, word: str, covered: str) -> None:
     """With dest-nofollow the symlink itself is covered, otherwise what it leads to in the image."""
-    (place.outside.parent / "source").touch()
+    source = place.outside.parent / "source"
+    source.symlink_to("/nonsuch") if source_is_link else source.touch()
     (place.root / "a").mkdir(exist_ok=True)
     (place.root / "a/target").touch()
     (place.root / "a/way").symlink_to("target")
     before = set(place.inside(lambda _: table_of(str(place.root))))  # type: ignore[call-overload]  # a table
 
     def body(root: int) -> object:
-        return attach(root, "/a/way", "", f"bind,{word}", str(place.outside.parent / "source"))
+        return attach(root, "/a/way", "", f"bind,src-nofollow,{word}", str(source))
 
     assert set(place.inside(body)) - before == {covered}  # type: ignore[call-overload]  # a table
 

@@ -253,10 +253,13 @@ def _open(root: int, mount: Mount, name: str, *, follow: bool = True) -> int:
 
 def _place(root: int, mount: Mount, name: str, tree: int, target: "int | None") -> None:
     """Move the detached mount onto the target and see that the destination now is that mount."""
+    follow = posix.fstat(tree).st_mode & _S_IFMT != _S_IFLNK
     try:
         if target is not None:
+            if not follow:  # where the target is: a symlink on the way to it is to be followed, what is mounted is not
+                name = _name_of(root, target)
             syscalls.move_mount(tree, target)
-        found = _open(root, mount, name, follow=posix.fstat(tree).st_mode & _S_IFMT != _S_IFLNK)
+        found = _open(root, mount, name, follow=follow)
         try:
             same = syscalls.mount_id(found) == syscalls.mount_id(tree)
         finally:
@@ -266,6 +269,12 @@ def _place(root: int, mount: Mount, name: str, tree: int, target: "int | None") 
         _propagate(mount, tree)
     except OSError as error:
         raise mount.failure(error) from None
+
+
+def _name_of(root: int, target: int) -> str:
+    """The path in the root of what a descriptor is open on, if it is in there. OSError."""
+    top, path = (posix.readlink(f"/proc/self/fd/{fd}") for fd in (root, target))
+    return path.removeprefix(top).lstrip("/")
 
 
 def _propagate(mount: Mount, tree: int) -> None:
