@@ -59,6 +59,17 @@ def test_proc_or_sys_is_a_symlink(  # CVE-2019-19921, CVE-2023-27561, CVE-2023-2
     runtime.create_fails(bundle)
 
 
+@only_pyrunc("has its own words")
+@pytest.mark.parametrize(("destination", "index"), [("/proc", 0), ("/sys", 5)])
+def test_proc_or_sys_is_refused_for_being_a_symlink(
+    runtime: Runtime, bundle: Bundle, destination: str, index: int
+) -> None:
+    """And not for what comes to grief later."""
+    (bundle.rootfs / destination[1:]).rmdir()
+    (bundle.rootfs / destination[1:]).symlink_to("/mnt")
+    runtime.create_fails(bundle, "not behind a symlink", f"/mounts/{index})")
+
+
 @pytest.mark.parametrize("target", ["{outside}", UP + "{outside}", "/proc/1/root{outside}"])
 @pytest.mark.parametrize("kind", ["bind", "tmpfs", "file"])
 def test_destination_below_a_symlink(  # CVE-2019-18837, CVE-2024-45310

@@ -91,6 +91,9 @@ def test_superblock_flags_have_names() -> None:
         (["rsymfollow"], (0, k.MOUNT_ATTR_NOSYMFOLLOW)),
         (["rnoatime", "rstrictatime"], (k.MOUNT_ATTR_STRICTATIME, k.MOUNT_ATTR__ATIME)),
         (["rnoatime", "rrelatime"], (0, k.MOUNT_ATTR__ATIME)),
+        (["ratime"], (0, k.MOUNT_ATTR__ATIME)),
+        (["rstrictatime", "rnostrictatime"], (0, k.MOUNT_ATTR__ATIME)),
+        (["rnorelatime"], (0, k.MOUNT_ATTR__ATIME)),
         (["rdiratime"], (0, k.MOUNT_ATTR_NODIRATIME)),
     ],
 )
