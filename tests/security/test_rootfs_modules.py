@@ -283,20 +283,23 @@ def test_tmpcopyup(place: Image) -> None:
     (etc / "deep/file").write_text("text")
     os.chown(etc / "deep/file", 12, 34)
     (etc / "deep/file").chmod(0o4750)
+    os.setxattr(etc / "deep/file", "trusted.note", b"kept")
     (etc / "deep/link").symlink_to(place.outside)
     os.mkfifo(etc / "fifo")
     os.mknod(etc / "node", stat.S_IFCHR | 0o640, os.makedev(1, 3))
 
     def body(root: int) -> object:
         table = attach(root, "/etc", "tmpfs", "tmpcopyup,ro")
-        found = {}
+        found: dict[str, object] = {}
         for name in (".", "deep", "deep/file", "deep/link", "fifo", "node"):
             facts = os.lstat(etc / name)
             found[name] = [oct(facts.st_mode), facts.st_uid, facts.st_gid, facts.st_rdev]
+        found["note"] = os.getxattr(etc / "deep/file", "trusted.note").decode()
         return table["/etc"][0], found, (etc / "deep/file").read_text(), os.readlink(etc / "deep/link")
 
     flags, found, text, target = place.inside(body)  # type: ignore[misc]  # the tuple that body gives
     assert flags.startswith("ro,")
+    assert found.pop("note") == "kept"
     assert found == {
         ".": ["0o40751", 0, 0, 0],
         "deep": ["0o40700", 0, 0, 0],

@@ -1,6 +1,7 @@
 """crun's annotations that change what the runtime does."""
 
 import base64
+import json
 import os
 import socket
 import struct
@@ -154,20 +155,32 @@ def test_unknown_system_call_has_its_place(runtime: Runtime, bundle: Bundle) -> 
     runtime.create_fails(bundle, "/linux/seccomp/syscalls/0/names/0")
 
 
-@differs(runc="knows none of crun's annotations")
-def test_seccomp_receiver_is_a_listener_path(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+ANNOTATED = pytest.param(True, marks=differs(runc="knows none of crun's annotations"))
+
+
+@pytest.mark.parametrize("annotated", [ANNOTATED, False])
+def test_seccomp_receiver_is_a_listener_path(
+    runtime: Runtime, bundle: Bundle, area: Path, annotated: bool
+) -> None:
     rule = {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY"}
     bundle.linux["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
-    annotate(bundle, **{"seccomp.receiver": str(area / "agent")})
+    if annotated:
+        annotate(bundle, **{"seccomp.receiver": str(area / "agent")})
+    else:
+        bundle.linux["seccomp"] |= {"listenerPath": str(area / "agent"), "listenerMetadata": "for the agent"}
     with socket.socket(socket.AF_UNIX) as agent:
         agent.bind(str(area / "agent"))
         agent.listen()
         agent.settimeout(DEADLINE)
-        with runtime.running(bundle.shell("exec sleep 1000")):
+        with runtime.running(bundle.shell("exec sleep 1000")) as container:
             connection, _ = agent.accept()
             with connection:
                 message, (listener,), _, _ = socket.recv_fds(connection, 1 << 16, 1)
-            assert b"seccompFd" in message
+            said = json.loads(message)
+            assert (said["fds"], said["pid"]) == (["seccompFd"], container.pid)
+            assert said.get("metadata", "") == ("" if annotated else "for the agent")
+            state = said["state"]
+            assert (state["id"], state["bundle"], state["pid"]) == (container.id, str(bundle.path), container.pid)
             assert os.readlink(f"/proc/self/fd/{listener}") == "anon_inode:seccomp notify"
             os.close(listener)
 

@@ -103,9 +103,9 @@ def test_update_of_device_rules(runtime: Runtime, bundle: Bundle, area: Path, so
         for status in (1, 0):
             result = runtime.call("exec", container.id, "sh", "-c", "(: > /dev/kmsg)")
             assert result.returncode == status, result.stderr
-            with open(resources) as stream:
+            with subprocess.Popen(["cat", resources], stdout=subprocess.PIPE) as pipe:
                 words = ("update", "--resources", resources if source == "file" else source, container.id)
-                assert runtime.call(*words, stdin=stream).returncode == 0
+                assert runtime.call(*words, stdin=pipe.stdout).returncode == 0
 
 
 @pytest.mark.parametrize("name", ["pause", "resume", "update", "events", "ps"])
