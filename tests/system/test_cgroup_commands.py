@@ -127,5 +127,6 @@ def test_cgroup_that_was_there_before_stays(runtime: Runtime, bundle: Bundle) ->
         assert runtime.call("pause", container.id).returncode == 0
     assert not (cgroup / "below").exists()
     assert (cgroup / "cgroup.procs").read_text() == ""
-    assert runtime.run(bundle.shell("echo again")).stdout == "again\n"
+    again = runtime.run(bundle.shell("echo again"))
+    assert again.stdout == "again\n", again.stderr
     cgroup.rmdir()

@@ -56,8 +56,7 @@ def _create(plan: "ContainerPlan", container: Container, host: "HostFacts", made
     open_hook_streams(plan)
     gates = _make_gates(container)
     cgroup = place(plan, container, host)
-    if cgroup >= 0:
-        made.cgroup, made.placed = plan.cgroup.path, True
+    made.cgroup, made.placed = plan.cgroup.path, cgroup >= 0
     if not plan.has_mount_namespace:
         from pyrunc.kernel import rootfs
 

@@ -58,8 +58,7 @@ def restore(plan: "ContainerPlan", container: Container, made: Restored, want: I
     nodes = [] if plan.can_mknod else images.bound_nodes([device.path for device in plan.devices])
     root = f"{container.path}/{_ROOT}"
     cgroup = parent.place(plan, container, host)
-    if cgroup >= 0:
-        made.cgroup, made.placed = plan.cgroup.path, True
+    made.cgroup, made.placed = plan.cgroup.path, cgroup >= 0
     keep = (want.images_fd, want.work_fd, *inherit.values(), *(join.fd for join in plan.joins))
     made.criu = service.Service(
         want.program, plan.options.environment, keep, flags=syscalls.CLONE_NEWNS, cgroup=cgroup,
