@@ -31,6 +31,12 @@ def profile(config: "Config") -> "Profile | None":
     )  # fmt: skip
 
 
+def listener(config: "Config") -> "tuple[str | None, str | None] | None":
+    """The socket of the agent that the filter notifies, and what else it is told; None without a profile."""
+    section = config.linux.seccomp
+    return None if section is None else (section.listener_path, section.listener_metadata)
+
+
 def ready_filter(config: "Config") -> "Filter | None":
     """The seccomp filter that an annotation holds, compiled; None if there is none."""
     text = config.annotations.get(annotations.SECCOMP_BPF)

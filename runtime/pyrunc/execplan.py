@@ -51,11 +51,11 @@ class ExecPlan:
         linux = config.linux
         self.personality, self.memory_policy = linux.personality, linux.memory_policy
         self.profile = confined.profile(config)
-        self.listener = (linux.seccomp.listener_path, linux.seccomp.listener_metadata) if linux.seccomp else None
+        self.listener = confined.listener(config)
         # The profile as the kernel takes it; if it is not there yet, who carries the plan out compiles it.
         self.filter = confined.ready_filter(config)
         self.attributes = confined.attributes(process)
-        self.env = list({entry.partition("=")[0]: entry for entry in process.env}.values())
+        self.env = process.environment()
         self.kept_fds = descriptors.kept(preserve_fds, {}).count
         self.denies_setgroups, self.keeps_groups = False, config.keeps_groups
         self.new_keyring = True

@@ -101,9 +101,9 @@ class ContainerPlan:
         self.profile = confined.profile(config)
         # The profile as the kernel takes it; if it is not there yet, who carries the plan out compiles it.
         self.filter = confined.ready_filter(config)
-        self.listener = (linux.seccomp.listener_path, linux.seccomp.listener_metadata) if linux.seccomp else None
+        self.listener = confined.listener(config)
         self.attributes = confined.attributes(config.process)
-        self.env = _environment(config.process, kept.env)
+        self.env = config.process.environment(kept.env) if config.process else []
         if options.notify_source:
             self.mounts += (_notify_mount(options),)
             from .kernel import notify
@@ -245,13 +245,6 @@ class ContainerPlan:
 def hook_value(hook: spec.Hook) -> "dict[str, object]":
     """A hook as JSON, for the commands that run it later."""
     return {"path": hook.path, "args": list(hook.args), "env": hook.env, "timeout": hook.timeout}
-
-
-def _environment(process: "Process | None", more: "list[str]") -> "list[str]":
-    """The program's environment: of a name that is given twice the last value counts, as runc has it."""
-    if process is None:
-        return []
-    return list({entry.partition("=")[0]: entry for entry in [*process.env, *more]}.values())
 
 
 def _mounts_cgroup_writable(config: spec.Config) -> bool:

@@ -21,7 +21,7 @@ _NUMBERS = {
     "cpu-rt-runtime": ("cpu", "realtimeRuntime", "cgroup v1 only"),
     "cpu-share": ("cpu", "shares", "CPU shares, 2 to 262144"),
     "cpu-idle": ("cpu", "idle", "1: run only when the CPU is idle"),
-    "memory": ("memory", "limit", "memory limit in bytes, -1 for none"),
+    "memory": ("memory", "limit", "memory limit in bytes (or 512m, 2g), -1 for none"),
     "memory-reservation": ("memory", "reservation", "memory that is kept for it, in bytes"),
     "memory-swap": ("memory", "swap", "limit of memory and swap together in bytes, -1 for none"),
     "kernel-memory": ("memory", "kernel", "cgroup v1 only"),

@@ -169,5 +169,9 @@ class Process:
         self.io_priority = reader.section("ioPriority", IOPriority)
         self.exec_cpu_affinity = reader.section("execCPUAffinity", CPUAffinity)
 
+    def environment(self, more: "list[str] | None" = None) -> list[str]:
+        """`env` and more entries; of a name that is given twice the last value counts, as runc has it."""
+        return list({entry.partition("=")[0]: entry for entry in [*self.env, *(more or ())]}.values())
+
 
 ROOT_USER = User(Reader({"uid": 0, "gid": 0}, "/process/user"))
