@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from tests.bundle import Bundle
 from tests.peers import differs
 from tests.privatehost import CGROUP_PARENT, CGROUP_ROOT
 from tests.runtime import Container, Runtime, error_text, new_id
-from tests.waiting import exit_code
+from tests.waiting import eventually, exit_code
 
 
 @pytest.fixture
@@ -130,3 +131,22 @@ def test_cgroup_that_was_there_before_stays(runtime: Runtime, bundle: Bundle) ->
     again = runtime.run(bundle.shell("echo again"))
     assert again.stdout == "again\n", again.stderr
     cgroup.rmdir()
+
+
+@differs(crun="1.8.1 kills it", runc="1.1.5 fails to remove the cgroup, which it says")
+def test_delete_spares_a_container_that_has_come_into_the_cgroup(
+    runtime: Runtime, make_bundle: Callable[[], Bundle]
+) -> None:
+    """The first has ended, and its cgroup is free for the second, but its delete is still to come."""
+    path = f"{CGROUP_PARENT}/{new_id()}"
+    ended, other = make_bundle(), make_bundle().shell("exec sleep 1000")
+    for bundle in (ended, other):
+        bundle.linux["cgroupsPath"] = path
+    with runtime.running(ended) as first:
+        eventually(lambda: first.status == "stopped", "the first to end")
+        with runtime.running(other) as second:
+            deleted = runtime.delete(first.id)
+            assert deleted.returncode == 0, deleted.stderr
+            assert f"process {second.pid}" in deleted.stderr
+            assert second.status == "running"
+    (CGROUP_ROOT / path.lstrip("/")).rmdir()

@@ -165,9 +165,12 @@ def update(path: str, settings: "list[Setting]", unit: "Unit | None" = None, add
     control.apply(path, settings)  # systemd rounds, and has written what it rounded
 
 
-def remove(path: str, unit: "Unit | None" = None, address: str = "", *, found: bool = False) -> None:
-    """Kill what is in the cgroup, and remove it (unless it was `found`) and its unit; nothing if they are gone."""
-    if path:  # "": create was killed before systemd told where
+def remove(
+    path: str, unit: "Unit | None" = None, address: str = "", *, found: bool = False, kill: bool = True
+) -> None:
+    """Kill what is in the cgroup (if `kill`), and remove it (unless it was `found`) and its unit; nothing if they are
+    gone."""
+    if path and kill:  # "": create was killed before systemd told where
         fs.kill(path)  # first: systemd would ask the processes politely, and wait
     if unit is not None:
         from .systemd import Manager

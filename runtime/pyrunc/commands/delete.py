@@ -42,7 +42,8 @@ def run(context: Context, arguments: Arguments) -> int:
 
 def destroy(context: Context, container: Container, state: State) -> None:
     """Kill what runs, undo what create made, run the poststop hooks, remove the state last. The container is locked."""
-    if state.alive():
+    was_alive = state.alive()
+    if was_alive:
         if unreached := state.only_first_reached():
             context.log.warning(unreached)
         procs.signal(state.pid, state.start_time, _SIGKILL)
@@ -50,11 +51,7 @@ def destroy(context: Context, container: Container, state: State) -> None:
             hint = "it may be in a call that cannot be interrupted (state D in ps), of a file server that is gone, say"
             raise PyruncError(f"process {state.pid} of container `{container.id}` does not die", hint=hint)
     if state.cgroup is not None or state.unit is not None:
-        from pyrunc.cgroup import manager, names
-
-        unit = names.Unit(state.unit[0], state.unit[1]) if state.unit else None
-        address, found = state.unit[2] if state.unit else "", bool(state.data.get("cgroupFound"))
-        manager.remove(state.cgroup or "", unit, address, found=found)
+        _remove_cgroup(context, state, was_alive=was_alive)
     elif (intent := state.data.get("cgroupIntent")) and not state.data.get("cgroupFound"):
         # create was killed before it knew whether it or another has made it
         from pyrunc.cgroup import fs
@@ -76,6 +73,24 @@ def destroy(context: Context, container: Container, state: State) -> None:
     if hooks:
         _run_poststop(context, state, hooks)
     container.remove()
+
+
+def _remove_cgroup(context: Context, state: State, *, was_alive: bool) -> None:
+    """Remove the cgroup and kill what is in it; but not if the container's processes have all ended with its first one,
+    as those of its own pid namespace do: another container may have been put there since."""
+    from pyrunc.cgroup import fs, manager, names
+
+    cgroup = state.cgroup or ""
+    unit = names.Unit(state.unit[0], state.unit[1]) if state.unit else None
+    address, found = state.unit[2] if state.unit else "", bool(state.data.get("cgroupFound"))
+    ended = not was_alive and state.data.get("privatePids") is True and unit is None and not fs.frozen(cgroup)
+    try:
+        manager.remove(cgroup, unit, address, found=found, kill=not ended)
+    except PyruncError:
+        pids = fs.processes(cgroup) if ended else []
+        if not pids:
+            raise
+        context.log.warning(f"cgroup `{cgroup}` stays: process {pids[0]}, which is in it, is not this container's")
 
 
 def _run_poststop(context: Context, state: State, hooks: "list[SavedHook]") -> None:
