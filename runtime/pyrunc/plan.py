@@ -255,9 +255,13 @@ def _kernel_parameters(values: "Mapping[str, str]") -> "list[Parameter]":
     if not values:
         return []
     from .kernel.sysctl import Parameter
-    from .spec.sysctl import sysctl_path
+    from .spec.sysctl import sysctl_namespace, sysctl_path
 
-    return [Parameter(key, sysctl_path(key) or "", values[key], f"/linux/sysctl/{token(key)}") for key in values]
+    paths = {key: sysctl_path(key) or "" for key in values}
+    return [
+        Parameter(key, path, values[key], sysctl_namespace(path) or "", f"/linux/sysctl/{token(key)}")
+        for key, path in paths.items()
+    ]
 
 
 def _device(index: int, device: DeviceEntry) -> Device:

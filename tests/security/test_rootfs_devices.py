@@ -264,7 +264,7 @@ def test_private_procfs_cannot_be_covered(place: Image) -> None:
         procfs.write(whole, "thread-self/comm", b"two")
         names.append(os.read(procfs.open_file(proc, "self/comm", os.O_RDONLY), 100).decode())
         for path, value in (("kernel/domainname", "inside"), ("net/ipv4/ip_forward", "1")):
-            sysctl.apply(whole, [sysctl.Parameter(path, path, value, "")])
+            sysctl.apply(whole, [sysctl.Parameter(path, path, value, "", "")])
         with open(os.open("sys/kernel/domainname", os.O_RDONLY, dir_fd=whole), encoding="ascii") as stream:
             return names, stream.read(), os.listdir("/proc")
 
@@ -308,7 +308,7 @@ def test_keys_of_kernel_parameters(key: str, path: str | None) -> None:
 
 def test_missing_kernel_parameter_is_named(place: Image) -> None:
     with pytest.raises(PyruncError) as caught:
-        missing = sysctl.Parameter("net.nonsuch", "net/nonsuch", "1", "/linux/sysctl/net.nonsuch")
+        missing = sysctl.Parameter("net.nonsuch", "net/nonsuch", "1", "network", "/linux/sysctl/net.nonsuch")
         place.inside(lambda _: sysctl.apply(procfs.private(subset=False), [missing]))
     assert str(caught.value) == (
         "set kernel parameter `net.nonsuch` to `1` (config.json: /linux/sysctl/net.nonsuch): No such file or directory"

@@ -230,6 +230,18 @@ def test_sysctl_of_the_host_is_refused(runtime: Runtime, bundle: Bundle, kind: s
     assert path.read_text() == before
 
 
+@differs(crun="1.8.1 writes it", runc="1.1.5 looks at the network namespace alone")
+@pytest.mark.parametrize("kind, name", [("network", "net.ipv4.ip_default_ttl"), ("ipc", "kernel.msgmax")])
+def test_sysctl_of_the_host_is_refused_where_its_namespace_is_named(
+    runtime: Runtime, bundle: Bundle, kind: str, name: str
+) -> None:
+    value = Path("/proc/sys/" + name.replace(".", "/")).read_text().strip()  # harmless where it is written
+    bundle.namespace(kind, f"/proc/self/ns/{'net' if kind == 'network' else kind}")
+    bundle.drop_mounts("/sys", "/sys/fs/cgroup", "/dev/mqueue")
+    bundle.linux["sysctl"] = {name: value}
+    runtime.create_fails(bundle, name, "would change the host")
+
+
 @only_pyrunc("knows no time namespace")
 def test_time_offsets(runtime: Runtime, bundle: Bundle) -> None:
     bundle.namespace("time").linux["timeOffsets"] = {

@@ -45,6 +45,11 @@ class Join:
             what = f"is a {found} namespace" if found else "is no namespace"
             raise ConfigError(f"`{self.path}` {what}, where a {self.kind} namespace is needed", pointer=self.pointer)
 
+    def is_ours(self) -> bool:
+        """Whether this process is in it already; it is open."""
+        ours, there = posix.stat(f"/proc/self/ns/{FILES.get(self.kind, self.kind)}"), posix.fstat(self.fd)
+        return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
+
     def enter(self) -> None:
         """setns(2)."""
         try:

@@ -1,19 +1,36 @@
 """`linux.sysctl`: kernel parameters of the container's own namespaces."""
 
+from pyrunc.errors import ConfigError
+
 from . import procfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .namespaces import Join
+
 
 class Parameter:
-    """key: as config.json has it; path: its file below /proc/sys; pointer: where config.json has it."""
+    """key: as config.json has it; path: its file below /proc/sys; namespace: the type of that it belongs to;
+    pointer: where config.json has it."""
 
-    __slots__ = ("key", "path", "pointer", "value")
+    __slots__ = ("key", "namespace", "path", "pointer", "value")
 
-    def __init__(self, key: str, path: str, value: str, pointer: str) -> None:
-        self.key, self.path, self.value, self.pointer = key, path, value, pointer
+    def __init__(
+        self, key: str, path: str, value: str, namespace: str, pointer: str
+    ) -> None:
+        self.key, self.path, self.value, self.namespace, self.pointer = key, path, value, namespace, pointer
+
+
+def check(parameters: "Sequence[Parameter]", joins: "Sequence[Join]") -> None:
+    """Raise ConfigError if a parameter belongs to a namespace that is to be joined and is the runtime's own: the host's
+    would be changed. The namespaces are open."""
+    ours = {join.kind for join in joins if join.is_ours()}
+    for parameter in parameters:
+        if parameter.namespace in ours:
+            text = f"`{parameter.key}` would change the host: the {parameter.namespace} namespace is the runtime's"
+            raise ConfigError(text, pointer=parameter.pointer)
 
 
 def apply(proc: int, parameters: "Sequence[Parameter]") -> None:

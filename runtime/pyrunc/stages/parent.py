@@ -52,6 +52,10 @@ def _create(plan: "ContainerPlan", container: Container, host: "HostFacts", made
         credentials.hide()
     for join in plan.joins:
         join.open()
+    if plan.sysctl and plan.joins:
+        from pyrunc.kernel import sysctl
+
+        sysctl.check(plan.sysctl, plan.joins)
     plan.open_mount_sources(host)
     open_hook_streams(plan)
     gates = _make_gates(container)
