@@ -2,18 +2,21 @@
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pyrunc.stages.program import Program
 
 from tests.bundle import Bundle
 from tests.peers import differs, only_pyrunc
-from tests.runtime import Container, Result, Runtime, error_text, new_id
+from tests.runtime import CHECKOUT, Container, Result, Runtime, error_text, new_id
 from tests.system.test_exec import execute, output, shell
 
 NET_ADMIN, NET_RAW = 1 << 12, 1 << 13
+KEYCTL_DESCRIBE, KEY_SPEC_SESSION_KEYRING = 6, -3  # linux/keyctl.h
 
 
 @pytest.fixture
@@ -166,6 +169,32 @@ def test_seccomp_filter_is_the_containers(runtime: Runtime, bundle: Bundle) -> N
         result = execute(box, "ID", "mkdir", "/tmp/new")
         assert "not implemented" in result.stderr
         assert "Seccomp:\t2" in output(box, "ID", "cat", "/proc/self/status")
+
+
+def session_keyring(box: Container, area: Path) -> str:
+    """What keyctl_describe(3) says of a program's session keyring; the program is pyrunc-init with two steps."""
+    steps = Program()
+    text = steps.blob(bytes(200))
+    steps.call("keyctl", KEYCTL_DESCRIBE, KEY_SPEC_SESSION_KEYRING, text, 200, label="describe")
+    steps.call("write", 1, text, 200, label="write")
+    (area / "steps").write_bytes(steps.data())
+    shutil.copy(CHECKOUT / "runtime/pyrunc/pyrunc-init", box.bundle.rootfs / "describe")
+    argv = box.runtime.argv("exec", "--preserve-fds", "1", box.id, "/describe", "3")
+    command = ["sh", "-c", f'exec "$@" 3< {area}/steps', "sh", *argv]
+    result = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    return result.stdout.partition("\0")[0]
+
+
+@differs(crun="1.8.1 stays in the caller's")
+def test_session_keyring_is_the_containers(box: Container, area: Path) -> None:
+    assert session_keyring(box, area).endswith(box.id)
+
+
+def test_session_keyring_of_a_container_without(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+    with runtime.running(bundle.shell("exec sleep 1000"), "--no-new-keyring") as box:
+        found = session_keyring(box, area)
+    assert "keyring;" in found
+    assert box.id not in found
 
 
 def open_in_the_program(box: Container, *options: str) -> set[str]:
