@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import leftovers, peers, privatehost
+from tests import leftovers, ordinaryuser, peers, privatehost
 from tests.bundle import Bundle, build_rootfs
+from tests.ordinaryuser import OrdinaryUser
 from tests.removal import remove_tree
 from tests.runtime import Runtime, executable, new_id, runtime_name
 
@@ -107,3 +108,14 @@ def make_bundle(area: Path, rootfs_template: Path) -> Callable[[], Bundle]:
 def bundle(make_bundle: Callable[[], Bundle]) -> Bundle:
     """A bundle."""
     return make_bundle()
+
+
+@pytest.fixture
+def user(runtime: Runtime, area: Path) -> Iterator[OrdinaryUser]:
+    """An ordinary user, who calls the runtime and has its state directory."""
+    if reason := ordinaryuser.impossible():
+        pytest.skip(reason)
+    user = ordinaryuser.make(area)
+    runtime.root, runtime.options = user.home / "state", user.caller()
+    with user.known():
+        yield user

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.bundle import Bundle
 from tests.kernelcalls import CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, drop_capabilities, setns
+from tests.ordinaryuser import OrdinaryUser
 from tests.peers import differs
 from tests.runtime import Runtime
 from tests.waiting import eventually
@@ -127,3 +128,23 @@ def test_process_of_exec_cannot_be_traced_by_root_of_the_user_namespace(runtime:
         for _ in range(20):
             assert runtime.call("exec", container.id, "true").returncode == 0
         assert told() == "ready "
+
+
+@differs(crun="1.8.1 may not join his pid namespace", runc="1.1.5 refuses a config without a user namespace")
+def test_process_of_an_ordinary_user_hides_as_well(
+    runtime: Runtime, make_bundle: Callable[[], Bundle], user: OrdinaryUser
+) -> None:
+    """Where it joins a user namespace of his: otherwise root of that, who is no more than a container, would have the
+    user's own files. What has to be written to its files in /proc, the OOM score, is written before."""
+    pod, member = [user.own(make_bundle()).drop_mounts("/sys", "/sys/fs/cgroup", "/dev/mqueue") for _ in range(2)]
+    for entry in [*pod.config["mounts"], *member.config["mounts"]]:
+        entry["options"] = [word for word in entry["options"] if not word.startswith("gid=")]
+    member.shell("cat /proc/self/oom_score_adj").process["oomScoreAdj"] = 500
+    with runtime.running(pod.shell("exec sleep 1000")) as container, spied_from(container.pid) as told:
+        for kind in ("user", "pid"):
+            member.namespace(kind, f"/proc/{container.pid}/ns/{kind}")
+        for _ in range(20):
+            result = runtime.run(member)
+            assert result.returncode == 0, result.stderr
+            assert result.stdout == "500\n"
+        assert "/python3" not in told()

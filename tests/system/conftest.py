@@ -1,17 +1,14 @@
-"""Every system test is checked for leftovers; `user` is for those of ordinary users."""
+"""Every system test is checked for leftovers; a CRIU that works, and a container for it."""
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from conformance.harness.criu import fault as criu_fault
-from tests import ordinaryuser
 from tests.bundle import Bundle
 from tests.checkpoints import COUNT, count
-from tests.ordinaryuser import OrdinaryUser
 from tests.runtime import Runtime
 from tests.waiting import eventually
 
@@ -19,17 +16,6 @@ from tests.waiting import eventually
 @pytest.fixture(autouse=True)
 def _leftovers_checked(runtime: Runtime) -> None:
     """Let even a test that does not name the runtime fixture run under its leftovers check."""
-
-
-@pytest.fixture
-def user(runtime: Runtime, area: Path) -> Iterator[OrdinaryUser]:
-    """An ordinary user, who calls the runtime and has its state directory."""
-    if reason := ordinaryuser.impossible():
-        pytest.skip(reason)
-    user = ordinaryuser.make(area)
-    runtime.root, runtime.options = user.home / "state", user.caller()
-    with user.known():
-        yield user
 
 
 @pytest.fixture(scope="session")
