@@ -309,6 +309,16 @@ def test_mount_by_a_hook_is_seen_in_the_container(runtime: Runtime, bundle: Bund
     assert (bundle.path / "entered").exists()
 
 
+@pytest.mark.parametrize("place", ["prestart", "createRuntime"])
+def test_runs_before_the_root_is_changed(runtime: Runtime, bundle: Bundle, place: str) -> None:
+    find_pid = "pid=$(sed 's/.*\"pid\": *\\([0-9]*\\).*/\\1/' | tr -d '\\n')"
+    script = f"{find_pid}; test -e /proc/$pid/root{bundle.path}/config.json && touch {bundle.path}/seen"
+    bundle.hook(place, script, drain=False)
+    with runtime.created(bundle) as container:
+        assert (bundle.path / "seen").exists()
+        assert not Path(f"/proc/{container.pid}/root{bundle.path}").exists()
+
+
 def test_many_hooks(runtime: Runtime, bundle: Bundle) -> None:
     for number in range(50):
         append(bundle, "createRuntime", str(number))
