@@ -3,7 +3,7 @@
 import pytest
 
 from tests.bundle import Bundle
-from tests.peers import differs
+from tests.peers import differs, only_pyrunc
 from tests.privatehost import ID_PREFIX
 from tests.runtime import Runtime, error_text
 
@@ -48,3 +48,13 @@ def test_length(runtime: Runtime, bundle: Bundle, length: int, good: bool) -> No
     assert (result.returncode == 0) is good, result.stderr
     if not good:
         error_text(result)
+
+
+@only_pyrunc("have other limits")
+@pytest.mark.parametrize("length, good", [(229, True), (230, False)])
+def test_longest(runtime: Runtime, bundle: Bundle, length: int, good: bool) -> None:
+    """There must be room for the words that a directory on its way out is renamed with."""
+    result = runtime.run(bundle, container_id=ID_PREFIX.ljust(length, "x"))
+    assert (result.returncode == 0) is good, result.stderr
+    if not good:
+        error_text(result, "invalid container id", "229")

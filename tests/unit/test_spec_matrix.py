@@ -48,7 +48,7 @@ NEEDED = frozenset(
     ]
 )
 """Names of required keys, wherever they stand."""
-VALUES = (None, True, "", -1, 1.5, 2**63, 2**64, [], {})
+VALUES = (None, True, "", "no such word", -1, 1.5, 2**63, 2**64, [], {})
 
 
 def refusal(value):
