@@ -55,6 +55,14 @@ def test_errors_of_a_log() -> None:
     assert service.errors("") == []
 
 
+def test_missing_image_is_named() -> None:
+    log = """(00.000090) No stats.img image
+(00.000100) No inventory.img image
+(00.000101) Error (criu/protobuf.c:72): Unexpected EOF on (empty-image)
+"""
+    assert service.errors(log) == ["Unexpected EOF on (empty-image): No inventory.img image"]
+
+
 def test_unreachable_page_server_is_an_error_without_the_word() -> None:
     log = """(00.050284) Connecting to server 127.0.0.1:29399
 (00.050343) Can't connect to server 127.0.0.1:29399

@@ -261,14 +261,20 @@ def failure(doing: str, work: str, log: str, response: rpc.Response) -> PyruncEr
 def errors(log: str) -> "list[str]":
     """The last error lines of criu's log without their time stamps; the line that only says that it has failed not.
 
-    That a page server cannot be reached is logged without a level, and what follows does not tell (4.2.1).
+    That a page server cannot be reached, and that an image is missing, is logged without a level, and what follows does
+    not tell (4.2.1).
     """
     found: list[str] = []
+    missing = ""
     for line in log.splitlines():
         _, error, rest = line.partition("Error ")
         text = rest.partition("): ")[2].strip() if error else line.partition(") ")[2].strip()
+        if text.startswith("No ") and text.endswith(".img image"):
+            missing = text  # most may be: it matters if an error is next
         if not error and not text.startswith("Can't "):
             continue
+        if "(empty-image)" in text:
+            text = f"{text}: {missing}"
         if text and not text.endswith(("FAILED.", "failed.")) and "RLIMIT_NOFILE" not in text:
             found.append(text)
     return found[-3:]
