@@ -242,6 +242,22 @@ def test_sysctl_of_the_host_is_refused_where_its_namespace_is_named(
     runtime.create_fails(bundle, name, "would change the host")
 
 
+@only_pyrunc("makes the container's root that of the host")
+def test_mount_namespace_of_the_host_is_refused(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.namespace("mount", "/proc/self/ns/mnt")
+    message = "all of the host would get the container's root"
+    runtime.behind("unshare", "--mount").create_fails(bundle, "/linux/namespaces/", message)  # for if it is not
+
+
+@only_pyrunc("renames the host")
+def test_name_of_the_host_is_kept_where_its_namespace_is_named(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.namespace("uts", "/proc/self/ns/uts")
+    bundle.config["hostname"] = os.uname().nodename  # as podman says of a container that shares another's
+    assert runtime.output(bundle, "hostname").strip() == os.uname().nodename
+    bundle.config["hostname"] = "elsewhere"
+    runtime.create_fails(bundle, "/hostname", "would become the host's")
+
+
 @only_pyrunc("knows no time namespace")
 def test_time_offsets(runtime: Runtime, bundle: Bundle) -> None:
     bundle.namespace("time").linux["timeOffsets"] = {

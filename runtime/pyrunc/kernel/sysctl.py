@@ -6,9 +6,7 @@ from . import procfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from .namespaces import Join
+    from collections.abc import Collection, Sequence
 
 
 class Parameter:
@@ -23,10 +21,9 @@ class Parameter:
         self.key, self.path, self.value, self.namespace, self.pointer = key, path, value, namespace, pointer
 
 
-def check(parameters: "Sequence[Parameter]", joins: "Sequence[Join]") -> None:
+def check(parameters: "Sequence[Parameter]", ours: "Collection[str]") -> None:
     """Raise ConfigError if a parameter belongs to a namespace that is to be joined and is the runtime's own: the host's
-    would be changed. The namespaces are open."""
-    ours = {join.kind for join in joins if join.is_ours()}
+    would be changed. ours: the types of such namespaces."""
     for parameter in parameters:
         if parameter.namespace in ours:
             text = f"`{parameter.key}` would change the host: the {parameter.namespace} namespace is the runtime's"

@@ -5,7 +5,7 @@ import posix
 from pyrunc.cgroup import fs as cgroup_fs
 from pyrunc.cgroup import manager
 from pyrunc.container import Container
-from pyrunc.errors import PyruncError
+from pyrunc.errors import ConfigError, PyruncError
 from pyrunc.kernel import credentials, descriptors, namespaces, procs, sealed, syscalls
 
 from . import handover, init, outside, protocol
@@ -52,10 +52,7 @@ def _create(plan: "ContainerPlan", container: Container, host: "HostFacts", made
         credentials.hide()
     for join in plan.joins:
         join.open()
-    if plan.sysctl and plan.joins:
-        from pyrunc.kernel import sysctl
-
-        sysctl.check(plan.sysctl, plan.joins)
+    _refuse_to_change_the_host(plan)
     plan.open_mount_sources(host)
     open_hook_streams(plan)
     gates = _make_gates(container)
@@ -79,6 +76,24 @@ def _create(plan: "ContainerPlan", container: Container, host: "HostFacts", made
     ours.close()
     if made.interfaces is not None:
         made.interfaces.close()
+
+
+def _refuse_to_change_the_host(plan: "ContainerPlan") -> None:
+    """Raise ConfigError for what would be set in a namespace that the config names but that is the runtime's own."""
+    ours = {join.kind: join for join in plan.joins if join.is_ours()}
+    if "mount" in ours:
+        text = "the mount namespace is the runtime's: all of the host would get the container's root"
+        raise ConfigError(text, pointer=ours["mount"].pointer, hint="without an entry, chroot(2) is used")
+    if plan.sysctl and ours:
+        from pyrunc.kernel import sysctl
+
+        sysctl.check(plan.sysctl, ours)
+    for key, name in (("hostname", plan.hostname), ("domainname", plan.domainname)):
+        if name is None or "uts" not in ours:
+            continue
+        if procs.read(f"/proc/sys/kernel/{key}").rstrip(b"\n") != name.encode("utf-8", "surrogateescape"):
+            text = f"the {key} `{name}` would become the host's: the uts namespace is the runtime's"
+            raise ConfigError(text, pointer=f"/{key}")
 
 
 def open_hook_streams(plan: "ContainerPlan") -> None:
