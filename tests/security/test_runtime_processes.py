@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.bundle import Bundle
 from tests.kernelcalls import CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, drop_capabilities, setns
 from tests.ordinaryuser import OrdinaryUser
-from tests.peers import differs
+from tests.peers import differs, only_pyrunc
 from tests.runtime import Runtime
 from tests.waiting import eventually
 
@@ -115,6 +115,20 @@ def test_process_on_its_way_into_a_new_user_namespace_cannot_be_traced(
     makes, and has all privilege over what is in them (user_namespaces(7))."""
     victim = seeing_the_host(make_bundle().user_namespace())
     attacker = seeing_the_host(make_bundle()).shell("exec sleep 1000")
+    with runtime.running(attacker) as container, spied_from(container.pid) as told:
+        for _ in range(20):
+            assert runtime.run(victim).returncode == 0
+        assert told() == "ready "
+
+
+@only_pyrunc("can be traced, or has no id-mapped mounts")
+def test_process_that_holds_the_user_namespace_of_a_mount_cannot_be_traced(
+    runtime: Runtime, make_bundle: Callable[[], Bundle]
+) -> None:
+    victim, attacker = make_bundle(), seeing_the_host(make_bundle()).shell("exec sleep 1000")
+    victim.mount("/mnt", victim.path, "rbind", "idmap")
+    ids = [{"containerID": 0, "hostID": 100000, "size": 10}]
+    victim.config["mounts"][-1] |= {"uidMappings": ids, "gidMappings": ids}
     with runtime.running(attacker) as container, spied_from(container.pid) as told:
         for _ in range(20):
             assert runtime.run(victim).returncode == 0
