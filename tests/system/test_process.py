@@ -105,6 +105,15 @@ def test_cwd_that_only_the_containers_user_may_enter(runtime: Runtime, bundle: B
     assert runtime.output(bundle, "pwd").strip() == "/home/user"
 
 
+def test_cwd_that_root_may_not_enter(runtime: Runtime, bundle: Bundle) -> None:
+    """Root of a user namespace has no power over a file whose group is not mapped (capabilities(7)), as over FUSE."""
+    directory = bundle.rootfs / "home/user"
+    directory.mkdir(mode=0o700)
+    bundle.user_namespace(100000).process.update({"cwd": "/home/user", "user": {"uid": 1000, "gid": 1000}})
+    os.chown(directory, 101000, 0)
+    assert runtime.output(bundle, "pwd").strip() == "/home/user"
+
+
 def test_cwd_that_is_a_file(runtime: Runtime, bundle: Bundle) -> None:
     bundle.process["cwd"] = "/etc/passwd"
     message = runtime.create_fails(bundle, "/etc/passwd", "not a directory")
