@@ -83,8 +83,13 @@ def impossible() -> str:
     for file in _FILES:
         if not Path(f"/etc/{file}").exists():
             return f"needs /etc/{file}"
-    walk = subprocess.run(["test", "-x", executable()], check=False, cwd="/", user=4321)
-    return f"other users than root cannot walk to {executable()}" if walk.returncode else ""
+    return unreachable(executable())
+
+
+def unreachable(path: Path) -> str:
+    """Why an ordinary user cannot use the program or folder, "" if he can."""
+    walk = subprocess.run(["test", "-x", path], check=False, cwd="/", user=4321)
+    return f"other users than root cannot walk to {path}" if walk.returncode else ""
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from conformance.broken_hosts.hosts import HOSTS, Host
-from conformance.broken_hosts.making import Workshop
+from conformance.broken_hosts.making import Workshop, installed_init
 from tests.bundle import Bundle, build_rootfs
 from tests.removal import remove_tree
 from tests.runtime import new_id
@@ -26,17 +26,11 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python3 -m conformance.broken_hosts", description=__doc__)
     parser.add_argument("--runtime", type=Path, default=Path("/usr/bin/pyrunc"), help="default: %(default)s")
     parser.add_argument("--filter", default="", metavar="TEXT", help="only hosts with this in their name")
-    parser.add_argument("--init", default="", metavar="PATH", help="the runtime's pyrunc-init (default: found by name)")
+    parser.add_argument("--init", default="", metavar="PATH", help="the runtime's pyrunc-init (default: as installed)")
     args = parser.parse_args()
     if os.geteuid() != 0:
         parser.error("call this as root of the test VM")
     return args
-
-
-def installed_init() -> str:
-    """Where `make install` puts pyrunc-init."""
-    found = [path for prefix in ("/usr", "/usr/local") for path in Path(prefix, "lib").glob("**/pyrunc/pyrunc-init")]
-    return str(found[0]) if found else ""
 
 
 def problem(host: Host, runtime: Path, init: str, base: Path) -> str:
@@ -66,7 +60,7 @@ def main() -> int:
                 counts["skipped"] += 1
                 print(f"ok {number} - {host.name} # SKIP {reason}", flush=True)
                 continue
-            wrong = problem(host, args.runtime, args.init or installed_init(), base)
+            wrong = problem(host, args.runtime, args.init or installed_init(args.runtime), base)
             counts["failed" if wrong else "passed"] += 1
             print(f"{'not ok' if wrong else 'ok'} {number} - {host.name} ({host.check})", flush=True)
             print(*(f"# {line}" for line in wrong.splitlines()), sep="\n", end="\n" if wrong else "", flush=True)

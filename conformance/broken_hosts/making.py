@@ -120,6 +120,12 @@ class Workshop:
         return self.runtime.behind(*self.prefix(host, broken=broken))
 
 
+def installed_init(runtime: Path) -> str:
+    """Where `make install` puts pyrunc-init when it puts the runtime into PREFIX/bin; "" if it is not there."""
+    init = runtime.parents[1] / "lib/pyrunc/pyrunc/pyrunc-init"
+    return str(init) if init.exists() else ""
+
+
 def named(host: Host, result: Result) -> bool:
     """Whether the answer names the check with what the host breaks."""
     return f"(pyrunc doctor: {host.check})" in result.stderr and host.finding in result.stderr

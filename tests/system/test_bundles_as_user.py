@@ -13,6 +13,8 @@ from tests.runtime import CHECKOUT, Runtime
 @pytest.mark.usefixtures("user")  # skips where there can be none
 @only_pyrunc("prints what pyrunc promises")
 def test_every_bundle_with_and_without_newuidmap_and_delegation(runtime: Runtime) -> None:
+    if reason := ordinaryuser.unreachable(CHECKOUT):
+        pytest.skip(reason)
     assert ordinaryuser.GRANTED == (100000, 65536), "what the bundle userns maps"
     result = subprocess.run(
         [sys.executable, "-B", "-m", "conformance.rootless", "--runtime", runtime.path],

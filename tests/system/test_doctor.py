@@ -3,19 +3,18 @@
 import json
 import os
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conformance.broken_hosts.hosts import HOSTS, ROOT, Host, Json, limit_memory, without
-from conformance.broken_hosts.making import Workshop
+from conformance.broken_hosts.making import Workshop, installed_init
 from tests.bundle import Bundle
 from tests.kernelcalls import MS_BIND, mount, umount
-from tests.ordinaryuser import GRANTED, OrdinaryUser
+from tests.ordinaryuser import GRANTED, OrdinaryUser, unreachable
 from tests.peers import only_pyrunc
-from tests.runtime import DEFAULT_RUNTIME, Runtime, error_text, executable
+from tests.runtime import CHECKOUT, DEFAULT_RUNTIME, Runtime, error_text, executable
 
 pytestmark = only_pyrunc("no other runtime examines the host")
 
@@ -31,7 +30,7 @@ def workshop(runtime: Runtime, area: Path) -> Workshop:
     folder = area / "workshop"
     folder.mkdir()
     ours = executable() == DEFAULT_RUNTIME
-    return Workshop(executable(), folder, USER, str(INIT) if ours else "")
+    return Workshop(executable(), folder, USER, str(INIT) if ours else installed_init(executable()))
 
 
 def findings(runtime: Runtime, *checks: str, expect: int = 0, **popen: Any) -> dict[str, Json]:
@@ -47,8 +46,10 @@ def test_doctor_and_create_name_the_cause(workshop: Workshop, bundle: Bundle, ho
         pytest.skip("changes the whole machine: conformance.broken_hosts makes it in the test VM")
     if reason := host.needs():
         pytest.skip(reason)
-    if host.who != ROOT and subprocess.run([*workshop.become(), "test", "-x", executable()], check=False).returncode:
-        pytest.skip("the runtime lies where an ordinary user cannot go")
+    if "$INIT" in host.as_root and not workshop.init:
+        pytest.skip(f"{executable()} is neither this checkout's nor installed: where is its pyrunc-init?")
+    if host.who != ROOT and (reason := unreachable(executable()) or unreachable(CHECKOUT)):
+        pytest.skip(reason)
     workshop.examine(host, bundle)
 
 
