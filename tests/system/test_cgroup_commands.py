@@ -125,12 +125,31 @@ def test_cgroup_that_was_there_before_stays(runtime: Runtime, bundle: Bundle) ->
     with runtime.running(bundle.shell("sleep 1000 & exec sleep 1000")) as container:
         (cgroup / "below").mkdir()
         (cgroup / "below/cgroup.procs").write_text(str(container.pid))
+        assert runtime.call("exec", container.id, "true").returncode == 0
         assert runtime.call("pause", container.id).returncode == 0
     assert not (cgroup / "below").exists()
     assert (cgroup / "cgroup.procs").read_text() == ""
     again = runtime.run(bundle.shell("echo again"))
     assert again.stdout == "again\n", again.stderr
     cgroup.rmdir()
+
+
+@differs(crun="1.8.1 fails with `write to sync socket`")
+@pytest.mark.parametrize("whose", ["the container's", "the caller's"])
+def test_cgroup_that_was_killed_once(runtime: Runtime, bundle: Bundle, whose: str) -> None:
+    """Linux 6.18 kills what is cloned from a cgroup that was not killed into one that was, and the other way round."""
+    bundle.linux["cgroupsPath"] = path = f"{CGROUP_PARENT}/{new_id()}"
+    killed = CGROUP_ROOT / (path if whose == "the container's" else f"{CGROUP_PARENT}/{new_id()}").strip("/")
+    killed.mkdir(parents=True)
+    (killed / "cgroup.kill").write_text("1")
+    if whose == "the caller's":
+        runtime = runtime.behind("sh", "-c", f'echo $$ > {killed}/cgroup.procs && exec "$@"', "sh")
+    with runtime.running(bundle.shell("exec sleep 1000")) as container:
+        assert str(container.pid) in (CGROUP_ROOT / path.strip("/") / "cgroup.procs").read_text().split()
+        seen = runtime.call("exec", container.id, "cat", "/proc/self/cgroup")
+        assert "0::/\n" in seen.stdout, seen.stderr  # the root of its cgroup namespace
+    if killed.exists():  # runc has removed the container's
+        killed.rmdir()
 
 
 @differs(crun="1.8.1 kills it", runc="1.1.5 fails to remove the cgroup, which it says")

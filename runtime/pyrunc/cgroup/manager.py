@@ -50,7 +50,7 @@ class Want:
 
 
 def place(want: Want, note: "Callable[[str, str | int], None]") -> int:
-    """Make the cgroup; a descriptor of it for clone3, -1 if init is to be moved into it. Raises PyruncError.
+    """Make the cgroup; a descriptor of it for clone3, -1 if there is none yet. Raises PyruncError.
 
     note: writes into the journal. Before we know that the cgroup is ours to kill and remove, there is only the intent.
     """
@@ -85,11 +85,6 @@ def place(want: Want, note: "Callable[[str, str | int], None]") -> int:
         posix.close(fd)
         fs.remove(want.path, keep=want.found)
         raise
-    if want.found:
-        # Linux 6.18 kills at once what is cloned into a cgroup whose cgroup.kill was ever written, if the caller's was
-        # not. To move is safe.
-        posix.close(fd)
-        return -1
     return fd
 
 

@@ -42,18 +42,37 @@ def mount_table(pid: "int | str" = "self") -> "list[tuple[int, str, str]]":
 
 def stat(pid: int) -> "tuple[str, int] | None":
     """(state letter, start time in clock ticks since boot) of a process, None if there is none."""
+    fields = _stat_fields(pid)
+    return (fields[0].decode(), int(fields[19])) if fields else None
+
+
+def _stat_fields(pid: int) -> "list[bytes]":
+    """/proc/PID/stat from the state on, field 3 of proc(5); [] if there is no such process."""
     try:
         fd = posix.open(f"/proc/{pid}/stat", posix.O_RDONLY | posix.O_CLOEXEC)
     except FileNotFoundError:
-        return None
+        return []
     try:
         text = posix.read(fd, 4096)
     except ProcessLookupError:
-        return None
+        return []
     finally:
         posix.close(fd)
-    fields = text[text.rindex(b")") + 2 :].split()  # the name before may hold spaces and parentheses
-    return fields[0].decode(), int(fields[19])
+    return text[text.rindex(b")") + 2 :].split()  # the name before may hold spaces and parentheses
+
+
+def killed(pid: int) -> bool:
+    """Whether our child, which is not reaped, has got SIGKILL. One that has ended by itself, however soon, has not."""
+    fields = _stat_fields(pid)
+    if int(fields[28]) & 1 << 8:  # it is pending
+        return True
+    if fields[0] != b"Z" and not int(fields[6]) & _PF_EXITING:
+        return False
+    end = posix.waitid(posix.P_PID, pid, posix.WEXITED | posix.WNOWAIT)
+    return end is not None and (end.si_code, end.si_status) == (posix.CLD_KILLED, 9)
+
+
+_PF_EXITING = 4  # include/linux/sched.h
 
 
 def alive(pid: int, start_time: int) -> bool:

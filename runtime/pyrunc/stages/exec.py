@@ -151,7 +151,7 @@ def _clone_into(plan: "ExecPlan", target: Target) -> int:
 def _fork_into(path: str) -> int:
     fd = cgroup_fs.enter(path)
     try:
-        return syscalls.fork_into(0, fd)
+        return cgroup_fs.fork(path, fd)
     finally:
         posix.close(fd)
 

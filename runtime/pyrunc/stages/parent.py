@@ -151,7 +151,8 @@ def _spawn(  # noqa: PLR0917  (each is used once)
     direct = not plan.needs_middle
     flags = plan.new & ~(namespaces.FLAGS["cgroup"] | namespaces.FLAGS["time"]) if direct else 0
     try:
-        pid = syscalls.fork_into(flags, cgroup)
+        path = plan.cgroup.path + plan.cgroup.leaf
+        pid = cgroup_fs.fork(path, cgroup, flags) if cgroup >= 0 else syscalls.fork_into(flags)
     except OSError as error:
         what, hint = "clone the container's first process", ""
         if cgroup >= 0 and error.errno in cgroup_fs.JOIN_HINTS:

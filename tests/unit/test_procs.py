@@ -1,0 +1,26 @@
+"""pyrunc.kernel.procs: how a child that we have not reaped has ended."""
+
+import subprocess
+
+import pytest
+from pyrunc.kernel import procs
+
+from tests.waiting import eventually
+
+
+@pytest.mark.parametrize(
+    ("script", "killed"), [("exit 0", False), ("exit 9", False), ("kill -TERM $$", False), ("kill -KILL $$", True)]
+)
+def test_end_by_itself_is_told_from_sigkill(script: str, killed: bool) -> None:
+    child = subprocess.Popen(["sh", "-c", script])
+    eventually(lambda: (procs.stat(child.pid) or ("",))[0] == "Z", "the child to end")
+    assert procs.killed(child.pid) == killed
+    child.wait()
+
+
+def test_child_that_runs_is_not_killed_until_it_is() -> None:
+    child = subprocess.Popen(["sleep", "1000"])
+    assert not procs.killed(child.pid)
+    child.kill()
+    assert procs.killed(child.pid)
+    child.wait()
