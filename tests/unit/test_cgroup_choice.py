@@ -1,0 +1,81 @@
+"""Who makes a container's cgroup, and where in it the processes are."""
+
+import os
+
+import pytest
+from pyrunc import arguments, cli, plan
+from pyrunc.cgroup import fs, manager, systemd
+from pyrunc.cgroup.names import Unit
+from pyrunc.context import Context
+from pyrunc.errors import ConfigError, UsageError
+from pyrunc.log import Log
+
+SUBGROUP, DELEGATED = "run.oci.systemd.subgroup", "run.oci.delegate-cgroup"
+
+
+def chosen(*words: str) -> str:
+    given = arguments.Arguments()
+    arguments.take_options(["--root", "/x", *words], cli.GLOBAL_OPTIONS, given, until_operand=True)
+    return Context(given, Log(), {}).cgroup_manager
+
+
+@pytest.mark.parametrize(
+    ("words", "manager_"),
+    [
+        ((), "cgroupfs"),
+        (("--systemd-cgroup",), "systemd"),
+        (("--systemd-cgroup=false",), "cgroupfs"),
+        (("--cgroup-manager=systemd",), "systemd"),
+        (("--cgroup-manager", "disabled"), "disabled"),
+        (("--systemd-cgroup", "--cgroup-manager", "cgroupfs"), "cgroupfs"),
+    ],
+)
+def test_manager(words, manager_):
+    assert chosen(*words) == manager_
+
+
+def test_unknown_manager():
+    with pytest.raises(UsageError):
+        chosen("--cgroup-manager", "nonsense")
+
+
+@pytest.mark.parametrize(
+    ("annotations", "manager_", "leaf"),
+    [
+        ({}, "systemd", ""),
+        ({SUBGROUP: "a"}, "systemd", "/a"),
+        ({SUBGROUP: ""}, "systemd", ""),
+        ({SUBGROUP: "a"}, "cgroupfs", ""),
+        ({DELEGATED: "b/c"}, "cgroupfs", "/b/c"),
+        ({DELEGATED: "b", SUBGROUP: "a"}, "systemd", "/a/b"),
+    ],
+)
+def test_leaf(annotations, manager_, leaf):
+    assert plan._leaf(annotations, manager_) == leaf
+
+
+def test_leaf_without_a_cgroup_is_refused():
+    with pytest.raises(ConfigError):
+        plan._leaf({DELEGATED: "b"}, "disabled")
+
+
+@pytest.mark.parametrize("leaf", ["", "/a"])
+def test_process_is_moved_below_its_scope(monkeypatch, leaf):
+    class Manager:
+        def __init__(self, address):
+            assert address == "unix:path=/bus"
+
+        def start_scope(self, unit, pid, description, properties):
+            return f"/{unit.slice}/{unit.name}"
+
+        def close(self):
+            pass
+
+    done = []
+    monkeypatch.setattr(systemd, "Manager", Manager)
+    monkeypatch.setattr(fs, "make", lambda path: done.append(("make", path)) or (os.open("/", os.O_RDONLY), False))
+    monkeypatch.setattr(fs, "join", lambda path, pid: done.append(("join", path, pid)))
+    want = manager.Want(manager.SYSTEMD, [], None)
+    want.unit, want.address, want.leaf = Unit("s.slice", "x.scope"), "unix:path=/bus", leaf
+    assert manager.adopt(want, 77, placed=False, description="") == "/s.slice/x.scope"
+    assert done == ([("make", "/s.slice/x.scope/a"), ("join", "/s.slice/x.scope/a", 77)] if leaf else [])
