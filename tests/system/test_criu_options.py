@@ -172,6 +172,64 @@ def test_restore_refuses_what_is_not_in_the_images(
     assert not (area / "fake/requests").exists()
 
 
+@pytest.mark.parametrize("command", ["checkpoint", "restore"])
+@pytest.mark.parametrize("option", ["--image-path", "--work-path"])
+def test_directory_that_another_user_can_change(
+    container: Container, fake: dict[str, str], area: Path, command: str, option: str
+) -> None:
+    """CRIU writes there as root, and through symbolic links; what is restored says what a process of root's does."""
+    theirs = area / "theirs"
+    theirs.mkdir()
+    (area / "link").symlink_to(theirs)
+
+    def refused(path: Path, *fragments: str) -> None:
+        error_text(ask(container, fake, area, command, option, str(path)), str(path), *fragments)
+        assert not (area / "fake/requests").exists()
+
+    os.lchown(area / "link", 1000, 1000)
+    refused(area / "link", "link", "belongs to uid 1000")
+    theirs.chmod(0o1777)
+    refused(theirs, "others may write", "chmod go-w")
+    theirs.chmod(0o755)
+    os.chown(theirs, 1000, 1000)
+    refused(theirs, "directory", "belongs to uid 1000")
+    os.chown(theirs, 0, 0)
+    (theirs / "dump.log").symlink_to(area / "precious")
+    refused(theirs, "dump.log` is a symbolic link")
+    assert container.status == "running"
+
+
+def test_directories_may_be_those_of_the_containers_root(
+    runtime: Runtime, bundle: Bundle, fake: dict[str, str], area: Path
+) -> None:
+    """podman gives the files of a container with a user namespace to it; `parent` is what CRIU itself links."""
+    bundle.user_namespace()
+    (area / "images").mkdir()
+    (area / "images/parent").symlink_to("../earlier")
+    (area / "earlier").mkdir()
+    os.chown(area / "images", 100000, 100000)
+    with runtime.running(bundle.shell("sleep 1000")) as container:
+        result = runtime.call(
+            "checkpoint", "--leave-running", "--image-path", area / "images", container.id,
+            env=caller_environment(**fake),
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(("path", "fragments"), [
+    ("nothing/images", ["no such file"]),
+    ("file", ["not a directory"]),
+    ("/sys/kernel", ["/sys/kernel/descriptors.json"]),
+])  # fmt: skip
+def test_directory_that_cannot_be_written(
+    container: Container, fake: dict[str, str], area: Path, path: str, fragments: list[str]
+) -> None:
+    (area / "file").touch()
+    error_text(ask(container, fake, area, "checkpoint", "--image-path", str(area / path)), path, *fragments)
+    assert not (area / "fake/requests").exists()
+    assert container.status == "running"
+
+
 @pytest.mark.parametrize(("version", "options", "fragments"), [
     ("3 14", [], ["3.14", "too old", "3.15"]),
     ("3 16", ["--network-lock", "skip"], ["3.16", "--network-lock", "3.17"]),

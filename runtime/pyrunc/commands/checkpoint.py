@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pyrunc.criu.directories import Directories
     from pyrunc.criu.rpc import Value
 
 # What checkpoint and restore have in common.
@@ -87,30 +88,19 @@ def require_privilege(command: str) -> None:
         raise PyruncError(f"{command} takes root's privilege on the host: criu asks for it")
 
 
-class Directories:
-    """The directories of images and of the log, open; `fds` are what criu has to inherit."""
+def directories(arguments: Arguments, config: Config, *, make: bool) -> "Directories":
+    """Those of --image-path and --work-path. They may be the container's root's: podman gives it all of a container's
+    files if it has a user namespace."""
+    from pyrunc.criu.directories import Directories
 
-    __slots__ = ("fds", "images", "images_fd", "work", "work_fd")
-
-    def __init__(self, arguments: Arguments, *, make: bool) -> None:
-        self.images = absolute(arguments.text("image-path") or "checkpoint")
-        self.work = absolute(arguments.text("work-path") or self.images)
-        self.images_fd = _open_directory(self.images, make=make)
-        self.work_fd = _open_directory(self.work, make=True)
-        self.fds = (self.images_fd, self.work_fd)
-
-
-def _open_directory(path: str, *, make: bool) -> int:
-    try:
-        if make and not posix.access(path, posix.F_OK):
-            posix.mkdir(path, 0o700)  # what is in it is what was in memory: keys, passwords
-        return posix.open(path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
-    except OSError as error:
-        raise PyruncError.from_os(f"open the directory `{path}`", error) from None
+    images = absolute(arguments.text("image-path") or "checkpoint")
+    work = absolute(arguments.text("work-path") or images)
+    mapped_root = (mapping.host_id for mapping in config.linux.uid_mappings if mapping.container_id == 0)
+    return Directories(images, work, (0, posix.geteuid(), *mapped_root), make=make)
 
 
 def common_options(
-    arguments: Arguments, directories: Directories, log: str, annotations: "Mapping[str, str]"
+    arguments: Arguments, directories: "Directories", log: str, annotations: "Mapping[str, str]"
 ) -> "dict[str, Value]":
     """The options of CRIU's request that both commands have."""
     from pyrunc.criu import rpc
@@ -153,9 +143,9 @@ def _dump(context: Context, arguments: Arguments, config: Config, state: State, 
     program = service.find(context.environment)
     if arguments.flag("lazy-pages"):
         service.require_large_pipes()
-    directories = Directories(arguments, make=True)
-    options = common_options(arguments, directories, "dump.log", config.annotations)
-    options |= _dump_options(arguments, directories)
+    where = directories(arguments, config, make=True)
+    options = common_options(arguments, where, "dump.log", config.annotations)
+    options |= _dump_options(arguments, where)
     options |= _container_options(config, state)
     streams = state.data.get("streams")
     created_with = [str(one) for one in streams] if isinstance(streams, list) else []
@@ -164,8 +154,8 @@ def _dump(context: Context, arguments: Arguments, config: Config, state: State, 
     service.check_version(program, context.environment, options)
     pre_dump = arguments.flag("pre-dump")
     if not pre_dump:
-        images.write_descriptors(directories.images_fd, said)
-    keep = (*directories.fds, *((arguments.natural("status-fd"),) if "status-fd" in arguments.options else ()))
+        images.write_descriptors(where.images_fd, where.images, said)
+    keep = (*where.fds, *((arguments.natural("status-fd"),) if "status-fd" in arguments.options else ()))
     blocked = () if arguments.flag("lazy-pages") else service.ENDING
     _signal.pthread_sigmask(_signal.SIG_BLOCK, blocked)
     try:
@@ -179,12 +169,12 @@ def _dump(context: Context, arguments: Arguments, config: Config, state: State, 
             criu.close()
         if not response.success:
             doing = f"checkpoint container `{container_id}`, which runs on"
-            raise service.failure(doing, directories.work, "dump.log", response)
+            raise service.failure(doing, where.work, "dump.log", response)
     finally:
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, blocked)
 
 
-def _dump_options(arguments: Arguments, directories: Directories) -> "dict[str, Value]":
+def _dump_options(arguments: Arguments, directories: "Directories") -> "dict[str, Value]":
     options: dict[str, Value] = {"leave_running": arguments.flag("leave-running") or arguments.flag("pre-dump")}
     for name in ("tcp-skip-in-flight", "link-remap"):
         options[name.replace("-", "_")] = arguments.flag(name)

@@ -66,15 +66,15 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
     todo = plan.build(config, options, here)
     for warning in config.warnings:
         context.log.warning(warning)
-    directories = checkpoint.Directories(arguments, make=False)
-    asked = checkpoint.common_options(arguments, directories, "restore.log", config.annotations)
+    where = checkpoint.directories(arguments, config, make=False)
+    asked = checkpoint.common_options(arguments, where, "restore.log", config.annotations)
     asked["tcp_close"] = arguments.flag("tcp-close")
     for name in ("lsm-profile", "lsm-mount-context"):
         if arguments.text(name):
             asked[name.replace("-", "_")] = arguments.text(name)
     _manage_strictly(todo, asked)
     service.check_version(program, context.environment, asked)
-    want = restorer.Images(program, directories.work, directories.images_fd, directories.work_fd, asked)
+    want = restorer.Images(program, where.work, where.images_fd, where.work_fd, asked)
     container = Container.claim(context.root, options.container_id)
     made = restorer.Restored()
     try:

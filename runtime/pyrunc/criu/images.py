@@ -72,8 +72,8 @@ def _mount_points(pid: int) -> "dict[int, str]":
         raise PyruncError.from_os(f"read the mounts of process {pid}", error) from None
 
 
-def write_descriptors(directory: int, said: "list[str]") -> None:
-    """Write descriptors.json into the image directory."""
+def write_descriptors(directory: int, path: str, said: "list[str]") -> None:
+    """Write descriptors.json into the image directory, which is open."""
     flags = posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_NOFOLLOW | posix.O_CLOEXEC
     try:
         fd = posix.open(DESCRIPTORS, flags, 0o600, dir_fd=directory)
@@ -82,7 +82,7 @@ def write_descriptors(directory: int, said: "list[str]") -> None:
         finally:
             posix.close(fd)
     except OSError as error:
-        raise PyruncError.from_os(f"write `{DESCRIPTORS}`", error) from None
+        raise PyruncError.from_os(f"write `{path}/{DESCRIPTORS}`", error) from None
 
 
 def inherited_streams(directory: int, ours: int) -> "dict[str, int]":
