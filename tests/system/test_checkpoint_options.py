@@ -9,11 +9,12 @@ import os
 import pty
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from pyrunc.criu import rpc
+from pyrunc.kernel import lsm
 
 from tests import consoles
 from tests.bundle import Bundle
@@ -244,3 +245,19 @@ def terminal() -> Iterator[tuple[int, int]]:
     yield ends
     for end in ends:
         os.close(end)
+
+
+@only_pyrunc("the words are in the log alone")
+@pytest.mark.parametrize(("label", "enabled"), [
+    ("apparmor:container-default", lsm.apparmor_enabled),
+    ("selinux:container_t", lsm.selinux_enabled),
+])  # fmt: skip
+def test_label_of_a_security_module_that_the_kernel_lacks(
+    counting: Container, images: Path, label: str, enabled: Callable[[], bool]
+) -> None:
+    name = label.partition(":")[0]
+    if enabled():
+        pytest.skip(f"about hosts without {name}")
+    succeeded(checkpoint(counting, images), counting)
+    error_text(restore(counting, images, "--lsm-profile", label), f"{name} not supported by kernel")
+    error_text(counting.runtime.state(counting.id), "does not exist")

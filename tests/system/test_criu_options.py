@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from pyrunc.criu import rpc
+from pyrunc.kernel import lsm
 
 from tests import fakecriu
 from tests.bundle import Bundle
@@ -122,7 +123,6 @@ ACCEPTED = ("--no-pivot", "--no-subreaper")  # for compatibility
     (["--manage-cgroups-mode=strict"], 34, 4),  # full: whether the container's own was there is looked for before
     (["--tcp-close"], 52, 1),
     (["--lsm-profile", "selinux:a_t"], 53, b"selinux:a_t"),
-    (["--lsm-mount-context=b_t"], 63, b"b_t"),
     ([], 26, 1),
     ([], 10, b"restore.log"),
 ])  # fmt: skip
@@ -134,6 +134,19 @@ def test_restore(
     error_text(ask(container, fake, area, "restore", *ACCEPTED, "--detach", *options), "restore.log", "invalid")
     kind, asked = request(area)
     assert (kind, asked[number]) == (RESTORE, value)
+
+
+def test_mount_context(container: Container, fake: dict[str, str], area: Path) -> None:
+    """Without SELinux CRIU passes over it."""
+    container.bundle.linux["cgroupsPath"] += "-restored"
+    container.bundle.save(container.id)
+    failed = ask(container, fake, area, "restore", "--detach", "--lsm-mount-context=b_t")
+    if lsm.selinux_enabled():
+        error_text(failed, "restore.log")
+        assert request(area)[1][63] == b"b_t"
+    else:
+        error_text(failed, "--lsm-mount-context", "SELinux is not enabled")
+        assert not (area / "fake/requests").exists()
 
 
 def test_annotation_names_a_configuration_for_criu(

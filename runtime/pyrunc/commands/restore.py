@@ -7,7 +7,7 @@ from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.container import Container
 from pyrunc.context import Context
 from pyrunc.errors import ConfigError, PyruncError
-from pyrunc.kernel import procs
+from pyrunc.kernel import lsm, procs
 from pyrunc.spec.config import Config, parse_config
 
 from . import checkpoint, create
@@ -69,6 +69,8 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
     where = checkpoint.directories(arguments, config, make=False)
     asked = checkpoint.common_options(arguments, where, "restore.log", config.annotations)
     asked["tcp_close"] = arguments.flag("tcp-close")
+    if arguments.text("lsm-mount-context") and not lsm.selinux_enabled():  # criu would pass over it
+        raise PyruncError("--lsm-mount-context is given, but SELinux is not enabled here")
     for name in ("lsm-profile", "lsm-mount-context"):
         if arguments.text(name):
             asked[name.replace("-", "_")] = arguments.text(name)
