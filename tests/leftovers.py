@@ -17,6 +17,9 @@ from tests.privatehost import CGROUP_PARENT, CGROUP_ROOT, ID_PREFIX
 from tests.runtime import runtime_name
 from tests.waiting import comes_true
 
+# In the state directory: compiled filters (up to a bounded number), and crun 1.28's source of masked folders.
+KEPT = {".seccomp-cache", ".empty-directory"}
+
 
 @dataclass
 class Facts:
@@ -76,8 +79,8 @@ def reap() -> None:
 
 
 def _state(root: Path) -> set[str]:
-    """The state directory but for compiled filters, which are kept (up to a bounded number) for later use."""
-    return {str(path) for path in root.rglob("*") if ".seccomp-cache" not in path.parts}
+    """The state directory but for what is kept for later containers."""
+    return {str(path) for path in root.rglob("*") if KEPT.isdisjoint(path.relative_to(root).parts)}
 
 
 def _pids(facts: Facts) -> set[int]:
