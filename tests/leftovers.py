@@ -17,8 +17,8 @@ from tests.privatehost import CGROUP_PARENT, CGROUP_ROOT, ID_PREFIX
 from tests.runtime import runtime_name
 from tests.waiting import comes_true
 
-# In the state directory: compiled filters (up to a bounded number), and crun 1.28's source of masked folders.
-KEPT = {".seccomp-cache", ".empty-directory"}
+# In the state directory: compiled filters (up to a bounded number), as crun 1.28 has them, and its source of masked folders.
+KEPT = {".seccomp-cache", ".cache", ".empty-directory"}
 
 
 @dataclass
