@@ -17,7 +17,7 @@ from tests.privatehost import CGROUP_PARENT, CGROUP_ROOT, ID_PREFIX
 from tests.runtime import runtime_name
 from tests.waiting import comes_true
 
-# In the state directory: compiled filters (up to a bounded number), as crun 1.28 has them, and its source of masked folders.
+# In the state directory: compiled filters (bounded in number; .cache is crun 1.28's), its source of masked folders.
 KEPT = {".seccomp-cache", ".cache", ".empty-directory"}
 
 
