@@ -133,6 +133,13 @@ def test_without_a_cgroup_the_error_says_how_it_comes(runtime: Runtime, bundle: 
         error_text(runtime.call(command, container.id), "no cgroup of its own", "pyrunc doctor cgroups")
 
 
+@only_pyrunc("runc has no such option, crun 1.8.1 leaves the limits out")
+def test_limits_that_nobody_would_set_are_refused(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.linux["resources"] = {"pids": {"limit": 7}}
+    runtime.flags += ["--cgroup-manager", "disabled"]
+    runtime.create_fails(bundle, "--cgroup-manager disabled", "/linux/resources/pids/limit")
+
+
 @only_pyrunc("the texts are theirs")
 @pytest.mark.parametrize("words", ["kill --regex x", "delete --regex x", "mounts add x y", "--systemd-log list"])
 def test_what_only_one_peer_has_is_refused_as_unknown(runtime: Runtime, words: str) -> None:
