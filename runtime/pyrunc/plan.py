@@ -25,7 +25,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .cgroup.devices import Rule
     from .cgroup.values import Setting
     from .kernel.sysctl import Parameter
 
@@ -283,16 +282,17 @@ def _cgroup(config: spec.Config, options: CreateOptions, host: HostFacts, *, in_
     """What the container's cgroup shall be. Limits without the means to set them are an error."""
     resources = config.linux.resources
     settings: list[Setting] = []
-    rules: list[Rule] | None = None
     if resources is not None:
         from .cgroup import values
 
         settings = values.settings(resources, config.warnings.append)
-        if resources.devices and not in_userns:  # the kernel forbids device filters there, and the user cannot mknod
-            from .cgroup import devices
+    want = manager.Want(options.cgroup_manager, settings, None)
+    if not in_userns:  # the kernel forbids device filters there, and the user cannot mknod
+        from .cgroup import devices
 
-            rules = devices.rules(resources.devices)
-    want = manager.Want(options.cgroup_manager, settings, rules)
+        listed = resources.devices if resources is not None else ()
+        want.asks_for_devices = bool(listed)
+        want.devices = devices.rules(listed) if listed else devices.rules_without_any(config.linux.devices)
     configured = config.linux.cgroups_path or ""
     want.named = bool(configured)
     if want.manager == manager.CGROUPFS:

@@ -132,6 +132,28 @@ def test_rules_of_the_cgroup_hold(runtime: Runtime, bundle: Bundle, rules: list[
     assert runtime.output(bundle, f"exec 2> /dev/null; {script}").split() == [*["writable"] * writable, "1"]
 
 
+@differs(crun="1.8.1 has no filter then")
+@pytest.mark.parametrize("resources", [None, {}, {"devices": []}])
+def test_without_rules_a_node_of_the_image_cannot_be_used(
+    runtime: Runtime, root_with_devices: Bundle, resources: Json | None
+) -> None:
+    bundle = root_with_devices
+    os.mknod(bundle.rootfs / "mnt/kmsg", stat.S_IFCHR | 0o666, os.makedev(1, 11))
+    os.chmod(bundle.rootfs / "mnt/kmsg", 0o666)
+    bundle.linux["resources"] = resources
+    if resources is None:
+        del bundle.linux["resources"]
+    output = runtime.output(bundle, "(: > /mnt/kmsg) 2> /dev/null && echo writable; head -c 1 /dev/zero | wc -c")
+    assert output.split() == ["1"]
+
+
+@differs(runc="1.1.5 does not let it be used")
+def test_without_rules_a_listed_device_can_be_used(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.linux.pop("resources", None)
+    bundle.linux["devices"] = [device("/dev/kmsg", "c", 1, 11, fileMode=0o666)]
+    assert runtime.output(bundle, ": > /dev/kmsg && echo writable").split() == ["writable"]
+
+
 @differs(crun="1.8.1 keeps what is there without looking", runc="1.1.5 keeps what is there without looking")
 def test_existing_node_gets_mode_and_owner(runtime: Runtime, bundle: Bundle) -> None:
     os.mknod(bundle.rootfs / "mnt/null", stat.S_IFCHR | 0o600, os.makedev(1, 3))

@@ -4,10 +4,10 @@ import os
 
 import pytest
 from pyrunc import arguments, cli, plan
-from pyrunc.cgroup import fs, manager, systemd
+from pyrunc.cgroup import devices, fs, manager, systemd
 from pyrunc.cgroup.names import Unit
 from pyrunc.context import Context
-from pyrunc.errors import ConfigError, UsageError
+from pyrunc.errors import ConfigError, PyruncError, UsageError
 from pyrunc.log import Log
 
 SUBGROUP, DELEGATED = "run.oci.systemd.subgroup", "run.oci.delegate-cgroup"
@@ -79,3 +79,19 @@ def test_process_is_moved_below_its_scope(monkeypatch, leaf):
     want.unit, want.address, want.leaf = Unit("s.slice", "x.scope"), "unix:path=/bus", leaf
     assert manager.adopt(want, 77, placed=False, description="") == "/s.slice/x.scope"
     assert done == ([("make", "/s.slice/x.scope/a"), ("join", "/s.slice/x.scope/a", 77)] if leaf else [])
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_device_filter_that_the_host_refuses_is_an_error_if_it_was_asked_for(monkeypatch, asked):
+    def attach(cgroup, rules):
+        raise PyruncError("attach the device filter to the cgroup", errno=1)
+
+    monkeypatch.setattr(fs, "enter", lambda path: os.open("/", os.O_RDONLY))
+    monkeypatch.setattr(devices, "attach", attach)
+    want = manager.Want(manager.CGROUPFS, [], devices.rules_without_any([]))
+    want.asks_for_devices = asked
+    if asked:
+        with pytest.raises(PyruncError, match="attach the device filter"):
+            manager.restrict(want, "/a")
+    else:
+        assert "attach the device filter" in manager.restrict(want, "/a")

@@ -73,6 +73,14 @@ def rules(entries: "Iterable[Any]") -> "list[Rule]":
     return [*result, *DEFAULTS]
 
 
+def rules_without_any(listed: "Iterable[Any]") -> "list[Rule]":
+    """The rules of a config that has none: those of `linux.devices` (objects of `pyrunc.spec.linux.DeviceEntry`), and
+    DEFAULTS. Otherwise a device node in an image would be the host's disk."""
+    types = {"b": "b", "c": "c", "u": "c"}
+    own = [_allow(types[entry.type], entry.major or 0, entry.minor or 0) for entry in listed if entry.type in types]
+    return [*own, *DEFAULTS]
+
+
 def allows_everything(wanted: "list[Rule]") -> bool:
     """Whether no access is denied, so that no program is needed: a privileged container."""
     last = max((i for i, rule in enumerate(wanted) if rule.matches_all and rule.allow), default=-1)

@@ -33,17 +33,20 @@ CGROUPFS, SYSTEMD, DISABLED = "cgroupfs", "systemd", "disabled"
 class Want:
     """What a container's cgroup shall be. path: of cgroupfs; unit, address, properties: of systemd; owner: uid and gid
     that it (or the leaf) is delegated to; leaf: the path below it where the processes are, "/a" or "" for it itself;
-    devices: None for no filter (in a user namespace the kernel forbids it); named: the config says where it is, so
-    that it cannot be done without; found: it was there, empty, before us (known by `place`)."""
+    devices: None for no filter (in a user namespace the kernel forbids it); asks_for_devices: the config has rules, so
+    that they cannot be done without; named: nor can the cgroup, since the config says where it is; found: it was there,
+    empty, before us (known by `place`)."""
 
     __slots__ = (
-        "address", "devices", "found", "leaf", "manager", "named", "owner", "path", "properties", "settings", "unit",
+        "address", "asks_for_devices", "devices", "found", "leaf", "manager", "named", "owner", "path", "properties",
+        "settings", "unit",
     )  # fmt: skip
 
     def __init__(self, manager: str, settings: "list[Setting]", devices: "list[Rule] | None") -> None:
         self.manager, self.settings, self.devices = manager, settings, devices
         self.path = self.address = self.leaf = ""
         self.named = self.found = False
+        self.asks_for_devices = devices is not None
         self.unit: Unit | None = None
         self.properties: list[Property] = []
         self.owner: tuple[int, int] | None = None
@@ -108,23 +111,34 @@ def adopt(want: Want, pid: int, *, placed: bool, description: str) -> str:
     return want.path
 
 
-def restrict(want: Want, path: str) -> None:
-    """Put filter, settings and ownership in force. Raises PyruncError."""
+def restrict(want: Want, path: str) -> str:
+    """Put filter, settings and ownership in force; a warning, or "". Raises PyruncError."""
     if want.manager == DISABLED:
-        return
+        return ""
     from . import control
 
-    if want.devices is not None:
-        from . import devices
-
-        fd = fs.enter(path)
-        try:
-            devices.attach(fd, want.devices)
-        finally:
-            posix.close(fd)
+    warning = _filter_devices(want, path) if want.devices is not None else ""
     control.apply(path, want.settings)
     if want.owner is not None:
         control.delegate(path + want.leaf, *want.owner)
+    return warning
+
+
+def _filter_devices(want: Want, path: str) -> str:
+    """Put the filter in force; why there is none, where the config did not ask for one."""
+    from . import devices
+
+    assert want.devices is not None
+    fd = fs.enter(path)
+    try:
+        devices.attach(fd, want.devices)
+    except PyruncError as error:
+        if want.asks_for_devices:
+            raise
+        return f"the container can use any device whose node it has or makes: {error}"
+    finally:
+        posix.close(fd)
+    return ""
 
 
 def check_survivors(want: Want, path: str) -> None:

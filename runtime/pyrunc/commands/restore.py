@@ -86,6 +86,8 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
             procs.write_pid_file(options.pid_file, made.pid)
         if options.pidfd_socket:  # crun's annotation for it; restore has no option
             procs.send_pidfd(options.pidfd_socket, made.pid)
+        for warning in made.warnings:
+            context.log.warning(warning)
     except BaseException:
         restorer.undo(todo, made)
         container.remove()

@@ -112,7 +112,7 @@ def place(plan: "ContainerPlan", container: Container, host: "HostFacts") -> int
     except PyruncError as error:
         no_hierarchy = cgroup_fs.mount_point() is None
         not_ours = not host.privileged and not (want.named or want.leaf) and error.errno in _NOT_OURS
-        if want.settings or want.devices or not (no_hierarchy or not_ours):
+        if want.settings or want.asks_for_devices or not (no_hierarchy or not_ours):
             raise
     want.manager, want.path = manager.DISABLED, ""
     for key in ("cgroupIntent", "cgroup"):
@@ -209,7 +209,8 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
             channel.acknowledge()
         channel.expect(protocol.CREATED, "becoming the container's user")
         # Now that no interpreter is in the cgroup any more: the smallest limit that holds the program will do.
-        manager.restrict(plan.cgroup, made.cgroup)
+        if warning := manager.restrict(plan.cgroup, made.cgroup):
+            made.warnings.append(warning)
         manager.check_survivors(plan.cgroup, made.cgroup)
     except protocol.PeerGone as error:
         raise _why_gone(error, made) from None

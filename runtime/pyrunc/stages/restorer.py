@@ -126,7 +126,8 @@ def _answer(
         # All is there and nothing runs yet. Not before: CRIU makes device nodes, and needs memory of its own.
         if plan.rootfs_readonly:
             _make_root_readonly(made.pid)
-        manager.restrict(plan.cgroup, made.cgroup)
+        if warning := manager.restrict(plan.cgroup, made.cgroup):
+            made.warnings.append(warning)
 
 
 def _make_root_readonly(pid: int) -> None:
