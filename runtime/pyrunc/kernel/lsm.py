@@ -12,7 +12,7 @@ opens the file in it and writes (`stages.confinement`); what is mounted on the c
 
 import posix
 
-from pyrunc.errors import ConfigError
+from pyrunc.errors import ConfigError, PyruncError
 
 from . import procfs, procs, syscalls
 
@@ -96,6 +96,17 @@ def _check_apparmor(profile: str) -> bool:
 def own_path(attribute: Attribute) -> str:
     """Where a process finds the attribute in a private procfs: the symlink is the kernel's own."""
     return f"thread-self/{attribute.path}"
+
+
+def check_restored(pid: int, asked: str) -> None:
+    """Raise PyruncError unless the process is confined as `asked`, TYPE:LABEL of criu's --lsm-profile. CRIU does not
+    say if it gives a process no label because the one that was checkpointed had none."""
+    module, _, label = asked.partition(":")
+    attribute = f"/proc/{pid}/attr/{'apparmor/' if module == 'apparmor' else ''}current"
+    found = _read(attribute).rstrip(b"\0\n").decode("utf-8", "replace")  # of AppArmor: NAME (MODE)
+    if found != label and found.rpartition(" (")[0] != label:
+        text = f"the restored process is `{found}`, not `{label}`, as --lsm-profile asks"
+        raise PyruncError(text, hint="CRIU changes the label of what was confined when it was checkpointed, only")
 
 
 def label_new_keys(proc: int, label: str) -> None:

@@ -78,6 +78,10 @@ def restore(plan: "ContainerPlan", container: Container, made: Restored, want: I
 
     def answer(criu: service.Service, notification: rpc.Response) -> None:
         _answer(plan, container, made, criu, notification)
+        if notification.script == "post-restore" and "lsm_profile" in want.options:
+            from pyrunc.kernel import lsm
+
+            lsm.check_restored(made.pid, str(want.options["lsm_profile"]))
 
     with images.Searchable(want.images_fd, plan.maps.gids):
         response = made.criu.request(rpc.RESTORE, options, answer)
