@@ -19,6 +19,8 @@ APPLETS = (  # busybox's links in /bin
 )
 CAPABILITIES = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]
 NAMESPACES = ("pid", "network", "ipc", "uts", "mount", "cgroup")
+# A shell command: the pid in the state that is a hook's standard input, whatever its layout (crun 1.28: many lines).
+PID_OF_STATE = r"""sed -n 's/.*"pid": *\([0-9]*\).*/\1/p'"""
 
 
 def build_rootfs(rootfs: Path) -> None:

@@ -6,7 +6,7 @@ import select
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bundle import Bundle
+from tests.bundle import PID_OF_STATE, Bundle
 from tests.kernelcalls import CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, drop_capabilities, setns
 from tests.ordinaryuser import OrdinaryUser
 from tests.peers import differs, only_pyrunc
@@ -19,11 +19,7 @@ def test_first_process_has_no_directory_of_the_hosts_cgroups_or_state_open(
 ) -> None:
     """Such a one leads out of the root that it enters (CVE-2024-21626)."""
     seen = area / "seen"
-    bundle.hook(
-        "createRuntime",
-        f"pid=$(sed 's/.*\"pid\": *\\([0-9]*\\).*/\\1/'); ls -l /proc/$pid/fd > {seen}",
-        drain=False,
-    )
+    bundle.hook("createRuntime", f"pid=$({PID_OF_STATE}); ls -l /proc/$pid/fd > {seen}", drain=False)
     assert runtime.run(bundle).returncode == 0
     targets = [line.rpartition(" -> ")[2] for line in seen.read_text().splitlines() if " -> " in line]
     assert targets

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bundle import Bundle, Json
+from tests.bundle import PID_OF_STATE, Bundle, Json
 from tests.peers import differs, only_pyrunc
 from tests.runtime import Runtime, caller_environment, error_text, new_id
 from tests.waiting import eventually, exit_code
@@ -300,9 +300,10 @@ def test_mount_by_a_hook_is_seen_in_the_container(runtime: Runtime, bundle: Bund
     # As NVIDIA's hook does: it enters the container's mount namespace by the pid of the state.
     (bundle.path / "library").write_text("mounted by the hook")
     (bundle.rootfs / "library").touch()
-    find_pid = "pid=$(sed 's/.*\"pid\": *\\([0-9]*\\).*/\\1/' | tr -d '\\n')"
     bundle.hook(
-        "createRuntime", f"{find_pid}; nsenter -t $pid -m true && echo $pid > {bundle.path}/entered", drain=False
+        "createRuntime",
+        f"pid=$({PID_OF_STATE}); nsenter -t $pid -m true && echo $pid > {bundle.path}/entered",
+        drain=False,
     )
     bundle.hook("createContainer", f"busybox mount --bind {bundle.path}/library {bundle.rootfs}/library")
     assert runtime.output(bundle, "cat /library") == "mounted by the hook"
@@ -311,8 +312,7 @@ def test_mount_by_a_hook_is_seen_in_the_container(runtime: Runtime, bundle: Bund
 
 @pytest.mark.parametrize("place", ["prestart", "createRuntime"])
 def test_runs_before_the_root_is_changed(runtime: Runtime, bundle: Bundle, place: str) -> None:
-    find_pid = "pid=$(sed 's/.*\"pid\": *\\([0-9]*\\).*/\\1/' | tr -d '\\n')"
-    script = f"{find_pid}; test -e /proc/$pid/root{bundle.path}/config.json && touch {bundle.path}/seen"
+    script = f"pid=$({PID_OF_STATE}); test -e /proc/$pid/root{bundle.path}/config.json && touch {bundle.path}/seen"
     bundle.hook(place, script, drain=False)
     with runtime.created(bundle) as container:
         assert (bundle.path / "seen").exists()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bundle import Bundle
+from tests.bundle import PID_OF_STATE, Bundle
 from tests.peers import differs
 from tests.privatehost import CGROUP_PARENT, CGROUP_ROOT
 from tests.runtime import COMMAND_DEADLINE, Result, Runtime, error_text, new_id
@@ -139,7 +139,7 @@ def test_termination_of_create(runtime: Runtime, bundle: Bundle, number: signal.
 
 @differs(crun="1.8.1 waits for ever")
 def test_first_process_that_dies_during_create(runtime: Runtime, bundle: Bundle) -> None:
-    bundle.hook("createRuntime", "kill -9 $(sed 's/.*\"pid\": *\\([0-9]*\\).*/\\1/' | tr -d '\\n')", drain=False)
+    bundle.hook("createRuntime", f"kill -9 $({PID_OF_STATE})", drain=False)
     runtime.create_fails(bundle)
 
 
