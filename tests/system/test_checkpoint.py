@@ -116,7 +116,8 @@ def connected(container: Container) -> bool:
 def test_after_a_failure_it_runs_on_and_the_cause_is_said(
     runtime: Runtime, bundle: Bundle, images: Path, pipe: tuple[int, int]
 ) -> None:
-    bundle.shell(f"nc -l -p 99 -e cat & sleep 0.2; sleep 1000 | nc 127.0.0.1 99 & {COUNT}")
+    # Not one long sleep: CRIU restores a sleeper with an interrupted system call, and with its end the connection ends.
+    bundle.shell(f"nc -l -p 99 -e cat & while :; do sleep 1; done | until nc 127.0.0.1 99; do sleep 1; done & {COUNT}")
     with runtime.running(bundle, stdout=pipe[1], stderr=pipe[1]) as container:
         eventually(lambda: connected(container), "a connection")
         message = error_text(checkpoint(container, images), "tcp", str(images / "dump.log"))
