@@ -16,7 +16,8 @@ from tests import fakecriu
 from tests.bundle import Bundle
 from tests.checkpoints import require_large_pipes
 from tests.peers import PEERS
-from tests.runtime import Container, Runtime, caller_environment, error_text
+from tests.privatehost import CGROUP_PARENT, CGROUP_ROOT
+from tests.runtime import Container, Runtime, caller_environment, error_text, new_id
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.differs(**dict.fromkeys(PEERS, "it is pyrunc's requests that are read here"))
@@ -321,3 +322,14 @@ def test_restore_into_a_cgroup_in_use_leaves_it_alone(container: Container, fake
     """The first container's cgroup: what the failed restore undoes is what it has made."""
     error_text(ask(container, fake, area, "restore", "--detach"), "cgroup", "not empty")
     assert container.status == "running"
+
+
+def test_restore_into_a_cgroup_that_was_killed_once(container: Container, fake: dict[str, str], area: Path) -> None:
+    """Linux 6.18 kills what is cloned into it: criu would be gone before it is asked."""
+    container.bundle.linux["cgroupsPath"] = path = f"{CGROUP_PARENT}/{new_id()}"
+    container.bundle.save(container.id)
+    cgroup = CGROUP_ROOT / path.strip("/")
+    cgroup.mkdir()
+    (cgroup / "cgroup.kill").write_text("1")
+    error_text(ask(container, fake, area, "restore", "--detach"), "criu could not restore", "restore.log")
+    cgroup.rmdir()

@@ -59,19 +59,18 @@ class Service:
         environment: "Mapping[bytes, bytes]",
         keep: "tuple[int, ...]" = (),
         *,
-        flags: int = 0,
-        cgroup: int = -1,
+        clone: "Callable[[], int] | None" = None,
         own_session: bool = False,
         before: "Callable[[], None] | None" = None,
     ) -> None:
-        """Start it. keep: descriptors that it inherits under their numbers; flags, cgroup: of `syscalls.fork_into`;
-        before: called in the child, in its new namespaces. own_session: Ctrl-C of our terminal does not reach it; in
-        the middle of a dump it would leave stopped processes behind.
+        """Start it. keep: descriptors that it inherits under their numbers; clone: makes the child (fork(2) otherwise);
+        before: called in the child. own_session: Ctrl-C of our terminal does not reach it; in the middle of a dump it
+        would leave stopped processes behind.
         """
         self.program, self.fds = program, list[int]()
         status, theirs = _pair()
         try:
-            self.pid = syscalls.fork_into(flags, cgroup)
+            self.pid = clone() if clone is not None else syscalls.fork_into()
         except OSError as error:
             raise PyruncError.from_os("clone a process for criu", error) from None
         if self.pid == 0:

@@ -144,20 +144,26 @@ def _make_gates(container: Container) -> handover.Gates:
     )
 
 
+def clone(plan: "ContainerPlan", cgroup: int, flags: int, what: str) -> int:
+    """Clone `what` into the cgroup whose descriptor `place` has returned; its pid, 0 in it."""
+    try:
+        if cgroup < 0:
+            return syscalls.fork_into(flags)
+        return cgroup_fs.fork(plan.cgroup.path + plan.cgroup.leaf, cgroup, flags)
+    except OSError as error:
+        doing, hint = f"clone {what}", ""
+        if cgroup >= 0 and error.errno in cgroup_fs.JOIN_HINTS:
+            doing, hint = f"{doing} in cgroup `{plan.cgroup.path}`", cgroup_fs.JOIN_HINTS[error.errno]
+        raise PyruncError.from_os(doing, error, hint=hint) from None
+
+
 def _spawn(  # noqa: PLR0917  (each is used once)
     plan: "ContainerPlan", ours: "Channel", theirs: "Channel", gates: handover.Gates, cgroup: int, container: Container
 ) -> int:
     """Clone init (or the middle process, which clones it); its pid."""
     direct = not plan.needs_middle
     flags = plan.new & ~(namespaces.FLAGS["cgroup"] | namespaces.FLAGS["time"]) if direct else 0
-    try:
-        path = plan.cgroup.path + plan.cgroup.leaf
-        pid = cgroup_fs.fork(path, cgroup, flags) if cgroup >= 0 else syscalls.fork_into(flags)
-    except OSError as error:
-        what, hint = "clone the container's first process", ""
-        if cgroup >= 0 and error.errno in cgroup_fs.JOIN_HINTS:
-            what, hint = f"{what} in cgroup `{plan.cgroup.path}`", cgroup_fs.JOIN_HINTS[error.errno]
-        raise PyruncError.from_os(what, error, hint=hint) from None
+    pid = clone(plan, cgroup, flags, "the container's first process")
     if pid == 0:
         ours.close()
         for fd in (container.fd, cgroup):  # they lead out of the root that it will enter
@@ -288,7 +294,7 @@ def _why_gone(error: PyruncError, made: Created) -> PyruncError:
 
 
 def _undo(plan: "ContainerPlan", made: Created, error: BaseException) -> None:
-    """In reverse: the process, the cgroup, the hooks that follow a container's end. The caller removes the state."""
+    """In reverse: the process, the groups that it was in, its mounts. The caller removes the state."""
     if made.terminal >= 0:
         posix.close(made.terminal)
     if made.interfaces is not None:
@@ -301,16 +307,14 @@ def _undo(plan: "ContainerPlan", made: Created, error: BaseException) -> None:
             pass
     if plan.resctrl is not None:
         _attempt(plan.resctrl.undo, error)
-    try:
-        if made.cgroup:
-            manager.remove(made.cgroup, plan.cgroup.unit, plan.cgroup.address, found=plan.cgroup.found)
-        if made.mounts_before is not None:
-            from pyrunc.kernel import rootfs
+    if made.cgroup:
+        unit, address, found = plan.cgroup.unit, plan.cgroup.address, plan.cgroup.found
+        _attempt(lambda: manager.remove(made.cgroup, unit, address, found=found), error)
+    before = made.mounts_before
+    if before is not None:
+        from pyrunc.kernel import rootfs
 
-            rootfs.detach(plan.rootfs, made.mounts_before)
-    except PyruncError:
-        if isinstance(error, PyruncError):
-            error.hint = error.hint or f"cgroup `{made.cgroup}` is left behind"
+        _attempt(lambda: rootfs.detach(plan.rootfs, before), error)
 
 
 def _attempt(undo: "Callable[[], None]", error: BaseException) -> None:
@@ -319,4 +323,4 @@ def _attempt(undo: "Callable[[], None]", error: BaseException) -> None:
         undo()
     except PyruncError as failure:
         if isinstance(error, PyruncError):
-            error.hint = error.hint or failure.message
+            error.hint = error.hint or f"besides, this failed: {failure.message}"

@@ -61,9 +61,12 @@ def restore(plan: "ContainerPlan", container: Container, made: Restored, want: I
     made.cgroup, made.placed = plan.cgroup.path, cgroup >= 0
     keep = (want.images_fd, want.work_fd, *inherit.values(), *(join.fd for join in plan.joins))
     made.criu = service.Service(
-        want.program, plan.options.environment, keep, flags=syscalls.CLONE_NEWNS, cgroup=cgroup,
+        want.program, plan.options.environment, keep,
+        clone=lambda: parent.clone(plan, cgroup, syscalls.CLONE_NEWNS, "a process for criu"),
         before=lambda: _prepare(plan, root, want),
     )  # fmt: skip
+    if cgroup >= 0:
+        posix.close(cgroup)
     parent.adopt(plan, container, made, made.criu.pid)
     options = want.options | {
         "root": root, "rst_sibling": True, "join_ns": joins,
