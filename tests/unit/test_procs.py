@@ -25,3 +25,9 @@ def test_child_that_runs_is_not_killed_until_it_is() -> None:
     # Not at once: between taking the signal and being marked as exiting it is neither.
     eventually(lambda: procs.killed(child.pid), "the kill to be seen")
     child.wait()
+
+
+def test_child_that_proc_hides_is_not_taken_for_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A procfs with the option hidepid, and a caller without CAP_SYS_PTRACE."""
+    monkeypatch.setattr(procs, "_stat_fields", lambda _: [])
+    assert not procs.killed(1)

@@ -64,6 +64,8 @@ def _stat_fields(pid: int) -> "list[bytes]":
 def killed(pid: int) -> bool:
     """Whether our child, which is not reaped, has got SIGKILL. One that has ended by itself, however soon, has not."""
     fields = _stat_fields(pid)
+    if not fields:  # hidden by the mount option hidepid
+        return False
     if int(fields[28]) & 1 << 8:  # it is pending
         return True
     if fields[0] != b"Z" and not int(fields[6]) & _PF_EXITING:
