@@ -30,6 +30,7 @@ __all__ = [
     "processes",
     "remove",
     "remove_unused",
+    "signal",
 ]
 
 _ENOENT, _EAGAIN, _EACCES, _EBUSY, _ENODEV, _ENOTEMPTY, _EOPNOTSUPP = 2, 11, 13, 16, 19, 39, 95

@@ -75,10 +75,10 @@ def place(want: Want, note: "Callable[[str, str | int], None]") -> int:
             raise control.not_ours(want.path, needed, error.errno) from None
         error.pointer = "/linux/cgroupsPath" if want.named else ""
         raise
-    if want.found:
-        note("cgroupFound", True)
-    note("cgroup", want.path)
     try:
+        if want.found:
+            note("cgroupFound", True)
+        note("cgroup", want.path)
         control.enable(want.path, needed)
         if want.leaf:
             above = fd

@@ -1,7 +1,5 @@
 """pyrunc restore: a container from a bundle and the image files of `pyrunc checkpoint`, by CRIU."""
 
-import posix
-
 from pyrunc import bundle, host, plan
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.container import Container
@@ -98,12 +96,12 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
 def _manage_strictly(todo: "ContainerPlan", asked: "dict[str, Value]") -> None:
     """--manage-cgroups-mode strict: no cgroup may be there. CRIU would find that of the container, which it runs in, so
     that one is looked for here, and the others cannot be there without it."""
-    from pyrunc.cgroup.files import directory
+    from pyrunc.cgroup import fs
     from pyrunc.criu import rpc
 
     if asked["manage_cgroups_mode"] != rpc.CGROUP_MODES["strict"]:
         return
-    if todo.cgroup.path and posix.access(directory(todo.cgroup.path), posix.F_OK):
+    if todo.cgroup.path and fs.exists(todo.cgroup.path):
         raise PyruncError(f"cgroup `{todo.cgroup.path}` exists, and --manage-cgroups-mode is strict")
     asked["manage_cgroups_mode"] = rpc.CGROUP_MODES["full"]
 

@@ -15,9 +15,7 @@ class Parameter:
 
     __slots__ = ("key", "namespace", "path", "pointer", "value")
 
-    def __init__(
-        self, key: str, path: str, value: str, namespace: str, pointer: str
-    ) -> None:
+    def __init__(self, key: str, path: str, value: str, namespace: str, pointer: str) -> None:
         self.key, self.path, self.value, self.namespace, self.pointer = key, path, value, namespace, pointer
 
 
