@@ -65,6 +65,22 @@ def cgroup_namespace(podman: Podman) -> None:
     equal(podman.run(["--cgroupns", "private"], "cat", "/proc/self/cgroup"), "0::/")
 
 
+@check(
+    "base", "--cgroupns host: the host's cgroup hierarchy keeps its mount options",
+    rootful_only="an ordinary user's mounts cannot change them",
+)  # fmt: skip
+def hierarchy_options(podman: Podman) -> None:
+    """crun 1.21 and runc 1.1.15 fail: the container's mount takes them away."""
+    options = "nsdelegate,memory_recursiveprot"  # systemd's
+    remount = ["mount", "-o", f"remount,{options}", "/sys/fs/cgroup"]
+    subprocess.run(remount, check=True)  # a mount by another program may have taken them away
+    try:
+        podman.run(["--cgroupns", "host"], "ls", "/sys/fs/cgroup")
+        matches(Path("/proc/self/mountinfo").read_text(), rf".* - cgroup2 \S+ rw,{options}\n.*")
+    finally:
+        subprocess.run(remount, check=True)
+
+
 @check("base", "--pid, --ipc, --uts, --cgroupns container:NAME")
 def of_container(podman: Podman) -> None:
     name = podman.start(["--ipc", "shareable", "--hostname", "first"], *SLEEP)

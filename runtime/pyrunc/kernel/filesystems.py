@@ -57,6 +57,8 @@ def create(mount: "Mount", covered: int, root: int, *, existed: bool, cgroup_nam
         words.append(f"mode={posix.fstat(covered).st_mode & 0o7777:o}")
     if mount.label and kind not in _UNLABELLED:
         words.append(f"{mount.label_option}={mount.label}")
+    if kind == "cgroup2" and not cgroup_namespace:
+        words += [word for word in _options_of_the_hierarchy() if word not in words]
     copy = kind == "tmpfs" and options.tmpcopyup and existed
     if takes_mount2(mount):
         if mount.mapping is not None or copy:
@@ -77,6 +79,16 @@ def create(mount: "Mount", covered: int, root: int, *, existed: bool, cgroup_nam
     if mount.label and kind == "mqueue":
         _label(mount, tree)
     return tree
+
+
+def _options_of_the_hierarchy() -> list[str]:
+    """Those of the unified hierarchy, such as nsdelegate: all its mounts have the same, and one that is made from the
+    host's cgroup namespace sets them anew (apply_cgroup_root_flags() in kernel/cgroup/cgroup.c of Linux)."""
+    for line in procs.read("/proc/self/mountinfo").split(b"\n"):
+        words = line.partition(b" - ")[2].split(b" ")  # type, source, options: proc(5)
+        if words[0] == b"cgroup2":
+            return [word for word in words[-1].decode().split(",") if word not in {"rw", "ro"}]
+    return []
 
 
 def takes_mount2(mount: "Mount") -> bool:

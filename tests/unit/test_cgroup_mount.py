@@ -1,0 +1,30 @@
+"""A mount of the unified hierarchy: its options are those of all its mounts, on the host as well."""
+
+import pytest
+from pyrunc.kernel import filesystems, mountoptions, procs
+from pyrunc.kernel.mounts import Mount
+
+MOUNTINFO = b"""\
+25 30 0:23 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot
+30 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro
+"""
+
+
+@pytest.mark.parametrize(("cgroup_namespace", "given", "expected"), [
+    (False, [], ["nsdelegate", "memory_recursiveprot"]),
+    (False, ["memory_recursiveprot"], ["memory_recursiveprot", "nsdelegate"]),
+    (True, [], []),
+])  # fmt: skip
+def test_options_of_the_host_stay(monkeypatch, cgroup_namespace, given, expected):
+    """A container's own namespace cannot change them."""
+    done = []
+    monkeypatch.setattr(procs, "read", {"/proc/self/mountinfo": MOUNTINFO}.__getitem__)
+    monkeypatch.setattr(filesystems, "_new", lambda mount, kind, words, flags: done.append((kind, words)) or 7)
+    mount = Mount("cgroup", "/sys/fs/cgroup", "cgroup", mountoptions.parse(["ro", *given]))
+    assert filesystems.create(mount, -1, -1, existed=True, cgroup_namespace=cgroup_namespace) == 7
+    assert done == [("cgroup2", expected)]
+
+
+def test_host_without_the_hierarchy(monkeypatch):
+    monkeypatch.setattr(procs, "read", lambda path: b"30 1 8:1 / / rw shared:1 - ext4 /dev/sda1 rw\n")
+    assert filesystems._options_of_the_hierarchy() == []
