@@ -31,3 +31,14 @@ def test_child_that_proc_hides_is_not_taken_for_killed(monkeypatch: pytest.Monke
     """A procfs with the option hidepid, and a caller without CAP_SYS_PTRACE."""
     monkeypatch.setattr(procs, "_stat_fields", lambda _: [])
     assert not procs.killed(1)
+
+
+def test_child_that_is_seen_between_signal_and_end_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    child = subprocess.Popen(["sleep", "1000"])
+    answers = [procs._stat_fields(child.pid)]
+    child.kill()
+    eventually(lambda: (procs.stat(child.pid) or ("",))[0] == "Z", "the child to end")
+    answers.append(procs._stat_fields(child.pid))
+    monkeypatch.setattr(procs, "_stat_fields", lambda _: answers.pop(0))
+    assert procs.killed(child.pid)
+    child.wait()
