@@ -13,11 +13,12 @@ from types import ModuleType
 
 CLI = "cli"
 COMMANDS = (CLI, "create", "start", "state", "kill", "delete", "exec", "run")  # those that engines call
+_OF_CGROUPS = ("pyrunc.cgroup.control", "pyrunc.cgroup.devices", "pyrunc.cgroup.values")
 # What the function that starts every command imports, and commands in functions that nearly every call comes to.
 MORE = {
     CLI: ("pyrunc.kernel.descriptors", "pyrunc.host", "pyrunc.bundle"),
-    "create": ("pyrunc.cgroup.control",),
-    "run": ("pyrunc.cgroup.control", "pyrunc.kernel.trees"),
+    "create": _OF_CGROUPS,
+    "run": (*_OF_CGROUPS, "pyrunc.kernel.trees"),
     "delete": ("pyrunc.cgroup.manager", "pyrunc.cgroup.names", "pyrunc.kernel.trees"),
 }
 

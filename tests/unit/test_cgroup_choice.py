@@ -95,3 +95,9 @@ def test_device_filter_that_the_host_refuses_is_an_error_if_it_was_asked_for(mon
             manager.restrict(want, "/a")
     else:
         assert "attach the device filter" in manager.restrict(want, "/a")
+
+
+@pytest.mark.parametrize("may_be_used", [True, False])
+def test_without_a_cgroup_nothing_filters_devices_which_is_said(may_be_used):
+    want = manager.Want(manager.DISABLED, [], devices.rules_without_any([]) if may_be_used else None)
+    assert ("any device" in manager.restrict(want, "")) == may_be_used

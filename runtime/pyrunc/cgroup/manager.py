@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .values import Setting
 
 _NOT_PERMITTED = (1, 13)  # EPERM, EACCES
+_UNFILTERED = "the container can use any device whose node it has or makes: "
 CGROUPFS, SYSTEMD, DISABLED = "cgroupfs", "systemd", "disabled"
 
 
@@ -114,7 +115,7 @@ def adopt(want: Want, pid: int, *, placed: bool, description: str) -> str:
 def restrict(want: Want, path: str) -> str:
     """Put filter, settings and ownership in force; a warning, or "". Raises PyruncError."""
     if want.manager == DISABLED:
-        return ""
+        return "" if want.devices is None else _UNFILTERED + "it has no cgroup"
     from . import control
 
     warning = _filter_devices(want, path) if want.devices is not None else ""
@@ -135,7 +136,7 @@ def _filter_devices(want: Want, path: str) -> str:
     except PyruncError as error:
         if want.asks_for_devices:
             raise
-        return f"the container can use any device whose node it has or makes: {error}"
+        return _UNFILTERED + str(error)
     finally:
         posix.close(fd)
     return ""

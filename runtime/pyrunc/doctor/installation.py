@@ -57,7 +57,7 @@ def _changed_since(path: str) -> "Iterator[str]":
         with open(path, "rb") as file:
             header = file.read(16)
         source = source_from_cache(path)
-        if header[4] == _UNCHECKED and _digest(source) != header[8:]:
+        if len(header) < 16 or (header[4] == _UNCHECKED and _digest(source) != header[8:]):
             yield source
 
 
