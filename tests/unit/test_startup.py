@@ -120,3 +120,10 @@ def test_doctor_says_that_others_can_change_the_code(library: Path, name: str) -
     finding = installation(library)
     assert finding["status"] == "degraded"
     assert f"can change `{library}/{name}`" in finding["finding"]
+
+
+def test_doctor_says_that_byte_code_is_cut_off(library: Path) -> None:
+    source = library / "pyrunc/commands/spec.py"
+    cached = Path(str(py_compile.compile(str(source))))
+    cached.write_bytes(cached.read_bytes()[:8])
+    assert f"`{source}` differs" in installation(library)["finding"]
