@@ -116,7 +116,8 @@ def enter(path: str) -> int:
 
 
 def fork(path: str, fd: int, flags: int = 0) -> int:
-    """Clone a process (`syscalls.fork_into`) into the cgroup of which `fd` is the directory; its pid, 0 in it. OSError.
+    """Clone a process (`syscalls.fork_into`) into the cgroup of which `fd` is the directory; its pid, 0 in it. OSError;
+    PyruncError if it cannot be moved.
 
     Where cgroup.kill was ever written in that cgroup or in ours, but not in both, Linux 6.18 kills the clone before it
     runs. Then one is moved, while it waits.

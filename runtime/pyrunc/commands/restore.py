@@ -86,8 +86,8 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
             procs.send_pidfd(options.pidfd_socket, made.pid)
         for warning in made.warnings:
             context.log.warning(warning)
-    except BaseException:
-        restorer.undo(todo, made)
+    except BaseException as error:
+        restorer.undo(todo, made, error)
         container.remove()
         raise
     return container, made

@@ -307,14 +307,19 @@ def _undo(plan: "ContainerPlan", made: Created, error: BaseException) -> None:
             pass
     if plan.resctrl is not None:
         _attempt(plan.resctrl.undo, error)
-    if made.cgroup:
-        unit, address, found = plan.cgroup.unit, plan.cgroup.address, plan.cgroup.found
-        _attempt(lambda: manager.remove(made.cgroup, unit, address, found=found), error)
+    remove_cgroup(plan, made, error)
     before = made.mounts_before
     if before is not None:
         from pyrunc.kernel import rootfs
 
         _attempt(lambda: rootfs.detach(plan.rootfs, before), error)
+
+
+def remove_cgroup(plan: "ContainerPlan", made: Created, error: BaseException) -> None:
+    """Undo `place` and `adopt`. A cgroup that was in use has been refused, and is not in `made`."""
+    if made.cgroup:
+        unit, address, found = plan.cgroup.unit, plan.cgroup.address, plan.cgroup.found
+        _attempt(lambda: manager.remove(made.cgroup, unit, address, found=found), error)
 
 
 def _attempt(undo: "Callable[[], None]", error: BaseException) -> None:

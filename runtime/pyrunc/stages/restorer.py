@@ -160,8 +160,8 @@ def _made(container: Container, made: Restored, pid: int) -> None:
         parent.note_init(made, container)
 
 
-def undo(plan: "ContainerPlan", made: Restored) -> None:
-    """In reverse: criu, what it has restored, the cgroup. The caller removes the state."""
+def undo(plan: "ContainerPlan", made: Restored, error: BaseException) -> None:
+    """In reverse: criu, what it has restored, the cgroup. `error` tells what fails. The caller removes the state."""
     if made.terminal >= 0:
         posix.close(made.terminal)
     if made.criu is not None:
@@ -169,8 +169,7 @@ def undo(plan: "ContainerPlan", made: Restored) -> None:
         made.criu.close()
     if made.pid > 1 and procs.signal(made.pid, made.start_time, _SIGKILL):
         _reap(made.pid)
-    if made.cgroup:  # ours: one that was in use has been refused, and its processes are another's
-        manager.remove(made.cgroup, plan.cgroup.unit, plan.cgroup.address, found=plan.cgroup.found)
+    parent.remove_cgroup(plan, made, error)
 
 
 def _reap(pid: int) -> None:
