@@ -266,6 +266,19 @@ def test_failed_place_keeps_what_was_there(cgroup):
     assert noted == [("cgroupFound", True), ("cgroup", cgroup)]
 
 
+def test_cgroup_that_cannot_be_noted_goes(private_host):
+    want = manager.Want(manager.CGROUPFS, [], None)
+    want.path = f"{CGROUP_PARENT}/unnoted"
+
+    def note(key, value):
+        if key == "cgroup":
+            raise OSError(errno.ENOSPC, "")
+
+    with pytest.raises(OSError, match="28"):
+        manager.place(want, note)
+    assert not file(want.path, "").exists()
+
+
 def test_disabled_manager_does_nothing(private_host):
     want = manager.Want(manager.DISABLED, [], None)
     assert manager.place(want, lambda *_: None) == -1
