@@ -23,7 +23,7 @@ STATE_VERSION = 1
 # the thing itself when it is known to be ours: another may have made it, or use it.
 JOURNAL = {
     "id": str, "pid": int, "startTime": int, "mountsBefore": list, "mounted": str,
-    "cgroupIntent": str, "cgroupFound": bool, "cgroup": str, "unit": list,
+    "cgroupIntent": str, "cgroupFound": bool, "cgroup": str, "unitIntent": list, "unit": list,
     "resctrlGroupIntent": str, "resctrlGroup": str, "resctrlMonitorIntent": str, "resctrlMonitor": str,
 }  # fmt: skip
 _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")

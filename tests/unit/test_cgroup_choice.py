@@ -101,3 +101,27 @@ def test_device_filter_that_the_host_refuses_is_an_error_if_it_was_asked_for(mon
 def test_without_a_cgroup_nothing_filters_devices_which_is_said(may_be_used):
     want = manager.Want(manager.DISABLED, [], devices.rules_without_any([]) if may_be_used else None)
     assert ("any device" in manager.restrict(want, "")) == may_be_used
+
+
+@pytest.mark.parametrize(("users", "stopped"), [([], True), ([77], False)])
+def test_scope_of_a_killed_create_is_stopped_if_nobody_is_in_it(monkeypatch, users, stopped):
+    done = []
+
+    class Manager:
+        def __init__(self, address):
+            assert address == "unix:path=/bus"
+
+        def cgroup_of(self, unit):
+            return f"/{unit.slice}/{unit.name}"
+
+        def stop(self, unit):
+            done.append(unit.name)
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(systemd, "Manager", Manager)
+    monkeypatch.setattr(manager, "PATIENCE", 0)
+    monkeypatch.setattr(fs, "processes", lambda path: users if path == "/s.slice/x.scope" else None)
+    manager.stop_unused(Unit("s.slice", "x.scope"), "unix:path=/bus")
+    assert done == (["x.scope"] if stopped else [])

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _NOT_PERMITTED = (1, 13)  # EPERM, EACCES
 _UNFILTERED = "the container can use any device whose node it has or makes: "
 CGROUPFS, SYSTEMD, DISABLED = "cgroupfs", "systemd", "disabled"
+PATIENCE = 1.0  # seconds for a process that has been killed to be gone
 
 
 class Want:
@@ -192,3 +193,23 @@ def remove(
             manager.close()
     if path:
         fs.remove(path, keep=found)
+
+
+def stop_unused(unit: "Unit", address: str) -> None:
+    """Stop a scope that a killed create may have asked for. systemd does not always see that its process has died, and
+    keeps it for ever; if somebody else is in it (for more than a moment, in which ours dies), it stays."""
+    import time
+
+    from .systemd import Manager
+
+    manager = Manager(address)
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while used := fs.processes(manager.cgroup_of(unit)):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.01)
+        if not used:
+            manager.stop(unit)
+    finally:
+        manager.close()

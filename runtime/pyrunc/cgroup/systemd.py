@@ -76,10 +76,26 @@ class Manager:
                 raise
             self.reset_failed(unit)  # a container of that name failed; systemd remembers it until told otherwise
             self._job("StartTransientUnit", signatures, arguments)
-        path = _cgroup_of(pid)
-        if path.rpartition("/")[2] != unit.name:
-            raise PyruncError(f"process {pid} is in cgroup `{path}`, not in that of unit `{unit.name}`")
+        try:
+            path = _cgroup_of(pid)
+            if path.rpartition("/")[2] != unit.name:
+                raise PyruncError(f"process {pid} is in cgroup `{path}`, not in that of unit `{unit.name}`")
+        except PyruncError:
+            self.stop(unit)  # systemd may not have seen that nobody is in it
+            raise
         return path
+
+    def cgroup_of(self, unit: Unit) -> str:
+        """The cgroup of a scope; "" if there is none."""
+        try:
+            answer = self._bus.call(_MANAGER, "GetUnit", ["s"], [unit.name])
+        except CallError as error:
+            if error.name != _NO_SUCH_UNIT:
+                raise
+            return ""
+        path = self._bus.read(answer, "o")[0]
+        self._bus.free(answer)
+        return self._control_group(path, "org.freedesktop.systemd1.Scope")
 
     def stop(self, unit: Unit) -> None:
         """Stop the unit, and forget it; nothing if there is none."""
@@ -108,8 +124,11 @@ class Manager:
 
     def cgroup(self) -> str:
         """The cgroup of the manager itself: "" for the system's."""
-        target = (_NAME, _PATH, "org.freedesktop.DBus.Properties")
-        answer = self._bus.call(target, "Get", ["s", "s"], [_INTERFACE, "ControlGroup"])
+        return self._control_group(_PATH, _INTERFACE)
+
+    def _control_group(self, thing: str, interface: str) -> str:
+        target = (_NAME, thing, "org.freedesktop.DBus.Properties")
+        answer = self._bus.call(target, "Get", ["s", "s"], [interface, "ControlGroup"])
         try:
             self._bus.enter_variant(answer, "s")
             path: str = self._bus.read(answer, "s")[0]

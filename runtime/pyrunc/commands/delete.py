@@ -57,6 +57,10 @@ def destroy(context: Context, container: Container, state: State) -> None:
         from pyrunc.cgroup import fs
 
         fs.remove_unused(str(intent))
+    elif isinstance(unit := state.data.get("unitIntent"), list) and len(unit) == 3:
+        from pyrunc.cgroup import manager, names
+
+        manager.stop_unused(names.Unit(unit[0], unit[1]), unit[2])
     mounted = state.data.get("mounted")
     if isinstance(mounted, str) and mounted:
         from pyrunc.kernel import rootfs

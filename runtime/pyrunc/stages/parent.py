@@ -124,12 +124,15 @@ _NOT_OURS = (1, 2, 13, 30)  # EPERM, ENOENT, EACCES, EROFS
 
 
 def adopt(plan: "ContainerPlan", container: Container, made: Created, pid: int) -> None:
-    """Bring the process into the cgroup. A scope is noted when it is ours; one whose process dies before is no more."""
+    """Bring the process into the cgroup. A scope is ours when systemd has made it: before, there is the intent."""
     want = plan.cgroup
+    unit = [] if want.unit is None else [want.unit.slice, want.unit.name, want.address]
+    if unit:
+        container.note("unitIntent", unit)
     made.cgroup = manager.adopt(want, pid, placed=made.placed, description=f"container {plan.container_id}")
-    if want.unit is not None:
+    if unit:
+        container.note("unit", unit)
         container.note("cgroup", made.cgroup)
-        container.note("unit", [want.unit.slice, want.unit.name, want.address])
 
 
 def _make_gates(container: Container) -> handover.Gates:
