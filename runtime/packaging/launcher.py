@@ -9,22 +9,36 @@ import os
 import sys
 from pathlib import Path
 
+# Ctrl-C first: the interpreter's own handler would print a traceback. Until pyrunc has one, there is nothing to undo,
+# so the signal may end us as it ends any program. Who calls us with SIGINT ignored wants it so.
 # The library comes after the standard library, which it therefore cannot shadow. (Measured: no slower than before it.)
 # The collector of cycles would look 40 times at modules being loaded, and find nothing: a command that lives long gets
 # to its threshold later.
+# What cannot be loaded (EMFILE, ENOMEM, half an installation) is told in one line, by what needs no loading itself.
 STUB = """\
 #!{python} -IS
+import _signal
+
+if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+
 import gc
+import posix
 import sys
 
 gc.set_threshold(100_000)
 sys.path += {directories!r}
+try:
+    from pyrunc.startup import load
 
-from pyrunc.startup import load
+    load("cli")
 
-load("cli")
-
-from pyrunc.cli import main
+    from pyrunc.cli import main
+except Exception as error:
+    what = f"`{{error.filename}}`" if getattr(error, "filename", "") else "the modules of pyrunc"
+    why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    posix.write(2, f"pyrunc: load {{what}}: {{why}}\\n".encode(errors="replace"))
+    posix._exit(1)
 
 main()
 """

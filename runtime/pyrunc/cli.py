@@ -6,7 +6,7 @@ import sys
 from . import SPEC_VERSION, __version__, arguments, startup
 from .arguments import Arguments, Option
 from .context import Context, print_out
-from .errors import PyruncError, Terminated, UsageError
+from .errors import PyruncError, Terminated, UsageError, printable
 from .log import LEVELS, Log
 
 GLOBAL_OPTIONS = (
@@ -46,31 +46,50 @@ VERBS = {
 }
 # Whose messages conmon hands to podman, which puts the runtime's name before them.
 _BARE_MESSAGE = frozenset(("create", "run", "exec"))
+_ENOMEM = 12
 _EXEC_FAILED = 255  # as runc: the statuses up to 254 are the program's
 
 
 def original_environment() -> "dict[bytes, bytes]":
     """The environment that the caller gave; CPython adds LC_CTYPE to its own (PEP 538)."""
+    content = b""
     try:
         fd = posix.open("/proc/self/environ", posix.O_RDONLY | posix.O_CLOEXEC)
+        try:
+            while chunk := posix.read(fd, 1 << 16):
+                content += chunk
+        finally:
+            posix.close(fd)
     except OSError:
         return dict(posix.environ)
-    try:
-        content = b""
-        while chunk := posix.read(fd, 1 << 16):
-            content += chunk
-    finally:
-        posix.close(fd)
     pairs = (entry.partition(b"=") for entry in content.split(b"\0") if entry)
     return {name: value for name, _, value in pairs}
 
 
-def run(argv: "list[str]") -> int:
-    """Run a command line (without the program's name); the exit status."""
+def run(argv: "list[str]", *, process: bool = False) -> int:
+    """Run a command line (without the program's name); the exit status. process: this process is there for it alone,
+    and is put in order first. The signal that ends it counts once: what follows must not interrupt the undoing."""
+    try:
+        return _run(argv, process=process)
+    except Terminated as ending:
+        return 128 + ending.number
+    finally:
+        _Ending.awaited = False
+
+
+class _Ending:
+    """awaited: a signal that asks for our end is still of effect."""
+
+    awaited = False
+
+
+def _run(argv: "list[str]", *, process: bool) -> int:
     given = Arguments()
     log = Log()
     verb = ""
     try:
+        if process:
+            _put_in_order()
         used = arguments.take_options(argv, GLOBAL_OPTIONS, given, until_operand=True)
         log = _log(given)
         if given.flag("version"):
@@ -87,15 +106,23 @@ def run(argv: "list[str]") -> int:
         log.error(str(error), "" if verb in _BARE_MESSAGE else "pyrunc: ")
     except BrokenPipeError:
         return 1
-    except Terminated as ending:
-        return 128 + ending.number
     except OSError as error:
-        log.error(str(PyruncError.from_os(f"{verb or 'pyrunc'}: {error.filename or 'system call'}", error)))
+        where = f"`{error.filename!s}`" if error.filename else "system call"
+        log.error(str(PyruncError.from_os(f"{verb or 'pyrunc'}: {where}", error)))
+    except (ImportError, MemoryError) as error:
+        log.error(_without_room(error, verb))
     except Exception as error:  # no traceback ever reaches a user; --debug prints it
         if log.debugging:
             raise
         log.error(f"internal error: {type(error).__name__}: {error} (--debug shows where)")
     return _EXEC_FAILED if verb == "exec" else 1
+
+
+def _without_room(error: "ImportError | MemoryError", verb: str) -> str:
+    """What to say if a module cannot be loaded, or memory cannot be had. An ImportError ends in the loader's words."""
+    if isinstance(error, MemoryError):
+        return str(PyruncError(f"{verb or 'pyrunc'}: memory for the command", errno=_ENOMEM))
+    return printable(f"{verb or 'pyrunc'}: load the module `{error.name}`: {error.msg}")
 
 
 def _log(given: Arguments) -> Log:
@@ -143,29 +170,31 @@ def _print(text: str) -> int:
 
 def main() -> None:
     """The installed program: run, then leave without the interpreter's tidying up, which costs a millisecond."""
-    _put_in_order()
-    status = run(sys.argv[1:])
-    posix._exit(status)  # noqa: SLF001  (posix has no other name for it)
+    posix._exit(run(sys.argv[1:], process=True))  # noqa: SLF001  (posix has no other name for it)
 
 
 def _put_in_order() -> None:
-    """Undo what a careless caller left us: missing standard streams, an ignored SIGCHLD, which eats exit statuses."""
+    """Undo what a careless caller left us: missing standard streams, an ignored SIGCHLD, which eats exit statuses, and
+    a umask by which an ordinary user could not go into the directories that he makes."""
     import _signal
 
     from .kernel import descriptors
 
-    descriptors.open_standard_streams()
-    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+    _Ending.awaited = True
     for number in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGTERM):
         if _signal.getsignal(number) != _signal.SIG_IGN:
             _signal.signal(number, _end)
+    descriptors.open_standard_streams()
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+    posix.umask(posix.umask(0o077) & 0o077)  # the rest of it is the caller's to say; the container has its own
 
 
 def _end(number: int, _: object) -> None:
-    raise Terminated(number)
+    if _Ending.awaited:
+        _Ending.awaited = False
+        raise Terminated(number)
 
 
 def console_script() -> int:
     """The entry point of a pip install."""
-    _put_in_order()
-    return run(sys.argv[1:])
+    return run(sys.argv[1:], process=True)

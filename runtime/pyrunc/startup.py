@@ -7,7 +7,7 @@
                                           source, which only `pyrunc doctor` looks at)
 
 The entries stand in the order in which their imports end, so that each finds in `sys.modules` what it imports itself.
-Without the file, or with one for another interpreter, modules are imported as usual.
+Without the file, or with one for another interpreter or cut off, modules are imported as usual.
 """
 
 import marshal
@@ -33,18 +33,18 @@ def load(name: str) -> None:
 
 
 def entries(file: str) -> "tuple[tuple[str, bool, str, object, bytes], ...]":
-    """What the file says; nothing without one for this interpreter."""
+    """What the file says; nothing without a whole one for this interpreter."""
     try:
         fd = posix.open(file, posix.O_RDONLY | posix.O_CLOEXEC)
-    except OSError:
+        try:
+            content = posix.read(fd, posix.fstat(fd).st_size)
+        finally:
+            posix.close(fd)
+        if not content.startswith(MAGIC_NUMBER):
+            return ()
+        return marshal.loads(memoryview(content)[len(MAGIC_NUMBER) :])  # type: ignore[no-any-return]  # noqa: S302  (code, as in any .pyc)
+    except (OSError, EOFError, ValueError, TypeError):  # marshal, of a file that is cut off: all but the first
         return ()
-    try:
-        content = posix.read(fd, posix.fstat(fd).st_size)
-    finally:
-        posix.close(fd)
-    if not content.startswith(MAGIC_NUMBER):
-        return ()
-    return marshal.loads(memoryview(content)[len(MAGIC_NUMBER) :])  # type: ignore[no-any-return]  # noqa: S302  (code, as in any .pyc)
 
 
 def _execute(name: str, path: str, code: object, *, is_package: bool) -> None:

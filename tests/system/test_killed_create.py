@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.bundle import PID_OF_STATE, Bundle
-from tests.peers import differs
+from tests.peers import differs, only_pyrunc
 from tests.privatehost import CGROUP_PARENT, CGROUP_ROOT
 from tests.runtime import COMMAND_DEADLINE, Result, Runtime, error_text, new_id
 from tests.waiting import exit_code
@@ -150,3 +150,14 @@ def test_first_process_dead_before_start(runtime: Runtime, bundle: Bundle) -> No
         exit_code(pid)
         error_text(runtime.start(container.id))
         assert runtime.delete(container.id).returncode == 0
+
+
+@only_pyrunc("ends without undoing anything")
+def test_a_signal_that_ends_create_counts_once(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+    """The second one comes while the first is obeyed: what was begun is still undone."""
+    bundle.hook("createRuntime", "kill -TERM $PPID; exec sleep 1000")
+    bundle.hook("poststop", f"kill -INT $PPID; kill -TERM $PPID; echo undone > {area}/poststop")
+    container_id = new_id()
+    assert runtime.create(bundle, container_id).returncode == 128 + signal.SIGTERM
+    assert (area / "poststop").read_text() == "undone\n"
+    error_text(runtime.state(container_id), "does not exist")

@@ -122,3 +122,16 @@ def test_a_container_of_another_user(runtime: Runtime, bundle: Bundle) -> None:
         assert (container.pid, container.status) == (pid, "running")
         (theirs / "state.json").unlink()
         theirs.rmdir()
+
+
+@differs(runc=RUNC_WANTS_A_NAMESPACE, crun="1.8.1 makes a directory that it cannot go into")
+@pytest.mark.parametrize("umask", [0o777, 0o700, 0o077])
+def test_a_umask_that_takes_everything_from_the_owner(
+    runtime: Runtime, sleeping: Bundle, user: OrdinaryUser, umask: int
+) -> None:
+    container_id = new_id()
+    words = ["create", "--bundle", sleeping.path, container_id]
+    created = runtime.call(*words, umask=umask)
+    assert created.returncode == 0, created.stderr
+    assert runtime.delete(container_id, "--force").returncode == 0
+    assert not (runtime.root / container_id).exists()

@@ -74,6 +74,14 @@ def test_an_empty_file_is_passed_over(library: Path) -> None:
     assert "pyrunc.commands.state" in imported(library, "state", "nobody")
 
 
+@pytest.mark.parametrize("part", [0.001, 0.3, 0.999])
+def test_a_file_that_is_cut_off_is_passed_over(library: Path, part: float) -> None:
+    file = file_of("state", library)
+    content = file.read_bytes()
+    file.write_bytes(content[: int(len(content) * part)])
+    assert "pyrunc.commands.state" in imported(library, "state", "nobody")
+
+
 def test_modules_look_as_if_they_were_imported(library: Path) -> None:
     """Their code names the installed place, and a module that is in no file finds its package."""
     look = """
