@@ -8,12 +8,12 @@ from . import confined
 from .errors import UsageError
 from .kernel import descriptors
 from .spec.config import Config, parse_process
+from .spec.reader import PROCESS_ID_MAX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .spec.process import Process
 
-_LARGEST_ID = 0xFFFFFFFE  # the one above means "leave it" to setresuid(2)
 _MOST_CPUS = 8192  # CONFIG_NR_CPUS of x86 is no larger
 
 
@@ -118,7 +118,7 @@ def _user(value: "dict[str, object]", options: ExecOptions) -> "dict[str, object
 
 def number(text: str, what: str) -> int:
     """An id in decimal digits and nothing else: names are never looked up in the image (CVE-2016-3697)."""
-    if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= _LARGEST_ID):
+    if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= PROCESS_ID_MAX):
         raise UsageError(f"{what} is not a numeric UID[:GID]")
     return int(text)
 

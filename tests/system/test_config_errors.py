@@ -100,6 +100,7 @@ WRONG: list[tuple[str, object]] = [
     ("/process/user/uid", -1),
     ("/process/user/uid", True),
     ("/process/user/uid", 1.5),
+    ("/process/user/uid", 2**31),
     ("/process/user/uid", 2**32),
     ("/process/terminal", "yes"),
     ("/mounts", {}),

@@ -7,7 +7,7 @@ from pyrunc.spec.config import parse_config
 from tests.unit.spec_specimen import full, put
 
 ID = {"containerID": 0, "hostID": 0, "size": 1}
-LAST = 2**32 - 1
+LAST = 2**32 - 2
 
 # (what is put where, pointer of the error, words of the message)
 VIOLATIONS = [
@@ -76,8 +76,8 @@ VIOLATIONS = [
     ({"/linux/gidMappings": None}, "/linux/gidMappings", "a new user namespace needs gidMappings"),
     ({"/linux/uidMappings/0/size": 0}, "/linux/uidMappings/0/size", "size 0"),
     ({"/linux/uidMappings/0/hostID": LAST}, "/linux/uidMappings/0/hostID", "past the last id"),
-    ({"/linux/uidMappings": [ID | {"hostID": LAST}]}, "/linux/uidMappings/0/hostID", "1 ids from 4294967295 go past"),
-    ({"/linux/gidMappings/0/size": LAST}, "/linux/gidMappings/0/hostID", "past the last id"),
+    ({"/linux/uidMappings": [ID | {"hostID": LAST, "size": 9}]}, "/linux/uidMappings/0/hostID", "9 ids from 429496729"),
+    ({"/linux/gidMappings/0/size": LAST + 1}, "/linux/gidMappings/0/hostID", "past the last id"),
     ({"/linux/uidMappings": [ID, ID]}, "/linux/uidMappings/1/containerID", "overlaps"),
     ({"/linux/uidMappings": [ID, ID | {"containerID": 1}]}, "/linux/uidMappings/1/hostID", "overlaps"),
     ({"/linux/timeOffsets/tai": {}}, "/linux/timeOffsets/tai", "expected `boottime` or `monotonic`"),

@@ -1,6 +1,6 @@
 """`linux` of config.json but its resources and seccomp sections (config-linux.md)."""
 
-from .reader import INT64_MAX, INT64_MIN, UINT32_MAX, Reader
+from .reader import ID_MAX, INT64_MAX, INT64_MIN, UINT32_MAX, Reader
 from .resources import Resources
 from .seccomp import Seccomp
 
@@ -38,8 +38,8 @@ class IDMapping:
     __slots__ = ("container_id", "host_id", "size")
 
     def __init__(self, reader: Reader) -> None:
-        self.container_id = reader.required_integer("containerID", 0, UINT32_MAX)
-        self.host_id = reader.required_integer("hostID", 0, UINT32_MAX)
+        self.container_id = reader.required_integer("containerID", 0, ID_MAX)
+        self.host_id = reader.required_integer("hostID", 0, ID_MAX)
         self.size = reader.required_integer("size", 0, UINT32_MAX)
 
 
@@ -64,8 +64,8 @@ class Device:
         self.major = reader.integer("major", INT64_MIN, INT64_MAX)
         self.minor = reader.integer("minor", INT64_MIN, INT64_MAX)
         self.file_mode = reader.integer("fileMode", 0, UINT32_MAX)
-        self.uid = reader.integer("uid", 0, UINT32_MAX)
-        self.gid = reader.integer("gid", 0, UINT32_MAX)
+        self.uid = reader.integer("uid", 0, ID_MAX)
+        self.gid = reader.integer("gid", 0, ID_MAX)
 
 
 class NetDevice:

@@ -1,6 +1,6 @@
 """`process` of config.json: the program, its user, its terminal and its limits (config.md, "Process")."""
 
-from .reader import INT32_MAX, INT32_MIN, UINT16_MAX, UINT32_MAX, UINT64_MAX, Reader
+from .reader import INT32_MAX, INT32_MIN, PROCESS_ID_MAX, UINT16_MAX, UINT32_MAX, UINT64_MAX, Reader
 
 RLIMITS = frozenset(
     (
@@ -51,10 +51,10 @@ class User:
     __slots__ = ("additional_gids", "gid", "uid", "umask")
 
     def __init__(self, reader: Reader) -> None:
-        self.uid = reader.required_integer("uid", 0, UINT32_MAX)
-        self.gid = reader.required_integer("gid", 0, UINT32_MAX)
+        self.uid = reader.required_integer("uid", 0, PROCESS_ID_MAX)
+        self.gid = reader.required_integer("gid", 0, PROCESS_ID_MAX)
         self.umask = reader.integer("umask", 0, UINT32_MAX)
-        self.additional_gids = reader.integers("additionalGids", 0, UINT32_MAX)
+        self.additional_gids = reader.integers("additionalGids", 0, PROCESS_ID_MAX)
 
 
 class ConsoleSize:

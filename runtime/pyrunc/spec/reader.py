@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 INT32_MIN, INT32_MAX, UINT16_MAX, UINT32_MAX = -(2**31), 2**31 - 1, 2**16 - 1, 2**32 - 1
 INT64_MIN, INT64_MAX, UINT64_MAX = -(2**63), 2**63 - 1, 2**64 - 1
 
+ID_MAX = UINT32_MAX - 1
+"""The last uid or gid: the one above means "leave it as it is" to setresuid(2) and chown(2), so who asks for it would
+stay root."""
+PROCESS_ID_MAX = INT32_MAX
+"""The last one that a process gets: where docker, podman, containerd and runc 1.1 end, since 2^31 and above are
+negative, or wrap around, in programs that read an id as signed (CVE-2024-40635)."""
+
 _SHOWN = 60  # characters of an offending value that an error repeats
 _MANY = 10  # allowed values whose common prefix an error does not repeat
 
