@@ -107,6 +107,16 @@ def test_status(mode: str, script: str, status: int) -> None:
     assert run(mode, script)[0] == status
 
 
+def test_the_end_is_seen_without_its_signal() -> None:
+    """SIGCHLD leaves its byte in a pipe, which may fail; the pipe is a full disk here."""
+    deaf = RUNNER.replace(
+        "sys.exit", "os.dup2(os.open('/dev/full', os.O_WRONLY | os.O_NONBLOCK), signals._writer)\nsys.exit"
+    )
+    env = os.environ | {"PYTHONPATH": f"{CHECKOUT}:{CHECKOUT}/runtime"}
+    words = [sys.executable, "-c", deaf, "streams", "sleep 0.2; exit 7"]
+    assert subprocess.run(words, env=env, check=False, timeout=DEADLINE, stderr=-3).returncode == 7
+
+
 def test_no_byte_is_lost_in_a_flood(tmp_path: Path) -> None:
     data = os.urandom(1 << 20) * 32
     (tmp_path / "data").write_bytes(data)

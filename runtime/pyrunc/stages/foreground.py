@@ -2,7 +2,8 @@
 and the parent of what it leaves behind.
 
 One loop over poll(2). Signals arrive in it as bytes of a pipe (CPython's wakeup descriptor), so there is no moment at
-which one could be missed; the terminal's two directions hold one piece of data each, and read more once it is written.
+which one could be missed, and the end of the process by its pidfd as well. The terminal's two directions hold one piece
+of data each, and read more once it is written.
 """
 
 import _signal
@@ -10,7 +11,7 @@ import posix
 import select
 
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import terminal
+from pyrunc.kernel import syscalls, terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,24 +80,37 @@ def attend(pid: int, signals: Signals, console: int = -1, notify: "Proxy | None"
     The caller is a subreaper; children that are not `pid` are reaped and forgotten. `notify`: its report that it is
     ready goes to the service manager, whose main process we remain.
     """
-    screen = None
+    screen, pidfd = None, -1
     try:
         screen = _Screen(console) if console >= 0 else None
-        return _Attendant(pid, signals, screen, notify).stay()
+        pidfd = _pidfd(pid)
+        return _Attendant(pid, pidfd, signals, screen, notify).stay()
     finally:
+        if pidfd >= 0:
+            posix.close(pidfd)
         if screen is not None:
             screen.close()
         if console >= 0:
             posix.close(console)
 
 
+def _pidfd(pid: int) -> int:
+    try:
+        return syscalls.pidfd_open(pid)
+    except OSError:  # reaped behind our back, or no descriptor is left: SIGCHLD does as well
+        return -1
+
+
 class _Attendant:
     """The loop, and what it knows of the container's process: `_status` is -1 until that has ended."""
 
-    __slots__ = ("_notify", "_pid", "_screen", "_signals", "_status")
+    __slots__ = ("_notify", "_pid", "_pidfd", "_screen", "_signals", "_status")
 
-    def __init__(self, pid: int, signals: Signals, screen: "_Screen | None", notify: "Proxy | None") -> None:
-        self._pid, self._signals, self._screen, self._notify, self._status = pid, signals, screen, notify, -1
+    def __init__(
+        self, pid: int, pidfd: int, signals: Signals, screen: "_Screen | None", notify: "Proxy | None"
+    ) -> None:
+        self._pid, self._pidfd, self._signals, self._screen, self._notify = pid, pidfd, signals, screen, notify
+        self._status = -1
 
     def stay(self) -> int:
         """Serve until the process has ended and its output is written."""
@@ -106,6 +120,8 @@ class _Attendant:
             ended = self._status >= 0
             poll = select.poll()
             poll.register(self._signals.fileno(), select.POLLIN)
+            if self._pidfd >= 0 and not ended:
+                poll.register(self._pidfd, select.POLLIN)
             if self._notify is not None:
                 poll.register(self._notify.fileno(), select.POLLIN)
             for fd, events in screen.wanted(ended=ended).items() if screen else ():
@@ -116,6 +132,8 @@ class _Attendant:
             if self._notify is not None and self._notify.fileno() in ready and self._notify.receive():
                 self._notify.report()
                 self._notify = None
+            if self._pidfd in ready:
+                self._reap()
             if self._signals.fileno() in ready and not self._signalled():
                 break
         return self._status
