@@ -19,6 +19,8 @@ VERB = Verb("run the program of a created container", ("ID",))
 
 _ENXIO = 6
 _SIGKILL = 9
+_LOOK_AGAIN = 1000  # milliseconds
+_S_IFMT, _S_IFIFO = 0o170000, 0o010000
 
 
 def run(context: Context, arguments: Arguments) -> int:
@@ -60,13 +62,7 @@ def _proxy(context: Context, container: Container) -> "Proxy | None":
 
 def _release(container: Container, state: State) -> None:
     """Write the byte that init waits for, and read how the exec went."""
-    result = posix.open("exec.result", posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC, dir_fd=container.fd)
-    try:
-        fifo = container.open_fifo()
-    except OSError as error:
-        if error.errno != _ENXIO:
-            raise PyruncError.from_os(f"start container `{container.id}`", error) from None
-        raise PyruncError(f"container `{container.id}` has stopped before it was started") from None
+    result, fifo = _open_gates(container, state)
     posix.write(fifo, b".")
     report = _read_report(result, fifo, state)
     posix.close(fifo)
@@ -81,6 +77,36 @@ def _release(container: Container, state: State) -> None:
     posix.unlink("exec.result", dir_fd=container.fd)
 
 
+def _open_gates(container: Container, state: State) -> "tuple[int, int]":
+    """(exec.result to read, exec.fifo to write). Each must be a fifo whose other end is held, as init holds those that
+    create made: from what was put in their place no answer would come."""
+    name = "exec.result"
+    try:
+        posix.close(_open_gate(container, name, posix.O_WRONLY))
+        result = _open_gate(container, name, posix.O_RDONLY)
+        name = "exec.fifo"
+        return result, _open_gate(container, name, posix.O_WRONLY)
+    except OSError as error:
+        if error.errno != _ENXIO:
+            raise PyruncError.from_os(f"start container `{container.id}`: open `{name}`", error) from None
+        if state.alive():
+            raise _not_the_gate(container, name) from None
+        raise PyruncError(f"container `{container.id}` has stopped before it was started") from None
+
+
+def _open_gate(container: Container, name: str, flags: int) -> int:
+    fd = posix.open(name, flags | posix.O_NONBLOCK | posix.O_CLOEXEC | posix.O_NOFOLLOW, dir_fd=container.fd)
+    if posix.fstat(fd).st_mode & _S_IFMT == _S_IFIFO:
+        return fd
+    posix.close(fd)
+    raise _not_the_gate(container, name)
+
+
+def _not_the_gate(container: Container, name: str) -> PyruncError:
+    text = f"start container `{container.id}`: `{container.path}/{name}` is not the fifo that create made"
+    return PyruncError(text, hint="`pyrunc delete --force` removes the container")
+
+
 def _read_report(result: int, fifo: int, state: State) -> bytes:
     """All that init writes until it is another program (which closes its end) or is gone.
 
@@ -91,7 +117,10 @@ def _read_report(result: int, fifo: int, state: State) -> bytes:
     wanted = state.data.get("seccompListener")
     content = b""
     while True:
-        poll.poll()
+        if not poll.poll(_LOOK_AGAIN):  # the end of the stream says it all, unless a stranger holds the fifo, too
+            if state.alive():
+                continue
+            return content
         chunk = posix.read(result, 4096)
         if not chunk:
             return content
