@@ -7,7 +7,9 @@
  *   pyrunc-init FD      FD: a memory file with the list, laid out as the structs below
  *
  * The list comes from our own parent through an anonymous file, never from the container. It is checked all the same:
- * every index and address must lie inside it. Nothing is allocated, no environment is read, no library is used.
+ * offsets, strings and arrays that are read here lie in the list's data, and results go only where an argument or data
+ * is. What a CALL does is not checked: a system call with any arguments can do anything, to this memory as well.
+ * Nothing is allocated, no environment is read, no library is used. tests/fuzz/init tries hostile lists.
  *
  * A step that fails sends a record to the report descriptor (first the channel to the parent, later the
  * result fifo that `pyrunc start` reads) and ends the process. With nobody listening it goes to standard error.
@@ -36,6 +38,7 @@ struct header {
 
 #define MAGIC 0x70797275u
 #define MAX_SIZE (64ul << 20)
+#define MOST_STEPS 4096
 
 #if defined(BARE) && defined(__x86_64__)
 static long call6(long n, long a, long b, long c, long d, long e, long f) {
@@ -64,7 +67,7 @@ static long call6(long n, long a, long b, long c, long d, long e, long f) {
 __asm__(".global _start\n_start: mv a0, sp\ncall entry\n");
 #elif defined(BARE)
 #error "no system call convention for this architecture: built with libc instead"
-#else
+#elif !defined(FUZZ) /* the fuzzer brings its own call6 and step_call */
 #include <errno.h>
 #include <unistd.h>
 static long call6(long n, long a, long b, long c, long d, long e, long f) {
@@ -73,10 +76,15 @@ static long call6(long n, long a, long b, long c, long d, long e, long f) {
 }
 #endif
 
+#ifndef FUZZ
+#define step_call call6
+#endif
+
 #include <asm/unistd.h>
 #include <linux/fcntl.h>
 #include <linux/mman.h>
 #include <linux/poll.h>
+#include <linux/sched.h>
 #include <linux/stat.h>
 #include <linux/time_types.h>
 
@@ -85,8 +93,17 @@ static long call6(long n, long a, long b, long c, long d, long e, long f) {
 #define call(n, ...) call_(n, __VA_ARGS__, 0, 0, 0, 0, 0, 0)
 #define call_(n, a, b, c, d, e, f, ...) call6(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
+#define MOST_INTERRUPTIONS 1000 /* a seccomp profile can answer EINTR for ever; the kernel has no handler to call */
+
+static struct {
+    word base, size, steps, data; /* address; then in bytes, steps, and the offset at which the data begins */
+} list;
 static int report = -1;
 static const char *chosen; /* the program that FIND found */
+
+static const struct step *step_at(word i) {
+    return (const struct step *)(list.base + sizeof(struct header)) + i;
+}
 
 static size_t length(const char *s) {
     size_t n = 0;
@@ -96,8 +113,12 @@ static size_t length(const char *s) {
 
 static void say(const char *s) { call(__NR_write, 2, s, length(s)); }
 
+/* A seccomp profile may deny one way to end, or all that are system calls. The signal for an instruction that does not
+   exist cannot be blocked or ignored, not even by the first process of a pid namespace (force_sig() in the kernel). */
 static _Noreturn void leave(int status) {
-    for (;;) call(__NR_exit_group, status);
+    call(__NR_exit_group, status);
+    call(__NR_exit, status);
+    __builtin_trap();
 }
 
 /* What went wrong in which step: sent as the struct, the step's label, a NUL and what a hook printed. */
@@ -126,6 +147,17 @@ static _Noreturn void fail(word index, const struct step *s, long error, long de
         say("pyrunc: "), say(label), say(": errno "), say(d), say("\n");
     }
     leave(error == ENOENT || error == ENOTDIR ? 127 : 126);
+}
+
+/* Whether an address lies in the data: also the end of the string there does, because the data's last word is 0. */
+static int in_data(word address) { return address - list.base - list.data < list.size - list.data; }
+
+/* Whether it is an array of such addresses that ends in a 0. Asked when a step uses it, as results are put into data. */
+static int are_strings(word array) {
+    if (array % sizeof(word) || !in_data(array)) return 0;
+    for (const word *p = (const word *)array; *p; p++)
+        if (!in_data(*p)) return 0;
+    return 1;
 }
 
 /* The first candidate that is a regular file which this user may execute. */
@@ -186,65 +218,97 @@ static long hook(const struct step *s, long *detail) {
 
 /* Go on as a child, made with the clone flags in arg 0; the parent reports the child's pid, one word, and ends. */
 static long split(const struct step *s) {
+    if (s->arg[0] & (CLONE_VM | CLONE_SETTLS)) return -EINVAL; /* both would go on on one stack */
     long pid = call(__NR_clone, s->arg[0], 0, 0, 0, 0);
     if (pid <= 0) return pid;
     leave(call(__NR_write, report, &pid, sizeof pid) == (long)sizeof pid ? 0 : 126);
 }
 
-static void run(char *base, const struct header *head) {
-    const struct step *steps = (const void *)(head + 1);
+static void run(void) {
     int remembered = 0; /* whether a step with REMEMBER met an error that it tolerates */
-    for (word i = 0; i < head->steps; i++) {
-        const struct step *s = &steps[i];
+    for (word i = 0; i < list.steps; i++) {
+        const struct step *s = step_at(i);
+        const word *a = s->arg;
         long r = 0, detail = 0;
-        int tolerated = 0;
+        int tolerated = 0, tries = 0;
         if ((s->flags & IF_REMEMBERED) && !remembered) continue;
         switch (s->kind) {
         case CALL:
-            do r = call6(s->number, s->arg[0], s->arg[1], s->arg[2], s->arg[3], s->arg[4], s->arg[5]);
-            while (r == -EINTR && (s->flags & RETRY_EINTR));
+            do r = step_call(s->number, a[0], a[1], a[2], a[3], a[4], a[5]);
+            while (r == -EINTR && (s->flags & RETRY_EINTR) && ++tries < MOST_INTERRUPTIONS);
             break;
-        case FIND: r = find((const char **)s->arg[0]); break;
+        case FIND: r = are_strings(a[0]) ? find((const char **)a[0]) : -EBADMSG; break;
         case CHECK_CWD: r = check_cwd(); break;
-        case HOOK: r = hook(s, &detail); break;
-        case REPORT_TO: report = (int)s->arg[0]; break;
-        case EXEC: r = call(__NR_execve, chosen, s->arg[0], s->arg[1]); break;
+        case HOOK:
+            r = in_data(a[0]) && are_strings(a[1]) && are_strings(a[2]) ? hook(s, &detail) : -EBADMSG;
+            break;
+        case REPORT_TO: report = (int)a[0]; break;
+        case EXEC:
+            r = chosen && are_strings(a[0]) && are_strings(a[1]) ? call(__NR_execve, chosen, a[0], a[1]) : -EBADMSG;
+            break;
         case SPLIT: r = split(s); break;
-        default: r = -ENOSYS;
         }
         for (int t = 0; t < 3; t++)
             if (s->tolerated[t] && r == -(long)s->tolerated[t]) tolerated = 1;
         if (s->flags & REMEMBER) remembered = tolerated;
         if (r < 0 && r >= -4095 && !tolerated) fail(i, s, -r, detail);
         if ((s->flags & EXPECT) && r != (long)s->expected) fail(i, s, EPIPE, r);
-        if ((s->flags & STORE) && s->store <= head->size - sizeof(word)) *(word *)(base + s->store) = (word)r;
+        if (s->flags & STORE) *(word *)(list.base + s->store) = (word)r;
     }
+}
+
+/* Whether the word at an offset is an argument of a step, from step `first` on, or data but for the last word. */
+static int is_operand(word where, word first) {
+    word steps = sizeof(struct header), in_step = (where - steps) % sizeof(struct step);
+    if (where % sizeof(word)) return 0;
+    if (where >= steps + first * sizeof(struct step) && where < steps + list.steps * sizeof(struct step))
+        return in_step >= offsetof(struct step, arg) && in_step < offsetof(struct step, tolerated);
+    return where >= list.data && where < list.size - sizeof(word);
+}
+
+static int is_label(word where) {
+    word steps = sizeof(struct header);
+    return where >= steps && where < steps + list.steps * sizeof(struct step) &&
+           (where - steps) % sizeof(struct step) == offsetof(struct step, label);
+}
+
+/* Turn offsets into addresses, and look at all that `run` will not look at again. */
+static int prepare(const struct header *head) {
+    word steps_end = sizeof *head + head->steps * sizeof(struct step);
+    if (head->magic != MAGIC || head->size != list.size || list.size % sizeof(word) || head->steps > MOST_STEPS ||
+        steps_end >= list.size || head->relocations >= (list.size - steps_end) / sizeof(word))
+        return 0;
+    list.steps = head->steps, list.data = steps_end + head->relocations * sizeof(word);
+    if (*(const word *)(list.base + list.size - sizeof(word))) return 0;
+    const word *relocation = (const word *)(list.base + steps_end);
+    for (word i = 0; i < head->relocations; i++) {
+        word where = relocation[i], *what = (word *)(list.base + where);
+        if (!is_operand(where, 0) && !is_label(where)) return 0;
+        if (*what < list.data || *what >= list.size) return 0; /* also one that was relocated before */
+        *what += list.base;
+    }
+    for (word i = 0; i < list.steps; i++) {
+        const struct step *s = step_at(i);
+        if (s->kind > SPLIT || !in_data(s->label)) return 0;
+        if ((s->flags & STORE) && !is_operand(s->store, i + 1)) return 0;
+    }
+    return 1;
 }
 
 static _Noreturn void begin(int fd) {
     struct statx facts;
     long r = call(__NR_statx, fd, "", AT_EMPTY_PATH, STATX_SIZE, &facts);
-    if (r < 0 || facts.stx_size < sizeof(struct header) || facts.stx_size > MAX_SIZE) fail(0, 0, EINVAL, 0);
+    if (r < 0 || facts.stx_size <= sizeof(struct header) || facts.stx_size > MAX_SIZE) fail(0, 0, EINVAL, 0);
 #ifdef __NR_mmap
-    char *base = (char *)call(__NR_mmap, 0, facts.stx_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    r = call(__NR_mmap, 0, facts.stx_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
 #else
-    char *base = (char *)call(__NR_mmap2, 0, facts.stx_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    r = call(__NR_mmap2, 0, facts.stx_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
 #endif
-    if ((word)base >= (word)-4095) fail(0, 0, -(long)base, 0);
+    if ((word)r >= (word)-4095) fail(0, 0, -r, 0);
     call(__NR_close, fd);
-    const struct header *head = (const void *)base;
-    word size = facts.stx_size, steps_end = sizeof *head + head->steps * sizeof(struct step);
-    if (head->magic != MAGIC || head->size != size || head->steps > 4096 || steps_end > size ||
-        head->relocations > (size - steps_end) / sizeof(word))
-        fail(0, 0, EBADMSG, 0);
-    const word *relocation = (const word *)(base + steps_end);
-    for (word i = 0; i < head->relocations; i++) {
-        word where = relocation[i];
-        if (where % sizeof(word) || where > size - sizeof(word) || *(word *)(base + where) >= size)
-            fail(0, 0, EBADMSG, 0);
-        *(word *)(base + where) += (word)base;
-    }
-    run(base, head);
+    list.base = (word)r, list.size = facts.stx_size;
+    if (!prepare((const struct header *)list.base)) fail(0, 0, EBADMSG, 0);
+    run();
     leave(126); /* a list without EXEC at its end */
 }
 
@@ -267,6 +331,6 @@ void *memset(void *to, int value, size_t n) {
     for (volatile char *p = to; n; n--) *p++ = (char)value;
     return to;
 }
-#else
+#elif !defined(FUZZ)
 int main(int argc, char **argv) { begin(argc == 2 ? number(argv[1]) : -1); }
 #endif

@@ -10,6 +10,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -18,7 +19,7 @@ from pyrunc.errors import ConfigError, PyruncError
 from pyrunc.kernel import credentials, listener, lsm, procfs, sealed, seccomp
 from pyrunc.kernel.seccomp import Profile, Rule
 from pyrunc.stages import confinement, handover, joiner
-from pyrunc.stages.program import Program
+from pyrunc.stages.program import RETRY_EINTR, Program
 from pyrunc.stages.record import EXEC, FIND, REPORT_TO, error_of
 
 PR_SET_NO_NEW_PRIVS, PR_SET_KEEPCAPS, CAP_SYS_ADMIN = 38, 8, 21
@@ -119,6 +120,39 @@ def test_kernel_does_what_the_rule_says(rule, result):
 def test_every_flag_is_taken_by_the_kernel():
     flags = tuple(seccomp.FLAGS)
     assert under(Profile("SCMP_ACT_ALLOW", flags=flags), STATUS.format("Seccomp:")) == (0, "Seccomp:\t2\n")
+
+
+@pytest.mark.parametrize("answer", [errno.EPERM, errno.EINTR, 0])
+@pytest.mark.parametrize("allowed", [(), ("exit_group",), ("exit",), ("execve",), ("write",)])
+def test_pyrunc_init_ends_under_a_profile_that_lets_nothing_through(answer, allowed):
+    """Whatever the profile answers to execve, to the report of that and to each system call that ends a process."""
+    profile = Profile("SCMP_ACT_ERRNO", (Rule(allowed, "SCMP_ACT_ALLOW"),) if allowed else (), default_errno=answer)
+    init = start_under(profile, "")
+    deadline = time.monotonic() + 10
+    while not os.waitid(os.P_PID, init.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(init.pid, signal.SIGKILL)
+    status, _ = init.end()
+    trapped = {-signal.SIGILL, -signal.SIGTRAP, -signal.SIGSEGV}  # by the processor; the last is Python's, without mmap
+    assert status in ({126} if set(allowed) & {"exit_group", "exit"} else trapped)
+
+
+def test_interrupted_for_ever():
+    """A profile that answers EINTR to a read that is repeated for it."""
+    made = seccomp.filter_of(Profile("SCMP_ACT_ALLOW", (Rule(("read",), "SCMP_ACT_ERRNO", errno.EINTR),)))
+
+    def compose(steps, report, gate, proc):
+        steps.call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, label="no_new_privs")
+        confinement.load_filter(steps, made, report, gate)
+        steps.call("read", gate, steps.blob(b"\0"), 1, label="wait", flags=RETRY_EINTR)
+
+    init = Init(compose, "/bin/true")
+    init.report.settimeout(10)
+    try:
+        assert "wait: Interrupted" in str(error_of(init.message()))
+    finally:
+        os.kill(init.pid, signal.SIGKILL)
+        init.end()
 
 
 on_x86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="machine code of x86_64")

@@ -1,5 +1,6 @@
 """pyrunc-init carries out the lists that stages.program composes, and refuses lists that are not whole."""
 
+import itertools
 import os
 import random
 import socket
@@ -10,9 +11,10 @@ import pytest
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import sealed
 from pyrunc.stages.program import IF_REMEMBERED, REMEMBER, Program
-from pyrunc.stages.record import CHECK_CWD, EXEC, FIND, HOOK, REPORT_TO, error_of, is_record
+from pyrunc.stages.record import CHECK_CWD, EXEC, FIND, HOOK, REPORT_TO, SPLIT, error_of, is_record
 
-ENOENT, EACCES, EPIPE = 2, 13, 32
+ENOENT, EACCES, EINVAL, EPIPE, EBADMSG = 2, 13, 22, 32, 74
+CLONE_VM = 0x100
 
 
 class Run:
@@ -228,6 +230,87 @@ def test_damaged_lists_are_refused(carry_out):
             "pyrunc: the step list: errno "
         ), (content[: 4 * word], run.status, run.output)
     ours.close(), theirs.close()
+
+
+WORD = struct.calcsize("N")
+HEADER, STEP = 4, 15  # words of the header and of a step
+KIND, LABEL, STORE_AT = 0, 14, 13  # words of a step
+
+
+def patched(position: int, value: int, *, table: bool = False) -> bytes:
+    """A list that says "executed", with another value in its word `position`, or in that of the table of relocations.
+
+    Three steps, of which the first keeps its result in the data; its label comes first in the table.
+    """
+    steps = Program()
+    steps.keep(steps.call("umask", 0o22, label="umask"))
+    execute(steps, "/bin/echo", "executed")
+    content = bytearray(steps.data())
+    count = struct.unpack_from("@N", content, 2 * WORD)[0]
+    where = (HEADER + count * STEP if table else 0) + position
+    struct.pack_into("@N", content, where % (len(content) // WORD) * WORD, value)
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(patched(0, place * WORD, table=True) for place in range(HEADER)),  # into the header: more steps than checked
+        *(patched(0, (HEADER + word) * WORD, table=True) for word in (KIND, 1, 2, 9, 10, 11, 12, STORE_AT)),
+        patched(0, (HEADER + 3 * STEP) * WORD, table=True),  # into the table itself
+        patched(0, (HEADER + 3) * WORD + 1, table=True),
+        patched(0, (HEADER + 3) * WORD, table=True),  # an argument that is no offset in the data
+        patched(1, (HEADER + LABEL) * WORD, table=True),  # one word twice
+        patched(-1, 1),  # the last word, which ends strings
+        patched(HEADER + KIND, 7),
+        patched(HEADER + KIND, -1 & 2 ** (8 * WORD) - 1),
+        *(patched(HEADER + STORE_AT, place * WORD) for place in range(HEADER)),
+        patched(HEADER + STORE_AT, (HEADER + STEP + KIND) * WORD),  # the result would be the next step's kind
+        patched(HEADER + STORE_AT, (HEADER + STEP + LABEL) * WORD),
+        patched(HEADER + STORE_AT, (HEADER + 3) * WORD),  # of a step that has been
+        patched(HEADER + STORE_AT, (HEADER + 3 * STEP) * WORD),
+        patched(HEADER + STORE_AT, len(patched(0, 0)) - WORD),
+        patched(HEADER + STORE_AT, len(patched(0, 0))),
+    ],
+)
+def test_hostile_list_is_refused_as_a_whole(content):
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    run = Run(content, ours, theirs.fileno())
+    ours.close(), theirs.close()
+    assert (run.status, run.output) == (126, "pyrunc: the step list: errno 74\n")
+
+
+KINDS = ["candidates", "argv", "envp", "hook", "hook's argv", "hook's envp"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "inner", "pointer"),
+    [
+        *itertools.product(KINDS, [False], [0, 8, 2 ** (8 * WORD - 1)]),
+        # In an array, 0 would be its end; a hook's path is none.
+        *itertools.product([kind for kind in KINDS if kind != "hook"], [True], [8, 2 ** (8 * WORD - 1)]),
+    ],
+)
+def test_what_is_no_address_in_the_data_is_refused_where_it_is_used(carry_out, kind, inner, pointer):
+    """A number, or an array of one, in the place of each pointer that pyrunc-init follows or gives to execve(2)."""
+
+    def compose(steps):
+        bad = steps.blob(struct.pack("@NN", pointer, 0)) if inner else pointer
+        good, texts = steps.string("/bin/true"), steps.strings(["/bin/true"])
+        choose = {name: bad if name == kind else texts for name in ("candidates", "argv", "envp")}
+        hook = {name: bad if name == kind else texts for name in ("hook's argv", "hook's envp")}
+        if kind.startswith("hook"):
+            steps.step(HOOK, 2, (bad if kind == "hook" else good, *hook.values(), 0, 1, 0), "the hook")
+        steps.step(FIND, 0, (choose["candidates"],), "true")
+        steps.step(EXEC, 0, (choose["argv"], choose["envp"]), "exec `true`")
+
+    run = carry_out(compose)
+    assert run.status == 126
+    assert run.error().errno == EBADMSG
+
+
+def test_child_on_the_same_stack_is_refused(carry_out):
+    assert carry_out(lambda steps: steps.step(SPLIT, 0, (CLONE_VM,), "split")).error().errno == EINVAL
 
 
 def test_helper_cannot_be_written(tmp_path):

@@ -6,7 +6,7 @@ there (runtime/native/pyrunc_init.c, whose structs are this layout):
     header        magic, size in bytes, number of steps, number of relocations
     steps         15 words each: kind, flags, number, 6 arguments, 3 tolerated errnos, expected result, store, label
     relocations   where a word holds an offset that is to become an address
-    data          strings, arrays of pointers, structs
+    data          strings, arrays of pointers, structs; the last word is 0, so that all of them end
 
 A word is the machine's. Nothing in the list comes from the image.
 """
@@ -132,7 +132,7 @@ class Program:
         for i in self._inner:
             words[i] += base
         relocations = [at_steps + i * _WORD for i in self._inner]
-        content = bytearray(self._data)
+        content = self._data + bytes(_WORD)
         for where in self._pointers:
             (target,) = unpack_from("@N", content, where)
             content[where : where + _WORD] = pack("@N", target + base)
