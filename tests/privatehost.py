@@ -3,7 +3,8 @@
 Containers are re-parented to the test process (PR_SET_CHILD_SUBREAPER), as they are to conmon or containerd's shim.
 /run and /dev/shm are empty private tmpfs, so that whatever appears there is the runtime's doing, and /dev/null is a
 node of our own, because a runtime may give it away. On a host with cgroup v1 or hybrid mounts, cgroup2 is mounted over
-/sys/fs/cgroup. The host's own mounts and devices stay as they are.
+/sys/fs/cgroup. The host's own mounts and devices stay as they are. All mounts of the view are shared within it, as
+systemd makes those of a host: what leaves a container by propagation is seen among the leftovers.
 """
 
 import os
@@ -18,6 +19,7 @@ from tests.kernelcalls import (
     MS_NOSUID,
     MS_PRIVATE,
     MS_REC,
+    MS_SHARED,
     PR_SET_CHILD_SUBREAPER,
     filesystem_magic,
     mount,
@@ -43,6 +45,7 @@ def enter() -> None:
         mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
     if filesystem_magic(str(CGROUP_ROOT)) != CGROUP2_SUPER_MAGIC:
         mount("cgroup2", str(CGROUP_ROOT), "cgroup2")
+    mount("none", "/", "", MS_REC | MS_SHARED)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 

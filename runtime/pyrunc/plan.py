@@ -14,7 +14,7 @@ from .host import HostFacts
 from .kernel import credentials, descriptors, idmap, mountoptions, mounts, namespaces
 from .kernel.devices import Device
 from .kernel.mounts import Mount
-from .kernel.syscalls import MS_RDONLY
+from .kernel.syscalls import MS_RDONLY, MS_REC
 from .spec import annotations
 from .spec import config as spec
 from .spec.linux import Device as DeviceEntry
@@ -146,13 +146,15 @@ class ContainerPlan:
         return bool(self.new & namespaces.FLAGS[kind])
 
     def open_mount_sources(self, host: HostFacts) -> None:
-        """Open what bind mounts bind where init may not: a user namespace's root has no privilege over the source."""
-        foreign = self.enters_user_namespace and host.euid == 0
+        """Open what bind mounts bind where init may not: a user namespace's root has no privilege over the source; and
+        where init binds in the runtime's own mount namespace. The copies are to the host what init's would be."""
+        foreign = (self.enters_user_namespace and host.euid == 0) or not self.has_mount_namespace
+        kind = mountoptions.propagation_of_copies(self.propagation)
         for i, mount in enumerate(self.mounts):
             if mount.mapping is not None:
                 mount.mapping.open(next((join.fd for join in self.joins if join.kind == "user"), -1), mount.pointer)
             if mount.options.bind and (foreign or mount.mapping is not None):
-                self.mount_sources[i] = mounts.detach(mount)
+                self.mount_sources[i] = mounts.detach(mount, kind if kind & MS_REC else 0)
 
     @property
     def has_mount_namespace(self) -> bool:
@@ -205,7 +207,6 @@ class ContainerPlan:
             "resctrl": self.resctrl.directory if self.resctrl else None,
             "resctrlGroup": self.resctrl.own_group if self.resctrl else None,
             "resctrlMonitor": self.resctrl.monitor if self.resctrl else None,
-            "mounted": None if self.has_mount_namespace else self.rootfs,
         }
 
     @property

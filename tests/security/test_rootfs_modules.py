@@ -1,13 +1,14 @@
 """The kernel modules that build the root filesystem, against hostile images; each test in a child's own namespaces."""
 
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import mounts, rootfs
+from pyrunc.kernel import mounts, procs, rootfs, syscalls
 
 from tests.image import Image, link, mount, untouched
 
@@ -20,8 +21,8 @@ def _leftovers_checked() -> None:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Image]:
-    """An image; what is outside of it is the same afterwards."""
+def place(private_host: None, tmp_path: Path) -> Iterator[Image]:
+    """An image; what is outside of it is the same afterwards, on a host whose mounts are shared."""
     with untouched(tmp_path) as image:
         yield image
 
@@ -132,7 +133,8 @@ def test_root_propagation_and_pivot(place: Image, enter: Callable[[int], None], 
     top, _, flags, kind = roots[-1]
     assert top.endswith("/root")
     assert flags.startswith("ro")
-    assert kind.startswith({"shared": "shared:", "unbindable": "unbindable"}.get(word.removeprefix("r"), "-"))
+    kinds = {"": "master:", "slave": "master:", "shared": "shared:", "unbindable": "unbindable"}
+    assert kind.startswith(kinds.get(word.removeprefix("r"), "-"))
 
 
 def test_no_mount_namespace(place: Image) -> None:
@@ -147,6 +149,36 @@ def test_no_mount_namespace(place: Image) -> None:
 
     cwd, names = place.inside(body)  # type: ignore[misc]  # the pair that body gives
     assert (cwd, sorted(names)) == ("/", ["data", "dev", "etc", "proc", "sys"])
+
+
+def test_what_is_detached_is_no_other_mount(place: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a mount namespace; a symlink to mounts of the host comes into the way after the table was read."""
+    hosts, way, link = place.outside.parent / "hosts", place.root / "data/a", place.root / "data/link"
+    for directory in (hosts, way):
+        (directory / "m").mkdir(parents=True)
+    link.symlink_to(hosts)
+
+    def body(_: int) -> object:
+        for directory in (hosts, way):
+            syscalls.mount("tmpfs", str(directory / "m"), "tmpfs", 0)
+        reads: list[int] = []
+
+        def mount_table() -> object:
+            found = table()
+            if not reads:
+                for old, new in ((way, "away"), (link, "a"), (way.parent / "away", "link")):
+                    old.rename(way.parent / new)
+            reads.append(0)
+            return found
+
+        table = procs.mount_table
+        monkeypatch.setattr(procs, "mount_table", mount_table)
+        rootfs.detach(str(way.parent), [])
+        points = [point for _, _, point in table()]
+        return str(hosts / "m") in points, any(point.startswith(str(way.parent)) for point in points), len(reads)
+
+    assert place.inside(body) == [True, False, 2]
+    shutil.rmtree(way.parent)
 
 
 @pytest.mark.parametrize(

@@ -214,8 +214,7 @@ def test_propagation(runtime: Runtime, bundle: Bundle, area: Path, option: str, 
     source.mkdir()
     mount("tmpfs", str(source), "tmpfs")
     try:
-        if kinds == {"master"}:
-            mount("none", str(source), "", MS_SHARED)
+        mount("none", str(source), "", MS_SHARED if kinds == {"master"} else MS_PRIVATE)
         if kinds != {"shared"}:  # a slave's copy that is made shared again would be both
             bundle.linux["rootfsPropagation"] = "rslave"
         bundle.mount("/mnt", source, "rbind", option)
@@ -257,14 +256,19 @@ def test_rootfs_propagation(runtime: Runtime, bundle: Bundle, propagation: str, 
 
 
 @pytest.mark.parametrize("propagation", ["shared", "rshared"])
+@pytest.mark.parametrize(
+    "user_namespace", [False, pytest.param(True, marks=differs(runc="1.1.5 binds a slave of the host's mount"))]
+)
 def test_mounts_of_a_shared_root_go_out_to_the_host(
-    runtime: Runtime, bundle: Bundle, area: Path, propagation: str
+    runtime: Runtime, bundle: Bundle, area: Path, propagation: str, user_namespace: bool
 ) -> None:
     shared = area / "shared"
     (shared / "sub").mkdir(parents=True)
     mount(str(shared), str(shared), "", MS_BIND)
     mount("none", str(shared), "", MS_SHARED)
     bundle.linux["rootfsPropagation"] = propagation
+    if user_namespace:
+        bundle.user_namespace()
     try:
         bundle.all_sets("CAP_SYS_ADMIN").mount("/mnt", shared, "rbind", "rshared")
         runtime.output(bundle, "mount -t tmpfs none /mnt/sub")

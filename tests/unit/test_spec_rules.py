@@ -214,6 +214,18 @@ def test_what_needs_a_namespace(kind, pointer):
     assert caught.value.pointer == pointer
 
 
+@pytest.mark.parametrize("key", ["maskedPaths", "readonlyPaths", "rootfsPropagation"])
+def test_what_changes_mounts_needs_a_mount_namespace(key):
+    value = full()
+    value["linux"]["namespaces"] = [entry for entry in value["linux"]["namespaces"] if entry["type"] != "mount"]
+    for other in {"maskedPaths", "readonlyPaths", "rootfsPropagation"} - {key}:
+        value["linux"].pop(other, None)
+    value["linux"].setdefault(key, "private")
+    with pytest.raises(ConfigError, match="of type `mount`") as caught:
+        parse_config(value)
+    assert caught.value.pointer == f"/linux/{key}"
+
+
 @pytest.mark.parametrize(
     "changes",
     [

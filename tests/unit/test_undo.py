@@ -18,14 +18,14 @@ def plan(monkeypatch):
 
     monkeypatch.setattr(manager, "remove", remove)
     cgroup = SimpleNamespace(unit=None, address="", found=False)
-    return SimpleNamespace(cgroup=cgroup, resctrl=None, rootfs="/bundle/rootfs")
+    return SimpleNamespace(cgroup=cgroup, resctrl=None)
 
 
 def test_mounts_are_detached_though_the_cgroup_stays(monkeypatch, plan):
     done = []
     monkeypatch.setattr(rootfs, "detach", lambda path, before: done.append((path, before)))
     made, error = parent.Created(0), PyruncError("mount `proc`")
-    made.cgroup, made.mounts_before = "/a", [7]
+    made.cgroup, made.mounted, made.mounts_before = "/a", "/bundle/rootfs", [7]
     parent._undo(plan, made, error)
     assert done == [("/bundle/rootfs", [7])]
     assert "remove cgroup `/a`" in str(error)

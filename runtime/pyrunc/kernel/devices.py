@@ -9,7 +9,7 @@ from pyrunc.errors import ConfigError, PyruncError
 
 from . import paths, syscalls
 from .paths import O_PATH
-from .syscalls import AT_EMPTY_PATH, AT_FDCWD, OPEN_TREE_CLONE
+from .syscalls import AT_EMPTY_PATH, AT_FDCWD, MS_PRIVATE, OPEN_TREE_CLONE
 
 _S_IFMT = 0o170000
 _FORMATS = {"c": 0o020000, "u": 0o020000, "b": 0o060000, "p": 0o010000}  # `kind` to S_IFCHR, S_IFBLK, S_IFIFO
@@ -174,6 +174,7 @@ def _bind(parent: int, name: str, device: Device) -> None:
         target = _empty_file(parent, name)
         try:
             if not device.is_that(target):  # there already, from a mount of /dev
+                syscalls.mount_setattr(host, propagation=MS_PRIVATE)  # or what is mounted over it covers the host's
                 syscalls.move_mount(host, target)
         finally:
             posix.close(target)

@@ -105,6 +105,11 @@ _PROPAGATION = {
     "runbindable": MS_UNBINDABLE | MS_REC,
 }
 
+# Only "shared" may let mounts out, and recursion is for safety; what is unbindable could not become the root.
+_OF_HOSTS_MOUNTS = {
+    "": "rslave", "slave": "rslave", "private": "rprivate", "unbindable": "rprivate", "runbindable": "rprivate",
+}  # fmt: skip
+
 # word: attribute of MountOptions that it turns on
 _SWITCHES = {
     "bind": "bind",
@@ -223,3 +228,11 @@ def parse(options: "tuple[str, ...] | list[str]") -> MountOptions:
 def propagation(word: str) -> int:
     """MS_* of a propagation word, as in `linux.rootfsPropagation`; KeyError if it is none."""
     return _PROPAGATION[word]
+
+
+def propagation_of_copies(word: str) -> int:
+    """MS_* of the container's copies of the host's mounts, from `linux.rootfsPropagation` ("" if that is not given).
+
+    With MS_REC, of all of them, but for "shared": that is the root's alone, and the others stay what the host's are.
+    """
+    return propagation(_OF_HOSTS_MOUNTS.get(word, word))

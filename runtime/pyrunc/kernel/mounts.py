@@ -73,11 +73,13 @@ class Mount:
         return ConfigError(message, pointer=self.pointer)
 
 
-def detach(mount: Mount) -> int:
+def detach(mount: Mount, propagation: int = 0) -> int:
     """A detached copy of a bind mount's source, an O_PATH descriptor; the source is a path of this mount namespace.
 
     For `attach(source_fd=...)` when the process that attaches cannot reach the source: in a new user namespace it has
     no right to pass directories that only the caller may search.
+    propagation: MS_SLAVE and the like, with MS_REC, for a copy that is made in the host's mount namespace: it would
+    stay a peer of what was copied, and what is mounted or unmounted below it would be on the host as well.
     """
     options = mount.options
     flags = OPEN_TREE_CLONE
@@ -93,6 +95,11 @@ def detach(mount: Mount) -> int:
         else:
             hint = "the source cannot be opened"
         raise mount.failure(error, hint) from None
+    if propagation:
+        try:
+            _propagate(tree, propagation)
+        except OSError as error:
+            raise mount.failure(error) from None
     _map_ids(mount, tree)
     return tree
 
@@ -266,7 +273,9 @@ def _place(root: int, mount: Mount, name: str, tree: int, target: "int | None") 
             posix.close(found)
         if not same:
             raise mount.refusal("the destination was changed while it was being mounted")
-        _propagate(mount, tree)
+        # Not before: joining a shared parent would make it shared.
+        for kind in mount.options.propagation:
+            _propagate(tree, kind)
     except OSError as error:
         raise mount.failure(error) from None
 
@@ -277,10 +286,9 @@ def _name_of(root: int, target: int) -> str:
     return path.removeprefix(top).lstrip("/")
 
 
-def _propagate(mount: Mount, tree: int) -> None:
-    """Set the propagation types, after the mount has its place: joining a shared parent would make it shared."""
-    for kind in mount.options.propagation:
-        syscalls.mount_setattr(tree, propagation=kind & ~MS_REC, recursive=bool(kind & MS_REC))
+def _propagate(tree: int, kind: int) -> None:
+    """Set a propagation type (MS_SLAVE and the like), with MS_REC of all that is mounted below; OSError."""
+    syscalls.mount_setattr(tree, propagation=kind & ~MS_REC, recursive=bool(kind & MS_REC))
 
 
 def _change(root: int, mount: Mount, name: str) -> None:
@@ -294,7 +302,8 @@ def _change(root: int, mount: Mount, name: str) -> None:
             if options.remount and not options.bind:
                 filesystems.reconfigure(mount, target)
             set_attributes(mount, target)
-            _propagate(mount, target)
+            for kind in options.propagation:
+                _propagate(target, kind)
         finally:
             posix.close(target)
     except OSError as error:

@@ -19,17 +19,13 @@ from .syscalls import (
     MS_MOVE,
     MS_PRIVATE,
     MS_REC,
+    MS_SHARED,
     MS_SLAVE,
     OPEN_TREE_CLONE,
 )
 
 _NULL = (1, 3)  # /dev/null (Documentation/admin-guide/devices.txt)
 _S_IFMT, _S_IFCHR, _S_IFDIR = 0o170000, 0o020000, 0o040000
-
-# Only "shared" may let mounts out, and recursion is for safety; what is unbindable could not become the root.
-_HOST_PROPAGATION = {
-    "": "rslave", "slave": "rslave", "private": "rprivate", "unbindable": "rprivate", "runbindable": "rprivate",
-}  # fmt: skip
 
 
 def prepare(path: str, propagation: str = "", *, private: bool = True) -> int:
@@ -39,15 +35,15 @@ def prepare(path: str, propagation: str = "", *, private: bool = True) -> int:
     says what our copies of the host's mounts are to those of the host; `set_propagation` gives the root its type later.
     private: False without a mount namespace of our own: then nothing is mounted, the directory is only opened.
     """
-    word = _HOST_PROPAGATION.get(propagation, propagation)
+    kind = mountoptions.propagation_of_copies(propagation)
     try:
         directory = posix.open(path, O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
         if not private:
             return directory
         top = posix.open("/", O_PATH | posix.O_CLOEXEC)
-        set_propagation(top, word)
+        syscalls.mount_setattr(top, propagation=kind & ~MS_REC, recursive=bool(kind & MS_REC))
         posix.close(top)
-        if word in ("shared", "rshared"):
+        if kind & MS_SHARED:
             _make_parent_private(directory)
         # With all that is mounted below: a bundle may have its root filesystem made of mounts.
         root = syscalls.open_tree(directory, "", OPEN_TREE_CLONE | AT_RECURSIVE | AT_EMPTY_PATH)
@@ -166,24 +162,59 @@ def mounts_at(path: str) -> "list[tuple[int, str]]":
     return [(number, point) for number, _, point in table if point == path or point.startswith(path + "/")]
 
 
+def without_namespace(path: str) -> "tuple[str, list[int]]":
+    """(the root filesystem as the mount table names it, ids of the mounts at and below it), for `detach` later."""
+    try:
+        directory = posix.open(path, O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    except OSError as error:
+        raise PyruncError.from_os(f"root filesystem `{path}`", error, pointer="/root/path") from None
+    path = posix.readlink(f"/proc/self/fd/{directory}")
+    posix.close(directory)
+    return path, [number for number, _ in mounts_at(path)]
+
+
 def detach(path: str, before: "list[int]") -> None:
     """Detach what is mounted at and below `path`, for a container that had no mount namespace of its own.
 
-    before: ids of the mounts that were there before the container: they are the engine's.
+    before: ids of the mounts that were there before the container: they are the engine's. A mount is known by its id,
+    not by its path: another container that shares a volume may put a symlink to the host's mounts into the way. Where
+    one is there just now, or another mount above, the mount is met in a later round.
     """
-    for number, point in mounts_at(path):
-        if number not in before:
-            try:
-                syscalls.umount2(point, MNT_DETACH | 8)  # UMOUNT_NOFOLLOW
-            except OSError as error:
-                if error.errno not in {2, 22}:  # ENOENT, EINVAL: gone with the one it lay on
-                    raise PyruncError.from_os(f"detach `{point}`", error) from None
+    top = posix.open("/", O_PATH | posix.O_CLOEXEC)
+    try:
+        for _ in range(_MOST_ROUNDS):
+            ours = [mount for mount in mounts_at(path) if mount[0] not in before]
+            failures = [failure for number, point in ours if (failure := _detach(top, number, point))]
+            if not failures:
+                return
+        raise failures[0]
+    finally:
+        posix.close(top)
+
+
+_MOST_ROUNDS = 256
+
+
+def _detach(top: int, number: int, point: str) -> "PyruncError | None":
+    """Detach the mount of this id, if the path leads to it; why not, if it does not."""
+    try:
+        mount = paths.open_in(top, point, O_PATH, symlinks=False)
+        try:
+            if syscalls.mount_id(mount) != number:
+                return PyruncError(f"detach `{point}`: another mount is there")
+            syscalls.umount2(f"/proc/self/fd/{mount}", MNT_DETACH)
+        finally:
+            posix.close(mount)
+    except OSError as error:
+        return PyruncError.from_os(f"detach `{point}`", error)
+    return None
 
 
 def null_device() -> int:
     """A detached copy of the host's /dev/null, seen to be that (CVE-2025-31133): to mask files with. Before `pivot`."""
     try:
         null = syscalls.open_tree(AT_FDCWD, "/dev/null", OPEN_TREE_CLONE)
+        syscalls.mount_setattr(null, propagation=MS_PRIVATE)  # what is mounted over a mask must not cover the host's
         facts = posix.fstat(null)
     except OSError as error:
         raise PyruncError.from_os("open `/dev/null`", error) from None

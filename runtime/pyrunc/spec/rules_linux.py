@@ -164,13 +164,16 @@ def _paths_are_absolute(linux: Linux) -> "Iterator[ConfigError]":
                 yield ConfigError(f"{shown(path)} is not an absolute path", pointer=f"/linux/{key}/{i}")
 
 
-def _restricted_paths_need_a_mount_namespace(linux: Linux) -> "Iterator[ConfigError]":
-    """Masking would otherwise hide the host's own files."""
+def _what_changes_mounts_needs_a_mount_namespace(linux: Linux) -> "Iterator[ConfigError]":
+    """Masking would otherwise hide the host's own files; and the propagation would be that of a mount of the host's."""
     if linux.namespace("mount") is not None:
         return
     for key, paths in (("maskedPaths", linux.masked_paths), ("readonlyPaths", linux.readonly_paths)):
         if paths:
             yield ConfigError(f"{key} need a namespace of type `mount`", pointer=f"/linux/{key}")
+    if linux.rootfs_propagation is not None:
+        text = "rootfsPropagation needs a namespace of type `mount`"
+        yield ConfigError(text, pointer="/linux/rootfsPropagation")
 
 
 def _sysctls_belong_to_the_container(linux: Linux) -> "Iterator[ConfigError]":
@@ -256,7 +259,7 @@ RULES = (
     _net_devices_need_a_network_namespace,
     _net_devices_have_interface_names,
     _paths_are_absolute,
-    _restricted_paths_need_a_mount_namespace,
+    _what_changes_mounts_needs_a_mount_namespace,
     _sysctls_belong_to_the_container,
     _cgroups_path_stays_below_the_cgroup_root,
     _resctrl_values_are_safe,

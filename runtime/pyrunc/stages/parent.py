@@ -26,11 +26,14 @@ _SIGKILL = 9
 class Created:
     """The init process that waits for `start`, and the terminal's end that was not sent to a console socket (or -1)."""
 
-    __slots__ = ("cgroup", "interfaces", "mounts_before", "pid", "placed", "start_time", "terminal", "warnings")
+    __slots__ = (
+        "cgroup", "interfaces", "mounted", "mounts_before", "pid", "placed", "start_time", "terminal", "warnings",
+    )  # fmt: skip
 
     def __init__(self, pid: int) -> None:
         self.warnings: list[str] = []
-        self.mounts_before: list[int] | None = None  # below the root, where no mount namespace keeps ours apart
+        self.mounted = ""  # the root, where no mount namespace keeps ours apart
+        self.mounts_before: list[int] = []  # what was mounted there
         self.pid, self.start_time, self.terminal = pid, 0, -1
         self.interfaces: Move | None = None
         self.cgroup, self.placed = "", False  # placed: clone3 puts it into its cgroup
@@ -61,9 +64,9 @@ def _create(plan: "ContainerPlan", container: Container, host: "HostFacts", made
     if not plan.has_mount_namespace:
         from pyrunc.kernel import rootfs
 
-        made.mounts_before = [number for number, _ in rootfs.mounts_at(plan.rootfs)]
+        made.mounted, made.mounts_before = rootfs.without_namespace(plan.rootfs)
         container.note("mountsBefore", made.mounts_before)
-        container.note("mounted", plan.rootfs)
+        container.note("mounted", made.mounted)
     ours, theirs = protocol.pair()
     made.pid = _spawn(plan, ours, theirs, gates, cgroup, container)
     theirs.close()
@@ -270,7 +273,7 @@ def note_init(made: Created, container: Container) -> None:
 def save(plan: "ContainerPlan", container: Container, made: Created) -> None:
     """Write the state for later commands."""
     streams = [] if plan.process is not None and plan.process.terminal else descriptors.targets(3 + plan.kept_fds)
-    more = {"streams": streams, "mountsBefore": made.mounts_before or []}
+    more = {"streams": streams, "mounted": made.mounted or None, "mountsBefore": made.mounts_before}
     container.save({**plan.saved_state(made.pid, made.start_time, made.cgroup), **more})
 
 
@@ -311,11 +314,10 @@ def _undo(plan: "ContainerPlan", made: Created, error: BaseException) -> None:
     if plan.resctrl is not None:
         _attempt(plan.resctrl.undo, error)
     remove_cgroup(plan, made, error)
-    before = made.mounts_before
-    if before is not None:
+    if made.mounted:
         from pyrunc.kernel import rootfs
 
-        _attempt(lambda: rootfs.detach(plan.rootfs, before), error)
+        _attempt(lambda: rootfs.detach(made.mounted, made.mounts_before), error)
 
 
 def remove_cgroup(plan: "ContainerPlan", made: Created, error: BaseException) -> None:
