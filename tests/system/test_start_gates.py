@@ -56,4 +56,4 @@ def test_start_sees_the_end_of_the_process_though_a_stranger_holds_the_fifo(
             os.close(here)
             start.kill()
         assert start.returncode == 1
-        assert b"was killed before it ran its program" in message
+        assert b"was killed by SIGKILL before it ran its program" in message

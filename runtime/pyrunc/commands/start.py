@@ -9,7 +9,7 @@ from pyrunc.container import Container, SavedHook, State
 from pyrunc.context import Context
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import procs
-from pyrunc.stages.record import STARTED, error_of, is_record
+from pyrunc.stages.record import NAME, STARTED, early_end, error_of, is_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,10 +69,12 @@ def _release(container: Container, state: State) -> None:
     posix.close(result)
     if is_record(report.removeprefix(STARTED)):
         raise error_of(report.removeprefix(STARTED))
-    if report != STARTED:
+    # Whose parent has reaped it already is left to that parent to tell of: it may have been a short program.
+    name, status = procs.ending(state.pid, state.start_time) or (b"", 0)
+    if report != STARTED or name == NAME:
         # A `start` that was killed can have let it go as far as its wait for a seccomp agent; it must not run without.
         procs.signal(state.pid, state.start_time, _SIGKILL)
-        raise PyruncError(f"the first process of container `{container.id}` was killed before it ran its program")
+        raise early_end(f"the first process of container `{container.id}`", status if name == NAME else 0)
     posix.unlink("exec.fifo", dir_fd=container.fd)
     posix.unlink("exec.result", dir_fd=container.fd)
 

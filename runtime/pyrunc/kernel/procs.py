@@ -46,19 +46,39 @@ def stat(pid: int) -> "tuple[str, int] | None":
     return (fields[0].decode(), int(fields[19])) if fields else None
 
 
+def ending(pid: int, start_time: int) -> "tuple[bytes, int] | None":
+    """(name, status as wait(2) gives it) of that very process if it is on its way out, or has ended and is not reaped.
+
+    The status is 0 for a process that we may not trace (proc(5)).
+    """
+    text = _stat(pid)
+    fields = _fields(text)
+    if not fields or int(fields[19]) != start_time or not (fields[0] in b"ZX" or int(fields[6]) & _PF_EXITING):
+        return None
+    return text[text.index(b"(") + 1 : text.rindex(b")")], int(fields[49])
+
+
 def _stat_fields(pid: int) -> "list[bytes]":
     """/proc/PID/stat from the state on, field 3 of proc(5); [] if there is no such process."""
+    return _fields(_stat(pid))
+
+
+def _stat(pid: int) -> bytes:
+    """/proc/PID/stat; empty if there is no such process."""
     try:
         fd = posix.open(f"/proc/{pid}/stat", posix.O_RDONLY | posix.O_CLOEXEC)
     except FileNotFoundError:
-        return []
+        return b""
     try:
-        text = posix.read(fd, 4096)
+        return posix.read(fd, 4096)
     except ProcessLookupError:
-        return []
+        return b""
     finally:
         posix.close(fd)
-    return text[text.rindex(b")") + 2 :].split()  # the name before may hold spaces and parentheses
+
+
+def _fields(text: bytes) -> "list[bytes]":
+    return text[text.rfind(b")") + 2 :].split()  # the name before may hold spaces and parentheses
 
 
 def killed(pid: int) -> bool:

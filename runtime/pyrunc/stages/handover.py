@@ -12,7 +12,7 @@ from pyrunc.errors import PyruncError
 from pyrunc.kernel import capabilities, credentials, sealed, syscalls
 
 from .program import EXPECT, IF_REMEMBERED, REMEMBER, RETRY_EINTR, Program
-from .record import CALL, CHECK_CWD, EXEC, FIND, HOOK, REPORT_TO, STARTED
+from .record import CALL, CHECK_CWD, EXEC, FIND, HOOK, NAME, REPORT_TO, STARTED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def begin(plan: "ContainerPlan | ExecPlan", channel: int) -> Program:
     """A list with its first steps: hide, say where errors go, keep no descriptor that the program is not to have."""
     steps = Program()
     steps.call("prctl", _PR_SET_DUMPABLE, 0, label="hide from other processes")  # exec has reset it
-    steps.call("prctl", _PR_SET_NAME, steps.string("pyrunc-init"), label="set the process name")
+    steps.call("prctl", _PR_SET_NAME, steps.string(NAME.decode()), label="set the process name")
     steps.step(REPORT_TO, 0, (channel,), "report to the command")
     kept = 3 + plan.kept_fds
     steps.call("close_range", kept, 0xFFFFFFFF, syscalls.CLOSE_RANGE_CLOEXEC, label="close inherited descriptors")

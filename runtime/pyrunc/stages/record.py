@@ -10,8 +10,10 @@ from pyrunc.errors import PyruncError
 MAGIC = 0x70797275
 CALL, FIND, CHECK_CWD, HOOK, REPORT_TO, EXEC, SPLIT = range(7)  # kinds of steps
 POINTER = "\x1f"  # in a label, before the JSON pointer of the value that a step is about
-STARTED = b"started"  # every step but the last, the exec, has been done
+STARTED = b"started"  # every step but labels, filter and exec has been done
+NAME = b"pyrunc-init"  # of its process (PR_SET_NAME), until the exec
 _EPERM, _ENOENT, _EACCES, _EISDIR, _ETIMEDOUT, _ECANCELED = 1, 2, 13, 21, 110, 125
+_SIGILL, _SIGTRAP, _SIGSYS = 4, 5, 31
 _NOT_EXECUTED = 127  # pyrunc-init's status for it, and the shell's
 _AS_GO_SPELLS = {_ENOENT: "no such file or directory", _EACCES: "permission denied"}
 
@@ -35,6 +37,26 @@ def error_of(record: bytes) -> PyruncError:
         return PyruncError(what, errno=errno, pointer="/process/cwd")
     text, _, pointer = text.partition(POINTER)
     return PyruncError(text, errno=errno, pointer=pointer)
+
+
+def early_end(who: str, status: int) -> PyruncError:
+    """The error for a pyrunc-init that has ended before its exec and has reported nothing.
+
+    status: as wait(2) gives it, 0 if nobody knows. A seccomp profile can forbid every system call that is left by then:
+    execve(2), write(2) for the report, those that exit; what pyrunc-init does last of all is an undefined instruction.
+    """
+    if not status:
+        return PyruncError(f"{who} was killed before it ran its program")
+    signal, place = status & 0x7F, "/linux/seccomp"
+    if signal == _SIGSYS:
+        text = "was killed by SIGSYS: the seccomp profile forbids a system call that is needed to start the program"
+        return PyruncError(f"{who} {text}", pointer=place)
+    if signal in (0, _SIGILL, _SIGTRAP):
+        text = "could neither run its program nor tell why: the seccomp profile forbids both"
+        return PyruncError(f"{who} {text}", pointer=place)
+    from pyrunc.kernel import signals
+
+    return PyruncError(f"{who} was killed by {signals.name(signal)} before it ran its program")
 
 
 def _not_executable(name: str, errno: int) -> PyruncError:
