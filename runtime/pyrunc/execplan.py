@@ -140,13 +140,13 @@ def capability(name: str) -> str:
 
 def cpus(text: str) -> "tuple[int, ...]":
     """The CPUs of a list such as "0-3,7", which has been checked."""
-    result: list[int] = []
+    mask = 0
     for part in text.split(","):
         low, _, high = part.strip(" ").partition("-")
         if int(high or low) >= _MOST_CPUS:
             raise UsageError(f"there is no CPU {high or low}")
-        result += range(int(low), int(high or low) + 1)
-    return tuple(result)
+        mask |= (2 << int(high or low)) - (1 << int(low))
+    return tuple(number for number in range(mask.bit_length()) if mask >> number & 1)
 
 
 def sub_cgroup(text: str) -> str:

@@ -6,6 +6,7 @@ leaves `/` alone (hooks of other people parse our state) and replaces what UTF-8
 """
 
 import _json
+import sys
 
 from .errors import PyruncError
 
@@ -26,22 +27,29 @@ class _DuplicateKey(Exception):
     pass
 
 
+class _Refused(Exception):
+    pass
+
+
 def _pairs(pairs: list[tuple[str, Value]]) -> dict[str, Value]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        keys = [key for key, _ in pairs]
-        raise _DuplicateKey(next(key for key in keys if keys.count(key) > 1))
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise _DuplicateKey(key)
+            seen.add(key)
     return result
 
 
 def _refuse_constant(name: str) -> Value:
-    raise ValueError(f"{name} is not JSON")
+    raise _Refused(f"{name} is not JSON")
 
 
 def _finite(digits: str) -> float:
     number = float(digits)
     if number in (float("inf"), float("-inf")):
-        raise ValueError(f"{digits[:40]} is too large a number")
+        raise _Refused(f"{digits[:40]} is too large a number")
     return number
 
 
@@ -66,9 +74,7 @@ def loads(data: bytes | str, source: str) -> Value:
         text = data if isinstance(data, str) else data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise JSONTextError(f"{source}: not UTF-8 at byte {error.start}") from None
-    start = 0
-    while start < len(text) and text[start] in _BLANK:
-        start += 1
+    start = len(text) - len(text.lstrip(_BLANK))
     try:
         value, end = _scan(text, start)
         if "\\ud" in text or "\\uD" in text:
@@ -82,10 +88,13 @@ def loads(data: bytes | str, source: str) -> Value:
         raise JSONTextError(f"{source}: a string holds half of a surrogate pair") from None
     except RecursionError:
         raise JSONTextError(f"{source}: nested too deeply") from None
+    except _Refused as error:
+        raise JSONTextError(f"{source}: {error}") from None
     except ValueError as error:
         position = getattr(error, "pos", None)
-        if position is None:
-            raise JSONTextError(f"{source}: {error}") from None
+        if position is None:  # the interpreter's limit for int(), whose cost grows with the square (CVE-2020-10735)
+            text = f"an integer of more than {sys.get_int_max_str_digits()} digits"
+            raise JSONTextError(f"{source}: {text}") from None
         raise _at(source, text, position, str(getattr(error, "msg", error)).lower()) from None
     if text[end:].strip(_BLANK):
         raise _at(source, text, end, "text after the end of the JSON value")

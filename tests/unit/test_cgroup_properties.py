@@ -79,7 +79,8 @@ def test_values_that_systemd_cannot_be_told(file, text):
         ("@as []", "as", []),
         ("[uint32 1, 2]", "au", [1, 2]), ("@at [1, 2]", "at", [1, 2]), ("('x', 3)", "(si)", ["x", 3]),
         ("[('/dev/null', 'rw')]", "a(ss)", [["/dev/null", "rw"]]), ("('x',)", "(s)", ["x"]),
-        ("objectpath '/a'", "o", "/a"),
+        ("objectpath '/a'", "o", "/a"), ("017", "i", 15), ("-0x1F", "i", -31), ("+5", "i", 5), ("1e3", "d", 1000.0),
+        (r"'\u00e9\U0001f600\q'", "s", "é\U0001f600q"),
     ],
 )  # fmt: skip
 def test_gvariant_text(text, signature, value):
@@ -89,7 +90,8 @@ def test_gvariant_text(text, signature, value):
 @pytest.mark.parametrize(
     "text",
     ["", "word", "15 16", "'open", "[1, 'a']", "[]", "uint64 -1", "byte 256", "2147483648", "uint64 'x'", "@ 1",
-     "[1 2]", "uint64 true", "(", "[" * 40, "@z 1"],
+     "[1 2]", "uint64 true", "(", "[" * 40, "@z 1", "@s [1]", "@(u) (1,)", "1_000", "0b1", "0o7", "09", "٣",
+     "9" * 500, f"double {'9' * 400}", "'a\0b'", r"'\u0000'", r"'\ud800'", r"'\u12'", r"'\U00110000'"],
 )  # fmt: skip
 def test_text_that_is_no_gvariant(text):
     with pytest.raises(ValueError, match=r"\w"):
@@ -101,6 +103,7 @@ def test_text_that_is_no_gvariant(text):
     [
         ("KillSignal", "15", ("KillSignal", "i", 15)),
         ("TimeoutStopUSec", "uint64 10000000", ("TimeoutStopUSec", "t", 10_000_000)),
+        ("TimeoutStopSec", "inf", ("TimeoutStopUSec", "t", 2**64 - 1)),
         ("TimeoutStopSec", "uint64 10", ("TimeoutStopUSec", "t", 10_000_000)),
         ("RuntimeMaxSec", "1.5", ("RuntimeMaxUSec", "t", 1_500_000)),
         ("CollectMode", "'inactive'", ("CollectMode", "s", "inactive")),

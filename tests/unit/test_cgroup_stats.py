@@ -78,7 +78,7 @@ def test_empty_cgroup(collect):
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("", []), ("\n", []), ("0\n", [0]), ("0-2,5", [0, 1, 2, 5]), ("7,3-3", [7, 3])]
+    ("text", "expected"), [("", []), ("\n", []), ("0\n", [0]), ("0-2,5", [0, 1, 2, 5]), ("7,3-3,7", [3, 7])]
 )
 def test_lists_of_numbers(text, expected):
     assert values.members(text) == expected

@@ -12,7 +12,10 @@ _RANGES = {
     "u": (0, 2**32 - 1), "x": (-(2**63), 2**63 - 1), "t": (0, 2**64 - 1),
 }  # fmt: skip
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v", "a": "\a"}
+_CODES = {"u": 4, "U": 8}  # how many hexadecimal digits follow
+_HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
 _DEEPEST = 16
+_LONGEST_NUMBER = 400  # the largest double has 309 digits before its point
 
 
 def parse(text: str) -> "tuple[str, object]":
@@ -20,46 +23,57 @@ def parse(text: str) -> "tuple[str, object]":
     parser = _Parser(text)
     result = parser.value("", 0)
     if parser.rest():
-        raise ValueError(f"text after the value: `{parser.rest()[:20]}`")
+        raise ValueError(f"text after the value: `{parser.rest()}`")
     return result
 
 
 class _Parser:
+    """A place in the text. What is left is never copied: with many values that would cost the square of the length."""
+
     __slots__ = ("_at", "_text")
 
     def __init__(self, text: str) -> None:
         self._text, self._at = text, 0
 
-    def rest(self) -> str:
-        """What is left, without leading blanks."""
-        left = self._text[self._at :].lstrip()
-        self._at = len(self._text) - len(left)
-        return left
+    def next(self) -> str:
+        """The next character that is not blank, which stays; "" at the end."""
+        while (character := self._text[self._at : self._at + 1]).isspace():
+            self._at += 1
+        return character
 
-    def _take(self, characters: str) -> bool:
-        if self.rest().startswith(characters):
-            self._at += len(characters)
+    def rest(self) -> str:
+        """What is left, without leading blanks, or the beginning of it."""
+        self.next()
+        return self._text[self._at : self._at + 20]
+
+    def _take(self, character: str) -> bool:
+        if self.next() == character:
+            self._at += 1
             return True
         return False
 
     def _word(self) -> str:
-        left = self.rest()
-        length = next((i for i, c in enumerate(left) if not (c.isalnum() or c in "+-._")), len(left))
-        self._at += length
-        return left[:length]
+        self.next()
+        start = self._at
+        while (character := self._text[self._at : self._at + 1]).isalnum() or (character and character in "+-._"):
+            self._at += 1
+        return self._text[start : self._at]
 
     def value(self, wanted: str, depth: int) -> "tuple[str, object]":
         """The next value; `wanted` is its signature if that is known."""
         if depth > _DEEPEST:
             raise ValueError("nested too deeply")
-        left = self.rest()
+        first = self.next()
         if self._take("@"):
             signature = self._signature()
-            return self.value(signature, depth + 1)
-        if left[:1] in {"'", '"'}:
+            kind, value = self.value(signature, depth + 1)
+            if kind != signature:
+                raise ValueError(f"a value of type `{kind}` is not of the type `{signature}`")
+            return kind, value
+        if first in {"'", '"'}:
             if wanted not in {"", "s", "o", "g"}:
                 raise ValueError(f"a string is not of the type `{wanted}`")
-            return wanted or "s", self._string(left[0])
+            return wanted or "s", self._string(first)
         if self._take("["):
             return self._array(wanted, depth)
         if self._take("("):
@@ -70,27 +84,38 @@ class _Parser:
         return _plain(word, wanted)
 
     def _signature(self) -> str:
-        left = self.rest()
-        end = next((i for i, c in enumerate(left) if c.isspace()), len(left))
-        self._at += end
-        if not left[:end] or set(left[:end]) - set("abynqiuxtdsog()"):
-            raise ValueError(f"`{left[:end]}` is not a type")
-        return left[:end]
+        start = self._at
+        while (character := self._text[self._at : self._at + 1]) and not character.isspace():
+            self._at += 1
+        signature = self._text[start : self._at]
+        if not signature or set(signature) - set("abynqiuxtdsog()"):
+            raise ValueError(f"`{signature[:20]}` is not a type")
+        return signature
 
     def _string(self, quote: str) -> str:
+        result = []
         self._at += 1
-        result = ""
-        while self._at < len(self._text):
-            character = self._text[self._at]
+        while (character := self._text[self._at : self._at + 1]) != quote:
+            if not character:
+                raise ValueError("a string without its end")
             self._at += 1
-            if character == quote:
-                return result
-            if character == "\\":
-                character = self._text[self._at : self._at + 1]
-                self._at += 1
-                character = _ESCAPES.get(character, character)
-            result += character
-        raise ValueError("a string without its end")
+            result.append(self._escape() if character == "\\" else character)
+            if result[-1] == "\0":
+                raise ValueError("a string of D-Bus cannot hold NUL")
+        self._at += 1
+        return "".join(result)
+
+    def _escape(self) -> str:
+        """What stands after a backslash."""
+        character = self._text[self._at : self._at + 1]
+        self._at += 1
+        if character not in _CODES:
+            return _ESCAPES.get(character, character)
+        digits = self._text[self._at : self._at + _CODES[character]]
+        self._at += len(digits)
+        if len(digits) < _CODES[character] or set(digits) - _HEXADECIMAL or not _is_character(int(digits, 16)):
+            raise ValueError(f"`\\{character}{digits}` is no character")
+        return chr(int(digits, 16))
 
     def _items(self, end: str, wanted: str, depth: int, *, alike: bool) -> "list[tuple[str, object]]":
         items: list[tuple[str, object]] = []
@@ -118,17 +143,33 @@ class _Parser:
 def _plain(word: str, wanted: str) -> "tuple[str, object]":
     if word in {"true", "false"} and wanted in {"", "b"}:
         return "b", word == "true"
-    try:
-        number = int(word, 0)
-    except ValueError:
+    number = _integer(word)
+    if number is None and (word.lstrip("+-").isdigit() or len(word) > _LONGEST_NUMBER):
+        raise ValueError(f"`{word[:20]}` is no number")
+    if number is None or wanted == "d":
         try:
-            return "d", float(word)
-        except ValueError:
-            raise ValueError(f"`{word}` is no value" if word else "a value is expected") from None
+            if wanted not in {"", "d"} or not word.isascii() or "_" in word:
+                raise ValueError
+            return "d", float(word if number is None else number)
+        except (ValueError, OverflowError):
+            raise ValueError(f"`{word[:20]}` is no value" if word else "a value is expected") from None
     kind = wanted or "i"
-    if kind == "d":
-        return kind, float(number)
     low, high = _RANGES.get(kind, (1, 0))
     if not low <= number <= high:
         raise ValueError(f"{number} is not of the type `{kind}`")
     return kind, number
+
+
+def _integer(word: str) -> "int | None":
+    """A whole number as strtol(3) spells it: `0x1f`, `017`, `-3`; None for every other word."""
+    digits = word[1:] if word[:1] in {"-", "+"} else word
+    base = 16 if digits[:2] in {"0x", "0X"} else 8 if digits[:1] == "0" and len(digits) > 1 else 10
+    digits = digits[2:] if base == 16 else digits
+    allowed = _HEXADECIMAL if base == 16 else frozenset("0123456789"[:base])
+    if not digits or len(digits) > _LONGEST_NUMBER or set(digits) - allowed:
+        return None
+    return int(digits, base) * (-1 if word[0] == "-" else 1)
+
+
+def _is_character(code: int) -> bool:
+    return code <= 0x10FFFF and not 0xD800 <= code <= 0xDFFF

@@ -7,7 +7,7 @@ what it can say has to be told to systemd too, which would otherwise write its o
 from pyrunc.errors import ConfigError, token
 
 from . import gvariant
-from .values import MAX, Setting, members
+from .values import MAX, Setting, member_mask
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,8 +56,7 @@ def _of_setting(setting: Setting) -> "list[Property]":
 
 def bits(text: str) -> "list[int]":
     """A list of CPUs or memory nodes as bytes, the lowest number in the lowest bit of the first. Raises ValueError."""
-    numbers = members(text)
-    mask = sum(1 << number for number in set(numbers))
+    mask = member_mask(text)
     return list(mask.to_bytes((mask.bit_length() + 7) // 8, "little"))
 
 
@@ -97,4 +96,4 @@ def of_annotations(annotations: "dict[str, str]") -> "list[Property]":
 def _microseconds(seconds: object) -> int:
     if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or seconds < 0:
         raise ValueError("seconds are a number")
-    return int(seconds * 1_000_000)
+    return int(min(seconds * 1_000_000, INFINITY))

@@ -88,13 +88,27 @@ def number(value: int) -> str:
 
 
 def members(text: str) -> "list[int]":
-    """The numbers of a list of CPUs or memory nodes such as `0-2,5`. Raises ValueError."""
-    result: list[int] = []
+    """The numbers of a list of CPUs or memory nodes such as `0-2,5`, rising. Raises ValueError."""
+    mask = member_mask(text)
+    return [number for number in range(mask.bit_length()) if mask >> number & 1]
+
+
+def member_mask(text: str) -> int:
+    """The same as a number, CPU or node N being its bit N. Raises ValueError."""
+    mask = 0
+    if len(text) > _LONGEST_LIST:
+        raise ValueError("so many numbers are no ranges of CPUs or memory nodes")
     for part in text.strip().split(","):
         first, dash, last = part.partition("-")
         if part.strip():
-            result += range(int(first), (int(last) if dash else int(first)) + 1)
-    return result
+            low, high = int(first), int(last if dash else first)
+            if not 0 <= low <= high < _MOST_MEMBERS:
+                raise ValueError(f"{part[:40]} is no range of CPUs or memory nodes")
+            mask |= (2 << high) - (1 << low)
+    return mask
+
+
+_LONGEST_LIST = _MOST_MEMBERS = 1 << 16  # no kernel has as many, and a file of a cgroup takes a page
 
 
 # -- memory -----------------------------------------------------------------------------------------------------------

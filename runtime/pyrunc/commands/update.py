@@ -2,7 +2,7 @@
 
 from pyrunc import jsontext
 from pyrunc.arguments import Arguments, Option, Verb
-from pyrunc.bundle import read_file
+from pyrunc.bundle import MAX_CONFIG, read_file
 from pyrunc.cgroup import control, devices, manager, names, values
 from pyrunc.context import Context
 from pyrunc.errors import PyruncError, UsageError
@@ -38,6 +38,7 @@ _SCHEMAS = {
 }
 _POINTER = "/linux/resources"
 _SUFFIXES = {"k": 10, "m": 20, "g": 30, "t": 40}
+_MOST_DIGITS = 25  # 64 bits have 20
 
 VERB = Verb(
     "change the limits of a container",
@@ -119,17 +120,20 @@ def _resources(arguments: Arguments) -> Resources:
 def _read_input() -> bytes:
     import posix
 
-    content = b""
-    while chunk := posix.read(0, 1 << 16):
-        content += chunk
-    return content
+    pieces, size = [], 0
+    while piece := posix.read(0, 1 << 16):
+        pieces.append(piece)
+        size += len(piece)
+        if size > MAX_CONFIG:
+            raise PyruncError(f"standard input is larger than {MAX_CONFIG >> 20} MiB")
+    return b"".join(pieces)
 
 
 def _number(name: str, text: str) -> int:
     digits, shift = text, 0
     if text[-1:].lower() in _SUFFIXES and name.startswith(("memory", "kernel")):
         digits, shift = text[:-1], _SUFFIXES[text[-1].lower()]
-    if not digits.removeprefix("-").isdecimal():
+    if not (digits.isascii() and digits.removeprefix("-").isdecimal() and len(digits) < _MOST_DIGITS):
         size = ", or one with k, m, g or t for a power of 1024" if name.startswith(("memory", "kernel")) else ""
         raise UsageError(f"invalid value `{text}` for flag -{name}: a whole number is needed{size}")
     return int(digits) << shift

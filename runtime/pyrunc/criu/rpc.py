@@ -84,14 +84,14 @@ def decode(data: bytes) -> "dict[int, int | bytes]":
 
 
 def _read_varint(data: bytes, at: int) -> "tuple[int, int]":
-    value = shift = 0
-    while True:
+    value = 0
+    for shift in range(0, 64, 7):  # a number has 64 bits, in 10 bytes at most
         byte = data[at]
         value |= (byte & 0x7F) << shift
         at += 1
         if byte < 0x80:
             return value, at
-        shift += 7
+    raise IndexError
 
 
 class Response:

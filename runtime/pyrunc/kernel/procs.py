@@ -17,10 +17,11 @@ def read(path: str, most: int = 1 << 62) -> bytes:
     """The content of a file, until it ends or has given `most` bytes: files of /proc come a page at a time. OSError."""
     fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     try:
-        content = b""
-        while len(content) < most and (piece := posix.read(fd, 1 << 16)):
-            content += piece
-        return content
+        pieces, size = [], 0  # joined at the end: adding each to what came before would copy that every time
+        while size < most and (piece := posix.read(fd, 1 << 16)):
+            pieces.append(piece)
+            size += len(piece)
+        return b"".join(pieces)
     finally:
         posix.close(fd)
 

@@ -152,7 +152,7 @@ _COUNTERS = {"mbm_stats": ("mbm_total_bytes", "mbm_local_bytes"), "cmt_stats": (
 
 def _counter(path: str) -> int:
     text = _read(path).strip() if _exists(path) else ""
-    return int(text) if text.isdigit() else 0  # "Unavailable", or an error in words
+    return int(text) if text.isdecimal() else 0  # "Unavailable", or an error in words
 
 
 def remove(path: str) -> None:

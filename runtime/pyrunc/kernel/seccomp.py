@@ -254,6 +254,7 @@ def _add_rules(seccomp: _Libseccomp, context: object, profile: Profile, default:
     resolve = seccomp.function("seccomp_syscall_resolve_name", "int(*)(const char *)")
     add = seccomp.function("seccomp_rule_add_array", "int(*)(void *, uint32_t, int, unsigned, const char *)")
     seen: set[tuple[str, int, tuple[Argument, ...]]] = set()
+    conditional = 0
     for i, rule in enumerate(profile.rules):
         action = _action(rule.action, rule.errno, f"/syscalls/{i}/errnoRet")
         if action == default:
@@ -265,6 +266,10 @@ def _add_rules(seccomp: _Libseccomp, context: object, profile: Profile, default:
                     continue
                 seen.add((name, action, args))
                 number = resolve(name.encode())
+                conditional += bool(args) and number != _UNKNOWN
+                if conditional > _BPF_MAXINSNS:  # each needs an instruction; libseccomp compares each with all others
+                    text = f"more than {_BPF_MAXINSNS} rules with arguments, and the kernel takes as many instructions"
+                    raise ConfigError(text, pointer=f"{_POINTER}/syscalls/{i}")
                 result = 0 if number == _UNKNOWN else add(context, action, number, len(args), conditions)
                 if result not in {0, -_EEXIST}:
                     text = f"libseccomp refuses the rule for `{name}`"

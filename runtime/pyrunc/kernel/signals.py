@@ -7,7 +7,7 @@ from pyrunc.errors import UsageError
 
 def number(text: str) -> int:
     """The number that "9", "KILL", "SIGKILL", "sigkill" or "RTMIN+3" means. Raises UsageError."""
-    if text.isascii() and text.isdigit() and 0 < int(text) < _signal.NSIG:
+    if _is_number(text) and 0 < int(text) < _signal.NSIG:
         return int(text)
     name = text.upper()
     name = name if name.startswith("SIG") else f"SIG{name}"
@@ -15,11 +15,15 @@ def number(text: str) -> int:
     value = getattr(_signal, base, None) if base.isidentifier() and not base.startswith("SIG_") else None
     if isinstance(value, int) and not sign:
         return value
-    if isinstance(value, int) and base in ("SIGRTMIN", "SIGRTMAX") and distance.isdigit():
+    if isinstance(value, int) and base in ("SIGRTMIN", "SIGRTMAX") and _is_number(distance):
         value += int(sign + distance)
         if _signal.SIGRTMIN <= value <= _signal.SIGRTMAX:
             return value
     raise UsageError(f"unknown signal `{text}`", hint="use a number, or a name such as TERM, SIGTERM or RTMIN+3")
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 3  # the largest is 64
 
 
 def name(value: int) -> str:

@@ -5,6 +5,7 @@ import posix
 from . import programs
 
 _MAX_FILE = 4 << 20  # bytes: a file of a whole university's users
+_DIGITS = 10  # of an id: 32 bits
 _PLACES = "/usr/bin:/bin:/usr/local/bin:/usr/sbin:/run/wrappers/bin"  # the last: NixOS
 
 
@@ -77,7 +78,7 @@ def lines(file: str) -> "list[Grant]":
     for line in _text(file).splitlines():
         owner, _, rest = line.strip().partition(":")
         first, _, count = rest.partition(":")
-        if first.isdecimal() and count.isdecimal() and int(count):
+        if all(word.isascii() and word.isdigit() and len(word) <= _DIGITS for word in (first, count)) and int(count):
             result.append(Grant(owner, int(first), int(count)))
     return result
 

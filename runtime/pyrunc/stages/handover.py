@@ -245,8 +245,7 @@ def _memory_policy(steps: Program, policy: "MemoryPolicy") -> None:
         mode |= _MODE_FLAGS[flag]
     for part in filter(None, (policy.nodes or "").split(",")):
         first, _, last = part.partition("-")
-        for node in range(int(first), int(last or first) + 1):
-            mask |= 1 << node
+        mask |= (2 << int(last or first)) - (1 << int(first))
     bits = (mask.bit_length() + 63) // 64 * 64
     where = steps.blob(mask.to_bytes(bits // 8, sys.byteorder)) if mask else 0
     steps.call("set_mempolicy", mode, where, bits + 1 if mask else 0, label=f"set the memory policy {policy.mode}",

@@ -1,0 +1,258 @@
+"""What twice the input costs: no reading of what others write is worse than linear.
+
+Counted are executed byte codes, which see each loop of ours, and for what runs in C behind one of them the characters
+that are copied out of the text and the comparisons of keys. Seconds are not.
+"""
+
+import copy
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pyrunc import execplan, jsontext
+from pyrunc.cgroup import gvariant, properties, values
+from pyrunc.commands import update
+from pyrunc.criu import rpc
+from pyrunc.errors import PyruncError
+from pyrunc.kernel import procs, resctrl, seccomp
+from pyrunc.spec import rules_process
+from pyrunc.spec.config import Config
+from pyrunc.spec.reader import Reader
+from pyrunc.spec.rules import config_problems, config_warnings
+from pyrunc.stages import handover
+
+from tests.unit.spec_specimen import full, places
+
+SMALL = 400
+SLACK = 1.1  # for what does not grow at all, and grows the more slowly for it
+
+
+def codes(work: Callable[[], object]) -> int:
+    """How many byte codes `work` executes; an error that is meant for a user is an end like any other."""
+    count = 0
+
+    def trace(frame: Any, event: str, _: object) -> Any:
+        nonlocal count
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        count += event == "opcode"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    except (PyruncError, ValueError):
+        pass
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def assert_linear(work: Callable[[int], Callable[[], object]], size: int = SMALL) -> None:
+    """Twice the size costs at most twice as much."""
+    codes(work(size))  # what is loaded or made at the first use
+    small, large = codes(work(size)), codes(work(2 * size))
+    assert large <= small * 2 * SLACK, f"{small} byte codes at {size}, {large} at twice the size"
+
+
+TEXTS: dict[str, Callable[[int], str]] = {
+    "keys": lambda n: "{" + ",".join(f'"{i}":1' for i in range(n)) + "}",
+    "a key twice": lambda n: "{" + ",".join(f'"{i}":1' for i in range(n)) + f',"{n - 1}":1}}',
+    "blanks": lambda n: " \n" * n + "1" + "\t " * n,
+    "only blanks": lambda n: " \n" * n,
+    "digits": lambda n: "9" * n * 100,
+    "digits of a fraction": lambda n: "0." + "9" * n * 100 + "e1",
+    "digits of an exponent": lambda n: "1e" + "9" * n * 100,
+    "depth": lambda n: "[" * n * 100,
+    "lists": lambda n: "[" + ",".join(["[[],{}]"] * n) + "]",
+    "escapes": lambda n: '"' + "\\ud83d\\ude00" * n + '"',
+    "halves of pairs": lambda n: '"' + "\\ud83d" * n + '"',
+    "text behind": lambda n: "1 " + "x" * n,
+}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_json(text: str) -> None:
+    assert_linear(lambda n: lambda: jsontext.loads(TEXTS[text](n), "x"))
+
+
+@pytest.mark.parametrize("text", ["blanks", "only blanks", "digits", "depth", "escapes"])
+def test_json_is_not_read_by_character(text: str) -> None:
+    """Fifty million blanks took seconds."""
+    few, many = (codes(lambda n=n: jsontext.loads(TEXTS[text](n), "x")) for n in (1000, 8000))
+    assert many <= few
+
+
+class Key(str):
+    """A key that counts the comparisons that are made with it."""
+
+    __slots__ = ()
+    comparisons = 0
+
+    def __eq__(self, other: object) -> bool:
+        Key.comparisons += 1
+        return super().__eq__(other)
+
+    __hash__ = str.__hash__
+
+
+def test_a_key_that_stands_twice_is_not_looked_for_again_and_again() -> None:
+    for size in (100, 1000):
+        Key.comparisons = 0
+        pairs: list[tuple[str, Any]] = [(Key(f"{i}"), 1) for i in range(size)]
+        with pytest.raises(jsontext._DuplicateKey, match=f"^{size - 1}$"):
+            jsontext._pairs([*pairs, (Key(f"{size - 1}"), 1)])
+        assert Key.comparisons < 10
+
+
+def test_digits_are_not_told_as_the_interpreter_does() -> None:
+    with pytest.raises(jsontext.JSONTextError, match=r"^x: an integer of more than 4300 digits$"):
+        jsontext.loads("9" * 5000, "x")
+
+
+LISTS = [at for container, key, at in places(full()) if isinstance(container[key], list)]
+MAPS = ["/annotations", *(f"/linux/{key}" for key in ("sysctl", "netDevices", "timeOffsets"))]
+MAPS += [f"/linux/resources/{key}" for key in ("rdma", "unified")]
+
+
+def grown(pointer: str, size: int) -> Any:
+    """The specimen with `size` entries in the list or map at `pointer`."""
+    value = full()
+    container, key = next((container, key) for container, key, at in places(value) if at == pointer)
+    entries = container[key]
+    if isinstance(entries, list):
+        container[key] = [copy.deepcopy(entries[0]) for _ in range(size)]
+        for i, entry in enumerate(container[key] if pointer.endswith("Mappings") else ()):
+            entry |= {"containerID": i, "hostID": i, "size": 1}
+    else:
+        name, entry = next(iter(entries.items()))
+        container[key] = {f"{name}{i}": copy.deepcopy(entry) for i in range(size)}
+    return value
+
+
+@pytest.mark.parametrize("pointer", [*LISTS, *MAPS])
+def test_config(pointer: str) -> None:
+    """Reader and rules, all of them: `validate` does not stop at the first violation."""
+
+    def work(size: int) -> Callable[[], object]:
+        value = grown(pointer, size)
+
+        def read() -> None:
+            config = Config(Reader(value, ""))
+            list(config_problems(config))
+            list(config_warnings(config))
+
+        return read
+
+    assert_linear(work, 100)
+
+
+class Text(str):
+    """A text that counts the characters which are copied out of it."""
+
+    __slots__ = ()
+    copied = 0
+
+    def __getitem__(self, index: Any) -> str:
+        part = super().__getitem__(index)
+        Text.copied += len(part)
+        return part
+
+
+GVARIANTS: dict[str, Callable[[int], str]] = {
+    "numbers": lambda n: "[" + "1, " * n + "1]",
+    "strings": lambda n: "(" + "'ab' ,  " * n + ")",
+    "one string": lambda n: "'" + "a" * n + "'",
+    "a string without its end": lambda n: "'" + "a" * n,
+    "blanks": lambda n: " " * n + "1" + " " * n + "x",
+    "tuples": lambda n: "[" + "(1, 'x'), " * n + "]",
+    "a word": lambda n: "9" * n,
+    "a signature": lambda n: "@" + "(i)" * n,
+}
+
+
+@pytest.mark.parametrize("text", GVARIANTS)
+def test_gvariant(text: str) -> None:
+    assert_linear(lambda n: lambda: gvariant.parse(GVARIANTS[text](n)))
+    copied = []
+    for size in (SMALL, 2 * SMALL):
+        Text.copied, given = 0, Text(GVARIANTS[text](size))
+        codes(lambda given=given: gvariant.parse(given))
+        copied.append(Text.copied)
+    assert copied[1] <= copied[0] * 2 * SLACK
+
+
+def test_criu_protocol() -> None:
+    assert_linear(lambda n: lambda: rpc.decode(b"\x08\x01\x12\x02ab" * n))
+    assert_linear(lambda n: lambda: rpc.encode(rpc.OPTIONS, {"external": ["a"] * n}))
+    with pytest.raises(PyruncError, match="format of its protocol"):
+        rpc.decode(b"\x08" + b"\xff" * 1_000_000 + b"\x01")  # one number: each byte would shift all before it
+
+
+def test_resctrl_schemata() -> None:
+    assert_linear(lambda n: lambda: resctrl._parse(["L3:" + ";".join(f"{i}=f" for i in range(n))]))
+
+
+def test_mounts(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = b"31 23 0:27 / /a\\040b rw,nosuid shared:1 - tmpfs tmpfs rw\n"
+    assert_linear(lambda n: lambda: (monkeypatch.setattr(procs, "read", lambda _: line * n), procs.mount_table()))
+
+
+class Piece(bytes):
+    """What one read(2) gave; that is never added to what came before, because that copies it again each time."""
+
+    __slots__ = ()
+
+    def __radd__(self, other: object) -> bytes:
+        raise AssertionError("pieces are added one by one")
+
+
+@pytest.mark.parametrize("read", [lambda: procs.read("/dev/null"), update._read_input])
+def test_pieces_of_a_file(read: Callable[[], bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces = [Piece(b""), *[Piece(b"x")] * 9]
+    monkeypatch.setattr(procs.posix, "read", lambda *_: pieces.pop())
+    assert read() == b"x" * 9
+
+
+HUGE = "0-999999999"
+LONG = ",".join(["0-65535"] * 10_000)
+
+
+@pytest.mark.parametrize("text", [HUGE, LONG, "0-65536", "65536", "0," * 40_000 + "1"])
+def test_lists_of_numbers_do_not_grow_by_what_they_say(text: str) -> None:
+    """A few characters name as many CPUs as they like."""
+    assert not rules_process.is_number_list(text)
+    with pytest.raises(ValueError, match="no range"):
+        values.members(text)
+    with pytest.raises(ValueError, match="no range"):
+        properties.bits(text)
+
+
+def test_lists_of_numbers_within_their_limits() -> None:
+    text = ",".join(["0-8191"] * 5000)
+    assert rules_process.is_number_list(text)
+    policy: Any = type("Policy", (), {"mode": "MPOL_BIND", "nodes": text, "flags": []})()
+    steps: Any = type("Steps", (), {"call": lambda *_, **__: 0, "blob": lambda *_: 0})()
+    for work in (
+        lambda: execplan.cpus(text), lambda: values.members(text), lambda: properties.bits(text),
+        lambda: handover._memory_policy(steps, policy),
+    ):  # fmt: skip
+        assert codes(work) < 500_000  # and not 5000 times 8192
+    assert execplan.cpus("3,0-1,1") == (0, 1, 3)
+
+
+def test_rules_of_seccomp_end_where_the_kernel_does() -> None:
+    """libseccomp compares a rule with arguments with all others: 8000 took 17 seconds, and were too many in the end."""
+    added: list[Any] = []
+
+    class Library:
+        version = "2.5"
+
+        def function(self, name: str, _: str) -> Callable[..., int]:
+            return (lambda *_: 0) if name == "seccomp_syscall_resolve_name" else lambda *rule: added.append(rule) or 0
+
+    rules = tuple(seccomp.Rule(("read",), "SCMP_ACT_ALLOW", None, ((0, "SCMP_CMP_EQ", i, 0),)) for i in range(5000))
+    with pytest.raises(PyruncError, match="more than 4096 rules"):
+        seccomp._add_rules(Library(), None, seccomp.Profile("SCMP_ACT_ERRNO", rules), 0)
+    assert len(added) == 4096
