@@ -27,6 +27,7 @@ __all__ = [
     "mount_point",
     "own_path",
     "path_of",
+    "populated",
     "processes",
     "remove",
     "remove_unused",
@@ -35,6 +36,7 @@ __all__ = [
 
 _ENOENT, _EAGAIN, _EACCES, _EBUSY, _ENODEV, _ENOTEMPTY, _EOPNOTSUPP = 2, 11, 13, 16, 19, 39, 95
 _SIGKILL = 9
+PATIENCE = 10.0  # seconds that killed processes get to go; one in an uninterruptible call may not
 
 
 def own_path() -> str:
@@ -195,23 +197,41 @@ def frozen(path: str) -> bool:
         return False
 
 
-def kill(path: str) -> None:
-    """Kill every process in the cgroup and below: at once by cgroup.kill (Linux 5.14), else one by one."""
+def kill(path: str, patience: float = PATIENCE) -> None:
+    """Kill every process in the cgroup and below: at once by cgroup.kill (Linux 5.14), and one by one what that passes
+    over; until none is left, or only such as cannot be interrupted. Those still there after `patience` seconds have got
+    the signal.
+
+    Linux 6.18 passes over a process whose first thread has ended; one that forks all the time may be ahead of the list.
+    """
     top = mount_point()
-    if top is None or not path.strip("/"):  # never the whole machine
+    if top is None or not path.strip("/") or not populated(path):  # never the whole machine
         return
+    import time
+
     try:
         write(f"{top}{path}/cgroup.kill", "1")
-        return
-    except FileNotFoundError:
+    except FileNotFoundError:  # before 5.14, or it is gone
         pass
     except OSError as error:
         if error.errno != _ENODEV:
             raise PyruncError.from_os(f"kill the processes of cgroup `{path}`", error) from None
-    for _ in range(100):  # a fork may have raced with the reading
-        if not processes(path):
+    deadline, pause = time.monotonic() + patience, 0.001
+    while time.monotonic() < deadline:
+        time.sleep(pause)  # most are on their way out
+        if not populated(path):
             return
         signal(path, _SIGKILL)
+        pause = min(pause * 2, 0.1)
+
+
+def populated(path: str) -> bool:
+    """Whether a process that has not ended is in the cgroup or below; the kernel counts them, wherever they hide."""
+    try:
+        events = read(f"{directory(path)}/cgroup.events") or ""
+    except OSError as error:
+        raise PyruncError.from_os(f"look for the processes of cgroup `{path}`", error) from None
+    return "populated 1" in events
 
 
 def remove_unused(path: str) -> None:

@@ -78,9 +78,12 @@ def _enter(context: Context, arguments: Arguments) -> int:
         credentials.check_groups(plan.process.user.additional_gids, denied=plan.denies_setgroups)
         made = stage.enter(plan, target, arguments.text("console-socket"))
     except PyruncError:
-        if state.alive():
-            raise
-        raise NotPermitted("container not running") from None
+        if not state.alive():
+            raise NotPermitted("container not running") from None
+        if procs.first_thread_ended(state.pid):
+            text = f"cannot exec in container `{container.id}`: the first thread of its first process has ended"
+            raise NotPermitted(text) from None
+        raise
     posix.close(target.pidfd)
     return _let_go(arguments, plan, made, state)
 

@@ -106,9 +106,18 @@ _PF_EXITING = 4  # include/linux/sched.h
 
 
 def alive(pid: int, start_time: int) -> bool:
-    """Whether that very process still runs; a zombie does not."""
-    facts = stat(pid) if pid > 0 else None
-    return facts is not None and facts[1] == start_time and facts[0] not in "ZX"
+    """Whether that very process still runs: one of its threads, be it not the first; a zombie does not.
+
+    The state in /proc/PID/stat is that of the first thread, which may end before the others (pthread_exit(3) in main).
+    """
+    fields = _stat_fields(pid) if pid > 0 else []
+    return bool(fields) and int(fields[19]) == start_time and (fields[0] not in {b"Z", b"X"} or int(fields[17]) > 1)
+
+
+def first_thread_ended(pid: int) -> bool:
+    """Whether the process lives by other threads: it has no namespaces in /proc then that could be joined."""
+    fields = _stat_fields(pid)
+    return bool(fields) and fields[0] == b"Z"
 
 
 def signal(pid: int, start_time: int, number: int) -> bool:
