@@ -3,7 +3,7 @@
 import posix
 import sys
 
-from . import SPEC_VERSION, __version__, arguments, startup
+from . import SPEC_VERSION, __version__, arguments, ending, startup
 from .arguments import Arguments, Option
 from .context import Context, print_out
 from .errors import PyruncError, Terminated, UsageError, printable
@@ -71,16 +71,10 @@ def run(argv: "list[str]", *, process: bool = False) -> int:
     and is put in order first. The signal that ends it counts once: what follows must not interrupt the undoing."""
     try:
         return _run(argv, process=process)
-    except Terminated as ending:
-        return 128 + ending.number
+    except Terminated as by:
+        return 128 + by.number
     finally:
-        _Ending.awaited = False
-
-
-class _Ending:
-    """awaited: a signal that asks for our end is still of effect."""
-
-    awaited = False
+        ending.hold()
 
 
 def _run(argv: "list[str]", *, process: bool) -> int:
@@ -121,8 +115,8 @@ def _run(argv: "list[str]", *, process: bool) -> int:
 def _without_room(error: "ImportError | MemoryError", verb: str) -> str:
     """What to say if a module cannot be loaded, or memory cannot be had. An ImportError ends in the loader's words."""
     if isinstance(error, MemoryError):
-        return str(PyruncError(f"{verb or 'pyrunc'}: memory for the command", errno=_ENOMEM))
-    return printable(f"{verb or 'pyrunc'}: load the module `{error.name}`: {error.msg}")
+        return str(PyruncError(f"get memory for `{verb or 'pyrunc'}`", errno=_ENOMEM))
+    return printable(f"{verb}{': ' if verb else ''}load the module `{error.name}`: {error.msg}")
 
 
 def _log(given: Arguments) -> Log:
@@ -180,19 +174,10 @@ def _put_in_order() -> None:
 
     from .kernel import descriptors
 
-    _Ending.awaited = True
-    for number in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGTERM):
-        if _signal.getsignal(number) != _signal.SIG_IGN:
-            _signal.signal(number, _end)
+    ending.listen()
     descriptors.open_standard_streams()
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
     posix.umask(posix.umask(0o077) & 0o077)  # the rest of it is the caller's to say; the container has its own
-
-
-def _end(number: int, _: object) -> None:
-    if _Ending.awaited:
-        _Ending.awaited = False
-        raise Terminated(number)
 
 
 def console_script() -> int:

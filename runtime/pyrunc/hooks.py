@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 _SIGKILL = _signal.SIGKILL
-_ENDING = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGTERM)  # cli raises Terminated for them
+_ENDING = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGTERM)  # as in `ending`
 _OUTPUT_LIMIT = 3584  # characters; with the words before them they fit into errors.MESSAGE_LIMIT
 _LONGEST_POLL = 1 << 30  # milliseconds; poll(2) takes an int
 

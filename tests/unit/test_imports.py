@@ -18,6 +18,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 MAY_IMPORT = {
     "errors": (),
     "startup": (),
+    "ending": ("errors",),
     "jsontext": ("errors",),
     "arguments": ("errors",),
     "lifecycle": ("errors",),
@@ -40,10 +41,10 @@ MAY_IMPORT = {
     "commands": (
         "errors", "jsontext", "arguments", "lifecycle", "log", "bundle", "kernel", "host", "spec", "cgroup", "hooks",
         "container", "plan", "execplan", "criu", "stages", "doctor",
-        "context",
+        "context", "ending",
     ),
     "context": ("errors", "arguments", "log", "bundle", "host"),
-    "cli": ("errors", "startup", "jsontext", "arguments", "log", "context", "kernel"),
+    "cli": ("errors", "startup", "ending", "jsontext", "arguments", "log", "context", "kernel"),
 }  # fmt: skip
 
 

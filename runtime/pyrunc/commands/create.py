@@ -1,6 +1,6 @@
 """pyrunc create: a container from a bundle, up to the point where its program could run (runtime.md, "Create")."""
 
-from pyrunc import bundle, host, plan
+from pyrunc import bundle, ending, host, plan
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.container import Container
 from pyrunc.context import Context
@@ -52,9 +52,11 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
         sealed.protect_interpreter(context.environment)
     for warning in config.warnings:
         context.log.warning(warning)
+    ending.hold()
     container = Container.claim(context.root, options.container_id)
     made = None
     try:
+        ending.release()
         container.write("config.json", text)
         if todo.profile is not None:
             from pyrunc.kernel import seccomp
@@ -73,7 +75,9 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
             procs.send_pidfd(options.pidfd_socket, made.pid)
         for warning in made.warnings:
             context.log.warning(warning)
+        ending.hold()  # it is whole: who goes on with it releases the signals where he can undo it
     except BaseException:
+        ending.hold()
         if made is not None:
             from .delete import destroy
 

@@ -1,6 +1,6 @@
 """pyrunc restore: a container from a bundle and the image files of `pyrunc checkpoint`, by CRIU."""
 
-from pyrunc import bundle, host, plan
+from pyrunc import bundle, ending, host, plan
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.container import Container
 from pyrunc.context import Context
@@ -75,9 +75,11 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
     _manage_strictly(todo, asked)
     service.check_version(program, context.environment, asked)
     want = restorer.Images(program, where.work, where.images_fd, where.work_fd, asked)
+    ending.hold()
     container = Container.claim(context.root, options.container_id)
     made = restorer.Restored()
     try:
+        ending.release()
         container.write("config.json", text)
         restorer.restore(todo, container, made, want, here)
         if options.pid_file:
@@ -86,7 +88,9 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
             procs.send_pidfd(options.pidfd_socket, made.pid)
         for warning in made.warnings:
             context.log.warning(warning)
+        ending.hold()  # as in create
     except BaseException as error:
+        ending.hold()
         restorer.undo(todo, made, error)
         container.remove()
         raise

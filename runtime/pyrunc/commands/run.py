@@ -2,6 +2,7 @@
 
 import _prctl
 
+from pyrunc import ending
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.context import Context
 from pyrunc.errors import NotFound
@@ -39,8 +40,9 @@ def stay(context: Context, arguments: Arguments, container: "Container", made: "
     """Start a locked container that is ours and, unless --detach is given, attend it to its end and delete it; the exit
     status. started: its program runs (restore). If anything fails it is deleted, too."""
     status = 1
-    signals = None if arguments.flag("detach") else foreground.Signals()
     try:
+        ending.release()  # those that came since create was done
+        signals = None if arguments.flag("detach") else foreground.Signals()
         proxy = None if started else start(context, container)
         container.unlock()  # others may look at it, signal it and, by force, delete it meanwhile
         if signals is None:
@@ -52,6 +54,7 @@ def stay(context: Context, arguments: Arguments, container: "Container", made: "
     except NotFound:  # deleted by somebody else while it ran: nothing is left to do
         return status
     except BaseException:
+        ending.hold()
         if container.exists():
             delete.destroy(context, container, container.load())
         raise
