@@ -43,7 +43,8 @@ class ExecPlan:
 
     __slots__ = (
         "attributes", "cgroup", "container_id", "denies_setgroups", "env", "filter", "final_cpus", "initial_cpus",
-        "keeps_groups", "kept_fds", "listener", "memory_policy", "new_keyring", "personality", "process", "profile",
+        "keeps_groups", "kept_fds", "keyring", "listener", "memory_policy", "new_keyring", "personality", "process",
+        "profile",
     )  # fmt: skip
 
     def __init__(self, container_id: str, config: Config, process: "Process", preserve_fds: int) -> None:
@@ -58,7 +59,7 @@ class ExecPlan:
         self.env = process.environment()
         self.kept_fds = descriptors.kept(preserve_fds, {}).count
         self.denies_setgroups, self.keeps_groups = False, config.keeps_groups
-        self.new_keyring = True
+        self.new_keyring, self.keyring = True, ""
         self.cgroup: str | None = None
         wanted = process.exec_cpu_affinity
         self.initial_cpus = cpus(wanted.initial) if wanted and wanted.initial else None

@@ -33,13 +33,14 @@ class CreateOptions:
     """What the command line of `create` and `run` says."""
 
     __slots__ = (
-        "bundle", "cgroup_manager", "console_socket", "container_id", "detach", "environment", "new_keyring",
-        "notify_source", "pid_file", "pidfd_socket", "pivot", "preserve_fds",
+        "bundle", "cgroup_manager", "console_socket", "container_id", "detach", "environment", "keyring",
+        "new_keyring", "notify_source", "pid_file", "pidfd_socket", "pivot", "preserve_fds",
     )  # fmt: skip
 
     def __init__(self, container_id: str, bundle: str) -> None:
         self.container_id, self.bundle = container_id, bundle
         self.console_socket = self.pid_file = self.pidfd_socket = ""
+        self.keyring = ""  # name of the session keyring to make
         self.notify_source = ""  # the state directory, if somebody listens on NOTIFY_SOCKET
         self.cgroup_manager = "cgroupfs"
         self.environment: dict[bytes, bytes] = {}
@@ -53,9 +54,10 @@ class ContainerPlan:
     __slots__ = (
         "_outer", "annotations", "attributes", "bundle", "can_mknod", "cgroup", "container_id", "denies_setgroups",
         "devices", "domainname", "env", "filter", "hook_paths", "hook_streams", "hooks", "hostname", "joins",
-        "keeps_groups", "kept_fds", "listener", "maps", "masked_paths", "memory_policy", "mount_label", "mount_sources",
-        "mounts", "net_devices", "new", "new_keyring", "options", "personality", "process", "profile", "propagation",
-        "readonly_paths", "resctrl", "rootfs", "rootfs_readonly", "sealed_mounts", "sysctl", "time_offsets",
+        "keeps_groups", "kept_fds", "keyring", "listener", "maps", "masked_paths", "memory_policy", "mount_label",
+        "mount_sources", "mounts", "net_devices", "new", "new_keyring", "options", "personality", "process", "profile",
+        "propagation", "readonly_paths", "resctrl", "rootfs", "rootfs_readonly", "sealed_mounts", "sysctl",
+        "time_offsets",
     )  # fmt: skip
 
     joins: "tuple[namespaces.Join, ...]"
@@ -69,7 +71,8 @@ class ContainerPlan:
         self.hostname, self.domainname = config.hostname, config.domainname
         self.sysctl = _kernel_parameters(linux.sysctl)
         self.personality, self.memory_policy = linux.personality, linux.memory_policy
-        self.new_keyring, self.keeps_groups = options.new_keyring, config.keeps_groups
+        self.new_keyring, self.keyring = options.new_keyring, options.keyring
+        self.keeps_groups = config.keeps_groups
         self._namespaces(linux, host)
         if self.maps.warning:
             config.warnings.append(self.maps.warning)
@@ -203,6 +206,7 @@ class ContainerPlan:
             "process": self.process is not None,
             "privatePids": self.creates("pid"),
             "newKeyring": self.new_keyring,
+            "keyring": self.keyring,
             "seccompListener": self.listener if self.profile and self.profile.notifies else None,
             "resctrl": self.resctrl.directory if self.resctrl else None,
             "resctrlGroup": self.resctrl.own_group if self.resctrl else None,

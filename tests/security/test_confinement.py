@@ -356,6 +356,7 @@ def test_keyring_of_a_labelled_container_is_made_with_its_label(monkeypatch):
     monkeypatch.setattr(lsm, "label_new_keys", lambda _, label: done.append(label))
     monkeypatch.setattr(credentials.syscalls, "join_session_keyring", lambda name: done.append(name) or 1)
     monkeypatch.setattr(credentials.syscalls, "keyctl", lambda *_: 0)
+    monkeypatch.setattr(credentials.syscalls, "describe_key", lambda _: f"keyring;{os.getuid()};0;3f0b0000;_ses.x")
     credentials.new_session_keyring("_ses.x", "system_u:system_r:container_t:s0")
     credentials.new_session_keyring("_ses.y")
     assert done == ["system_u:system_r:container_t:s0", "_ses.x", "_ses.y"]

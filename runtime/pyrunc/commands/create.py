@@ -5,7 +5,7 @@ from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.container import Container
 from pyrunc.context import Context
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import procs
+from pyrunc.kernel import credentials, procs
 from pyrunc.spec.config import parse_config
 from pyrunc.stages import parent
 
@@ -106,6 +106,8 @@ def common_options(context: Context, arguments: Arguments, *, detach: bool) -> p
     options.detach = detach
     options.console_socket, options.pid_file = arguments.text("console-socket"), arguments.text("pid-file")
     options.new_keyring = not arguments.flag("no-new-keyring")
+    if options.new_keyring:
+        options.keyring = credentials.keyring_name(options.container_id)
     options.preserve_fds = arguments.natural("preserve-fds")
     options.cgroup_manager = context.cgroup_manager
     options.environment = context.environment

@@ -85,6 +85,8 @@ def _enter(context: Context, arguments: Arguments) -> int:
             raise NotPermitted(text) from None
         raise
     posix.close(target.pidfd)
+    for warning in made.channel.warnings:
+        context.log.warning(warning)
     return _let_go(arguments, plan, made, state)
 
 
@@ -126,6 +128,7 @@ def _plan(context: Context, arguments: Arguments, container: Container, state: S
     execplan.check_terminal(process, detach=arguments.flag("detach"), console_socket=arguments.text("console-socket"))
     plan = execplan.ExecPlan(container.id, config, process, arguments.natural("preserve-fds"))
     plan.new_keyring = state.data.get("newKeyring") is not False
+    plan.keyring = str(state.data.get("keyring") or f"_ses.{container.id}")  # without: an older version made it
     if "cgroup" in arguments.options:
         plan.cgroup = execplan.sub_cgroup(arguments.text("cgroup"))
     if plan.profile is not None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _ENOSYS, _EOPNOTSUPP, _EDQUOT, _EPERM, _EINVAL, _EROFS = 38, 95, 122, 1, 22, 30
 _SIGKILL, _SIGSTOP = 9, 19
-_KEYCTL_DESCRIBE_NONE, _KEYCTL_SETPERM = 0, 5
+_KEYCTL_SETPERM = 5
 _POSSESSOR_ALL, _USER_VIEW_READ_SEARCH = 0x3F000000, 0x000B0000
 
 
@@ -78,13 +78,23 @@ def check_groups(groups: "tuple[int, ...] | list[int]", *, denied: bool) -> None
         )
 
 
-def new_session_keyring(name: str, label: str = "") -> None:
-    """A session keyring of the container's own, so that it cannot see or revoke that of the caller (keyrings(7)).
+def keyring_name(container_id: str) -> str:
+    """A name for the session keyring of a new container: short, because it counts against the user's key quota.
+
+    Joining takes any keyring of that name which may be searched: if it could be guessed, another user of the host could
+    have made it, and would read what the container puts in.
+    """
+    return f"_ses.{container_id}.{posix.urandom(8).hex()}"
+
+
+def new_session_keyring(name: str, label: str = "") -> str:
+    """A session keyring of the container's own, so that it cannot see or revoke that of the caller (keyrings(7)): one
+    of this name, or of another if that belongs to somebody else. A warning, or "".
 
     label: of SELinux, which would not let the program use a keyring that is labelled like the runtime. It holds for
     keyrings that are made until the next execve (security/selinux/hooks.c), and not for one of this name that is there.
-    A kernel without keys, or a key quota that is used up by other containers of the same user, leaves the old one: crun
-    and runc go on as well.
+    A kernel without keys leaves nothing to hide. A system call filter around us may forbid them: crun and runc go on as
+    well.
     """
     if label:
         from . import lsm, procfs
@@ -94,9 +104,13 @@ def new_session_keyring(name: str, label: str = "") -> None:
         posix.close(proc)
     try:
         ring = syscalls.join_session_keyring(name)
+        if not _is_ours(ring):
+            ring = syscalls.join_session_keyring(f"{name}.{posix.urandom(8).hex()}")
     except OSError as error:
-        if error.errno in {_ENOSYS, _EOPNOTSUPP, _EPERM}:
-            return
+        if error.errno in {_ENOSYS, _EOPNOTSUPP}:
+            return ""
+        if error.errno == _EPERM:
+            return "the container shares the session keyring of the runtime's caller: keyctl(2) is not permitted here"
         hint = (
             "the user's quota in /proc/sys/kernel/keys is used up; --no-new-keyring does without"
             if error.errno == _EDQUOT
@@ -108,6 +122,12 @@ def new_session_keyring(name: str, label: str = "") -> None:
     except OSError as error:
         if error.errno not in {_ENOSYS, _EPERM}:
             raise PyruncError.from_os("set the permissions of the session keyring", error) from None
+    return ""
+
+
+def _is_ours(ring: int) -> bool:
+    """Whether the key belongs to this user (keyctl_describe(3): `type;uid;gid;permissions;name`)."""
+    return syscalls.describe_key(ring).split(";")[1] == str(posix.getuid())
 
 
 def with_home(env: "list[str]", uid: int, root: int) -> "list[str]":

@@ -237,6 +237,16 @@ def keyctl(operation: int, a: int = 0, b: int = 0, c: int = 0) -> int:
     return _result(lib.pyrunc_keyctl(operation, a, b, c))
 
 
+def describe_key(key: int) -> str:
+    """keyctl(KEYCTL_DESCRIBE): "type;uid;gid;permissions;name"."""
+    from pyrunc._native import ffi
+
+    text = ffi.new("char[]", 4096)
+    keyctl(6, key, int(ffi.cast("uintptr_t", text)), len(text))
+    description: bytes = ffi.string(text)
+    return description.decode("utf-8", "surrogateescape")
+
+
 def capset(header: bytes, sets: bytes) -> None:
     """capset(2): struct __user_cap_header_struct, and its version's __user_cap_data_struct[]."""
     _result(lib.pyrunc_capset(header, sets))

@@ -74,7 +74,8 @@ def _enter_namespaces(plan: "ContainerPlan", channel: "Channel") -> None:
     posix.setsid()
     if plan.new_keyring:
         label = (plan.process.selinux_label or "") if plan.process is not None else ""
-        credentials.new_session_keyring(f"_ses.{plan.container_id}", label)
+        if warning := credentials.new_session_keyring(plan.keyring, label):
+            channel.send(protocol.WARNING, warning)
     _set_names(plan)
     if plan.creates("network"):
         network.loopback_up()

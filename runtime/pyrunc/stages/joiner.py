@@ -41,7 +41,7 @@ def run(plan: "ExecPlan", target: "Target", channel: "Channel", helper: int) -> 
 
 def _join(plan: "ExecPlan", target: "Target", channel: "Channel", helper: int) -> None:
     proc = _prepare(plan)
-    _enter_namespaces(plan, target)
+    _enter_namespaces(plan, target, channel)
     root = posix.open("/", paths.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
     console = _open_console(plan, root, channel)
     env = credentials.with_home(plan.env, plan.process.user.uid, root)
@@ -81,7 +81,7 @@ def _prepare(plan: "ExecPlan") -> int:
     return proc
 
 
-def _enter_namespaces(plan: "ExecPlan", target: "Target") -> None:
+def _enter_namespaces(plan: "ExecPlan", target: "Target", channel: "Channel") -> None:
     """All at once: the kernel looks at our privilege before the first, and is done with all or with none."""
     if target.namespaces:
         try:
@@ -93,8 +93,9 @@ def _enter_namespaces(plan: "ExecPlan", target: "Target") -> None:
     credentials.hide()  # other credentials have reset it
     if target.root >= 0:
         rootfs.change_root(target.root)
-    if plan.new_keyring:
-        credentials.new_session_keyring(f"_ses.{plan.container_id}")  # the container's: that of the name is there
+    # The container's: that of the name is there.
+    if plan.new_keyring and (warning := credentials.new_session_keyring(plan.keyring)):
+        channel.send(protocol.WARNING, warning)
     posix.umask(0o022)
 
 

@@ -224,6 +224,7 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
         if warning := manager.restrict(plan.cgroup, made.cgroup):
             made.warnings.append(warning)
         manager.check_survivors(plan.cgroup, made.cgroup)
+        made.warnings += channel.warnings
     except protocol.PeerGone as error:
         raise _why_gone(error, made) from None
 

@@ -22,8 +22,8 @@
 
 A message is one packet: a word from the list below, followed for some by a space and JSON. "error" may come in place of
 any message of init's and ends the conversation; pyrunc-init sends a record of its failed step instead
-(`record.error_of`). The end of the stream is always a failure. The parent asks for what the plan predicts and takes
-nothing else.
+(`record.error_of`). A "warning" may come before any. The end of the stream is always a failure. The parent asks for
+what the plan predicts and takes nothing else.
 """
 
 import _socket
@@ -36,7 +36,7 @@ from pyrunc.errors import PyruncError
 from . import record
 
 READY_FOR_MAPS, GO, MOUNTED, CONTINUE, CONSOLE = "ready-for-maps", "go", "mounted", "continue", "console"
-LIMITS, CREATED, ERROR, INIT_PID = "limits", "created", "error", "init-pid"
+LIMITS, CREATED, ERROR, WARNING, INIT_PID = "limits", "created", "error", "warning", "init-pid"
 COMMIT = b"."
 _LARGEST = 64 << 10
 
@@ -44,11 +44,12 @@ _LARGEST = 64 << 10
 class Channel:
     """One end of the conversation."""
 
-    __slots__ = ("_socket", "fds")
+    __slots__ = ("_socket", "fds", "warnings")
 
     def __init__(self, sock: "_socket.socket") -> None:
         self._socket = sock
         self.fds: list[int] = []  # received with the last message
+        self.warnings: list[str] = []  # received before one that was expected
 
     def fileno(self) -> int:
         """The descriptor."""
@@ -119,13 +120,16 @@ class Channel:
         return int(pid)
 
     def _receive_good(self, doing: str) -> bytes:
-        """The next message that is not an error; errors are raised."""
+        """The next message that is neither a warning, which is kept, nor an error, which is raised."""
         message = self.receive()
         if not message:
             raise PeerGone(f"container init exited while {doing}")
         if record.is_record(message):
             raise record.error_of(message)
         word, _, value = message.partition(b" ")
+        if word == WARNING.encode():
+            self.warnings.append(str(jsontext.loads(value, "the message `warning`")))
+            return self._receive_good(doing)
         parsed = jsontext.loads(value, "the message `error`") if word == ERROR.encode() else None
         if isinstance(parsed, dict):
             raise PyruncError.from_wire(parsed)

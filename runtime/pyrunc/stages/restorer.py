@@ -115,7 +115,7 @@ def _prepare(plan: "ContainerPlan", root: str, want: Images) -> None:
         raise PyruncError.from_os(f"bind `{plan.rootfs}` to `{root}` for criu", error) from None
     if plan.new_keyring:
         label = (plan.process.selinux_label or "") if plan.process is not None else ""
-        credentials.new_session_keyring(f"_ses.{plan.container_id}", label)
+        credentials.new_session_keyring(plan.keyring, label)
 
 
 def _answer(
