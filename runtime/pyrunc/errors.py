@@ -11,6 +11,7 @@ permitted" and "no such file or directory" appear only where the kernel said so.
 """
 
 MESSAGE_LIMIT = 4096  # bytes; conmon reads one block of 8191 from our stderr and never drains the rest
+PART_LIMIT = 1000  # of them, at most, for the document, for the place in it and for the hint
 
 _ENOSYS = 38
 
@@ -38,7 +39,37 @@ def printable(text: str) -> str:
     """`text` on one line with control characters escaped: names in an image are hostile."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    """As Python writes it. By hand: the codec `unicode_escape` is a module, and init cannot import any more."""
+    code = ord(character)
+    if character in _SHORT:
+        return _SHORT[character]
+    return f"\\x{code:02x}" if code < 1 << 8 else f"\\u{code:04x}" if code < 1 << 16 else f"\\U{code:08x}"
+
+
+_SHORT = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
+
+
+def shortened(text: str, limit: int) -> str:
+    """`text` in at most `limit` bytes of UTF-8, what is too much cut out of its middle."""
+    if len(text) <= limit // 4:  # no character has more bytes
+        return text
+    data = text.encode("utf-8", "replace")
+    if len(data) <= limit:
+        return text
+    half = (limit - len(_CUT)) // 2
+    return data[:half].decode("utf-8", "ignore") + _CUT + data[-half:].decode("utf-8", "ignore")
+
+
+_CUT = " ... "
+
+
+def _shown(text: str, limit: int) -> str:
+    """`text` escaped, in at most `limit` bytes; what will be cut out anyway is not escaped first."""
+    return shortened(printable(text if len(text) <= 2 * limit else text[:limit] + text[-limit:]), limit)
 
 
 def token(key: str) -> str:
@@ -67,23 +98,26 @@ class PyruncError(Exception):
 
     def __str__(self) -> str:
         """One line: message, where in config.json, what would help, the kernel's words last."""
-        text = self.message
-        if self.pointer:
-            text += f" ({self.document}: {self.pointer})" if self.document else f" ({self.pointer})"
-        if self.hint:
-            text += f"; {self.hint}"
+        document, pointer, hint = (
+            _shown(part, PART_LIMIT) for part in (self.document, self.pointer, self.hint)
+        )
+        end = ""
+        if pointer:
+            end = f" ({document}: {pointer})" if document else f" ({pointer})"
+        if hint:
+            end += f"; {hint}"
         if self.errno:
-            text += f": {strerror(self.errno)}"
-        return printable(text)[:MESSAGE_LIMIT]
+            end += f": {strerror(self.errno)}"
+        return _shown(self.message, MESSAGE_LIMIT - len(end.encode())) + end
 
     def to_wire(self) -> dict[str, object]:
-        """The form in which a child sends it to its parent."""
+        """The form in which a child sends it to its parent: in one packet, so nothing is longer than it is shown."""
         return {
             "error": type(self).__name__,
-            "message": self.message,
+            "message": shortened(self.message, MESSAGE_LIMIT),
             "errno": self.errno,
-            "pointer": self.pointer,
-            "hint": self.hint,
+            "pointer": shortened(self.pointer, PART_LIMIT),
+            "hint": shortened(self.hint, PART_LIMIT),
             "stage": self.stage,
         }
 

@@ -13,6 +13,7 @@ A word is the machine's. Nothing in the list comes from the image.
 
 from _struct import calcsize, pack, unpack_from
 
+from pyrunc.errors import printable, shortened
 from pyrunc.kernel.syscalls import number
 
 from .record import CALL, MAGIC, POINTER
@@ -21,6 +22,7 @@ EXPECT, RETRY_EINTR, REMEMBER, IF_REMEMBERED, STORE = 1, 2, 4, 8, 16
 _WORD = calcsize("N")
 _MASK = (1 << 8 * _WORD) - 1
 _STEP_WORDS, _HEADER_WORDS = 15, 4
+_LONGEST_LABEL = 400  # bytes; of more pyrunc-init sends the beginning alone
 _ARGUMENT, _FLAGS, _STORE_AT, _LABEL = 3, 1, 13, 14  # words of a step
 
 
@@ -82,7 +84,8 @@ class Program:
         then, steps with IF_REMEMBERED run."""
         words = [kind, flags if expect is None else flags | EXPECT, number_]
         words += [*(argument & _MASK for argument in arguments), *[0] * (6 - len(arguments))]
-        words += [*tolerated, *[0] * (3 - len(tolerated)), (expect or 0) & _MASK, 0, self.string(label)]
+        where = self.string(shortened(label, _LONGEST_LABEL))
+        words += [*tolerated, *[0] * (3 - len(tolerated)), (expect or 0) & _MASK, 0, where]
         mine = len(self._steps)
         first = mine * _STEP_WORDS
         for i, argument in enumerate(arguments, first + _ARGUMENT):
@@ -118,7 +121,8 @@ class Program:
     ) -> Result:
         """Add a system call by its name. pointer: JSON pointer of the value of config.json that it is about."""
         if pointer:
-            label += POINTER + pointer
+            pointer = shortened(pointer, _LONGEST_LABEL // 2)
+            label = shortened(printable(label), _LONGEST_LABEL - len(pointer.encode()) - 1) + POINTER + pointer
         return self.step(CALL, number(name), arguments, label, tolerated=tolerated, expect=expect, flags=flags)
 
     def data(self) -> bytes:
