@@ -101,8 +101,7 @@ def _run(argv: "list[str]", *, process: bool) -> int:
     except BrokenPipeError:
         return 1
     except OSError as error:
-        where = f"`{error.filename!s}`" if error.filename else "system call"
-        log.error(str(PyruncError.from_os(f"{verb or 'pyrunc'}: {where}", error)))
+        log.error(str(PyruncError.from_os(f"{verb or 'pyrunc'}: {_where(error)}", error)))
     except (ImportError, MemoryError) as error:
         log.error(_without_room(error, verb))
     except Exception as error:  # no traceback ever reaches a user; --debug prints it
@@ -110,6 +109,20 @@ def _run(argv: "list[str]", *, process: bool) -> int:
             raise
         log.error(f"internal error: {type(error).__name__}: {error} (--debug shows where)")
     return _EXEC_FAILED if verb == "exec" else 1
+
+
+def _where(error: OSError) -> str:
+    """What an error was about that nobody has put into words: the file, or else the function that made the call."""
+    name = error.filename
+    if isinstance(name, (str, bytes)):
+        return f"`{name if isinstance(name, str) else name.decode(errors='replace')}`"
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        module = str(trace.tb_frame.f_globals.get("__name__"))
+        if module.startswith("pyrunc."):
+            place = f"{module[7:]}.{trace.tb_frame.f_code.co_name}"
+        trace = trace.tb_next
+    return f"in `{place}`"
 
 
 def _without_room(error: "ImportError | MemoryError", verb: str) -> str:

@@ -23,3 +23,23 @@ def test_is_one_line(capfd, verb, status):
 def test_is_shown_whole_with_debug(option):
     with pytest.raises(ValueError, match="a fault"):
         cli.run([option, "list"])
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (OSError(5, "Input/output error"), "pyrunc: list: in `cli._run`: Input/output error"),
+        (OSError(5, "Input/output error", "/a/file"), "pyrunc: list: `/a/file`: Input/output error"),
+        (OSError(5, "Input/output error", b"/a/\xff"), "pyrunc: list: `/a/\ufffd`: Input/output error"),
+        (OSError(5, "Input/output error", 7), "pyrunc: list: in `cli._run`: Input/output error"),
+        (MemoryError(), "pyrunc: get memory for `list`: Cannot allocate memory"),
+        (ImportError("no room", name="a.b"), "pyrunc: list: load the module `a.b`: no room"),
+    ],
+)
+def test_what_nobody_has_put_into_words_names_an_object_or_a_place(capfd, monkeypatch, error, text):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(cli, "_run_verb", fail)
+    assert cli.run(["list"]) == 1
+    assert capfd.readouterr().err == text + "\n"
