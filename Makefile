@@ -12,6 +12,9 @@ DESTDIR ?=
 SYSCONFDIR ?= /etc
 BUNDLE ?= hello
 ROUNDS ?= 50
+# How many faults `make faults` tries of each kind of container, and which (the same for the same number).
+SAMPLE ?= 40
+SEED ?= 1
 # What `make conformance` and `make bench` compare with; the ones that are not installed are left out.
 PEERS ?= crun runc
 
@@ -29,7 +32,7 @@ DEPENDENCIES := build/stamps/dependencies
 TOOLS := build/stamps/tools
 NATIVE := runtime/pyrunc/_native.abi3.so
 PROGRAM := build/bin/pyrunc
-# What `make bench` measures is what a user gets, in a place that needs no root to write.
+# What `make bench` and `make faults` look at is what a user gets, in a place that needs no root to write.
 INSTALLED := build/installed
 DOCS := build/stamps/docs
 
@@ -66,6 +69,12 @@ check: tools build ## ruff, mypy --strict and shellcheck
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/mypy
 	@shellcheck $$(grep -rlE '^#!(/bin/sh|/bin/bash)' $(PACKAGING) .ci bundles conformance)
+
+.PHONY: faults
+faults: tools build docs ## let system calls of commands fail, a SAMPLE=40 of each kind or SAMPLE=all (days), as root
+	@$(python) $(PACKAGING)/install.py --prefix=$(CURDIR)/$(INSTALLED) --sysconfdir=$(CURDIR)/$(INSTALLED)/etc \
+	    --python=$(python) > /dev/null
+	@RUNTIME=$(CURDIR)/$(INSTALLED)/bin/pyrunc $(VENV)/bin/python -m tests.faults --sample $(SAMPLE) --seed $(SEED)
 
 .PHONY: test-vm
 test-vm: build ## podman's checks with an installed pyrunc in a virtual machine, its root and an ordinary user (as root)

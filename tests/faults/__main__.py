@@ -1,0 +1,77 @@
+"""`make faults`: let every system call of every process of a command fail, once each, and look at what is left.
+
+After each: the outcome was right (the command was not disturbed and made the same container, or it said in one line
+what failed, ending in the kernel's words), `delete --force` says nothing and succeeds, nothing is left on the host, and
+the id can be used again. Needs root, a C compiler and x86-64.
+"""
+
+import argparse
+import os
+import random
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from tests import privatehost
+from tests.bundle import build_rootfs
+from tests.faults import kinds, orphans, report
+from tests.faults.bench import Bench
+from tests.faults.calls import Striker
+from tests.faults.commands import COMMANDS
+
+
+def main() -> int:
+    """1 if a case is red."""
+    given = _arguments()
+    privatehost.enter()
+    os.nice(10)
+    threading.Thread(target=orphans.reap, daemon=True).start()
+    table, chance = report.Table(), random.Random(given.seed)
+    with tempfile.TemporaryDirectory(prefix="faults-") as name:
+        place = Path(name)
+        place.chmod(0o711)
+        build_rootfs(place / "template")
+        striker = Striker(place)
+        for number, kind in enumerate(given.kind):
+            end = given.seconds and time.monotonic() + given.seconds / len(given.kind)
+            files = Path(f"/run/faults-{number}")
+            files.mkdir(mode=0o777)
+            with kinds.made(kind, place / kind, place / "template") as made:
+                bench = Bench(made, striker, files)
+                cases = [case for command in given.command for case in bench.cases(command)]
+                cases = [case for case in cases if case.what.startswith(given.what)]
+                cases = [case for case in cases if not given.process or case.call.process in given.process]
+                table.possible += len(cases)
+                count = len(cases) if given.sample == "all" else min(int(given.sample), len(cases))
+                for case in chance.sample(cases, count):
+                    if end and time.monotonic() > end:
+                        break
+                    table.add(kind, case, bench.strike(case))
+        kinds.end_others()
+        privatehost.remove_cgroup_parent()
+    text = table.markdown()
+    sys.stdout.write(text)
+    if given.markdown:
+        given.markdown.write_text(text)
+    return 1 if table.red else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--kind", action="append", choices=kinds.KINDS, help="of containers (default: all)")
+    parser.add_argument("--command", action="append", choices=COMMANDS, help="to be struck (default: all)")
+    parser.add_argument("--process", type=int, action="append", help="0: the command; 1: its first child")
+    parser.add_argument("--what", choices=("signal", "error"), default="", help="only these faults")
+    parser.add_argument("--sample", default="all", metavar="N", help="so many cases of each kind, chosen by --seed")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=float, help="end after this time, whatever is left")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there, too")
+    given = parser.parse_args()
+    given.kind, given.command = given.kind or list(kinds.KINDS), given.command or list(COMMANDS)
+    return given
+
+
+if __name__ == "__main__":
+    sys.exit(main())

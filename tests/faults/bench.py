@@ -1,0 +1,144 @@
+"""One fault after the other: a fresh container for each, the command that is struck, and a look at what is left."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from tests import leftovers
+from tests.faults import judge
+from tests.faults.calls import Call, Striker
+from tests.faults.commands import COMMANDS, FILES, Trial
+from tests.faults.judge import Problem
+from tests.faults.kinds import Kind
+from tests.runtime import Result, new_id
+from tests.waiting import comes_true
+
+SIGKILL = "signal=9"
+
+
+class Case(NamedTuple):
+    """A fault: `what` strikes a call of a command."""
+
+    command: str
+    call: Call
+    what: str
+
+
+class Outcome(NamedTuple):
+    """word: tolerated, refused, ended (by the signal), or late: the call never came. call: what was struck."""
+
+    word: str
+    call: Call
+    problems: "list[Problem]"
+
+
+class Bench:
+    """Where containers of one kind are struck."""
+
+    def __init__(self, kind: Kind, striker: Striker, directory: Path) -> None:
+        """The directory holds the files of one container at a time."""
+        self._kind, self._striker, self._directory = kind, striker, directory
+        self._undisturbed: dict[str, tuple[int, str]] = {}
+
+    def cases(self, command: str) -> "list[Case]":
+        """Everything that can befall a command, once it has been seen what it is like undisturbed."""
+        for _ in range(2):  # the first one fills caches
+            result, calls, facts = self._watch(command)
+        self._undisturbed[command] = result.returncode, facts
+        # CPython opens the program, twice, before our first statement comes, which is about SIGINT.
+        opened = max(i for i, call in enumerate(calls) if call.path == str(self._kind.runtime.path))
+        first = next(i for i, call in enumerate(calls) if i > opened and call.name == "rt_sigaction")
+        own = [call for i, call in enumerate(calls) if call.process or i > first]
+        return [Case(command, call, what) for call in own for what in call.faults]
+
+    def _watch(self, command: str) -> "tuple[Result, list[Call], str]":
+        trial = self._trial(command)
+        result = trial.call(command, tuple(self._striker.words(0, 0, "list")))
+        calls = self._striker.calls()
+        assert result.returncode == (7 if command == "exec" else 0), result
+        problem = COMMANDS[command].done(trial, result, "")
+        assert not problem, problem
+        facts = trial.facts() if command in {"create", "start", "run", "exec"} else ""
+        self._kind.runtime.delete(trial.id, "--force")
+        return result, calls, facts
+
+    def _trial(self, command: str) -> Trial:
+        for file in self._directory.iterdir():
+            file.unlink()
+        trial = Trial(self._kind, new_id(), self._directory)
+        for verb in COMMANDS[command].before:
+            result = trial.call(verb)
+            assert result.returncode == 0, result
+        if command == "exec":
+            trial.facts()  # the container's own output is whole
+            trial.output.write_bytes(b"")
+        return trial
+
+    def strike(self, case: Case) -> Outcome:
+        """Make it happen. Afterwards the host is as before."""
+        before = leftovers.observe(self._kind.runtime.root)
+        trial = self._trial(case.command)
+        words = self._striker.words(case.call.process, case.call.number, case.what)
+        result = trial.call(case.command, tuple(words))
+        word, problems = "late", []
+        if self._striker.hung():
+            word, problems = "ended", [("hang", result.stderr)]
+        elif struck := self._striker.calls():
+            word, problems = self._judge(case, trial, result, before)
+            case = case._replace(call=struck[0])
+        problems += self._clean_up(trial, before)
+        return Outcome(word, case.call, problems)
+
+    def _judge(self, case: Case, trial: Trial, result: Result, before: leftovers.Facts) -> "tuple[str, list[Problem]]":
+        """How the command ended."""
+        status, facts = self._undisturbed[case.command]
+        command = COMMANDS[case.command]
+        if result.returncode == status:
+            problems = judge.of_idioms(result)
+            if wrong := command.done(trial, result, facts):
+                problems.append(("another outcome", wrong))
+            return "tolerated", problems
+        problems = judge.of_text(result, case.what)
+        by_signal = case.what.startswith("signal") and case.call.process == 0
+        if not (case.what == SIGKILL and by_signal):
+            problems += self._left_at_once(case.command, trial, before)
+        return "ended" if by_signal else "refused", problems
+
+    def _left(self, before: leftovers.Facts) -> "list[str]":
+        """On the host, at once; our own descriptors are those of the thread that reaps orphans."""
+        lines = leftovers.check(before, self._kind.runtime.root)
+        return [line for line in lines if not line.startswith("descriptors:")]
+
+    def _left_at_once(self, command: str, trial: Trial, before: leftovers.Facts) -> "list[Problem]":
+        """What a command that failed and could undo has not undone."""
+        if command in {"create", "run"}:
+            left = self._left(before) + self._files(FILES)
+            return [(f"left at once: {line.partition(':')[0]}", line) for line in left]
+        if command == "exec" and not comes_true(lambda: len(self._processes(before)) == 1, 3):
+            return [("left at once: processes", f"beside the container's: {self._processes(before)}")]
+        return []
+
+    def _processes(self, before: leftovers.Facts) -> "list[str]":
+        return sorted(leftovers.observe(self._kind.runtime.root).processes - before.processes)
+
+    def _files(self, expected: "tuple[str, ...]") -> "list[str]":
+        names = {path.name for path in self._directory.iterdir()} - set(expected)
+        for name in names:
+            (self._directory / name).unlink()
+        return [f"files: {name}" for name in names]
+
+    def _clean_up(self, trial: Trial, before: leftovers.Facts) -> "list[Problem]":
+        problems = self._delete(trial, before, "")
+        created = trial.call("create")
+        if created.returncode:
+            problems.append(("id not free", created.stderr))
+        return problems + self._delete(trial, before, "again ")
+
+    def _delete(self, trial: Trial, before: leftovers.Facts, when: str) -> "list[Problem]":
+        deleted, problems = self._kind.runtime.delete(trial.id, "--force"), []
+        if deleted.returncode or deleted.stderr:
+            problems.append((f"{when}delete --force", f"{deleted.returncode} {deleted.stderr}"))
+        left = self._left(before)
+        if not comes_true(lambda: f"_ses.{trial.id}" not in Path("/proc/keys").read_text(), 3):
+            left.append("keys: the session keyring")
+        left += self._files((*FILES, "pid"))
+        return problems + [(f"{when}left: {line.partition(':')[0]}", line) for line in left]

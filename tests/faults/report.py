@@ -1,0 +1,46 @@
+"""The counts as a table, and one example of each class of what is wrong."""
+
+import sys
+from collections import Counter, defaultdict
+
+from tests.faults.bench import Case, Outcome
+
+
+class Table:
+    """What came of the cases so far; what is red is also written to standard error, at once."""
+
+    def __init__(self) -> None:
+        """possible: how many cases there are; red: those in which something was wrong."""
+        self.possible = self.red = 0
+        self._rows: defaultdict[tuple[str, str, int], Counter[str]] = defaultdict(Counter)
+        self._examples: defaultdict[str, list[str]] = defaultdict(list)
+
+    def add(self, kind: str, case: Case, outcome: Outcome) -> None:
+        """Count a case."""
+        word, call, problems = outcome
+        row = self._rows[kind, case.command, call.process]
+        row[word] += 1
+        if word == "late":
+            return
+        row["struck"] += 1
+        row["red"] += bool(problems)
+        self.red += bool(problems)
+        where = f"{kind} {case.command}, process {call.process}, {call.name} {call.path}".rstrip()
+        for name, text in dict(reversed(problems)).items():  # the first of each class
+            row[name] += 1
+            self._examples[name].append(f"{where}, {case.what}: {text.strip()}")
+            sys.stderr.write(f"{name}: {self._examples[name][-1]}\n")
+
+    def markdown(self) -> str:
+        """A row for each kind, command and process; then the red cases, by class."""
+        struck = sum(row["struck"] for row in self._rows.values())
+        lines = [f"{struck} of {self.possible} possible faults, {self.red} red.", ""]
+        lines += ["| kind | command | process | faults | tolerated | refused | ended | red | of these |"]
+        lines += ["| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |"]
+        for (kind, command, process), row in sorted(self._rows.items()):
+            classes = ", ".join(f"{name} {row[name]}" for name in sorted(self._examples) if row[name])
+            counts = " | ".join(str(row[name]) for name in ("struck", "tolerated", "refused", "ended", "red"))
+            lines.append(f"| {kind} | {command} | {process} | {counts} | {classes} |")
+        for name, examples in sorted(self._examples.items()):
+            lines += ["", f"## {name}: {len(examples)}", "", *(f"- {example}" for example in examples)]
+        return "\n".join(lines) + "\n"
