@@ -65,10 +65,11 @@ test-system: tools build ## the tests that make containers, as root
 	@$(run_tests) --ignore=tests/unit
 
 .PHONY: check
-check: tools build ## ruff, mypy --strict and shellcheck
+check: tools build ## ruff, mypy --strict, shellcheck, and how what we compile is hardened
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/mypy
 	@shellcheck $$(grep -rlE '^#!(/bin/sh|/bin/bash)' $(PACKAGING) .ci bundles conformance)
+	@$(run_tests) --quiet tests/unit/test_hardening.py
 
 .PHONY: faults
 faults: tools build docs ## let system calls of commands fail, a SAMPLE=40 of each kind or SAMPLE=all (days), as root
