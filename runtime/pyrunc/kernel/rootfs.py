@@ -133,7 +133,8 @@ def _hide(point: str) -> None:
     """Detach a mount of the host, in our namespace only; cover it where it is locked."""
     mount = posix.open(point, O_PATH | posix.O_CLOEXEC)
     try:
-        syscalls.mount_setattr(mount, propagation=MS_PRIVATE)
+        # With what is below, or that would go from the host as well, if the root is to be shared.
+        syscalls.mount_setattr(mount, propagation=MS_PRIVATE, recursive=True)
         try:
             syscalls.umount2(point, MNT_DETACH)
         except OSError as error:
