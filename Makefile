@@ -36,6 +36,7 @@ PROGRAM := build/bin/pyrunc
 INSTALLED := build/installed
 DOCS := build/stamps/docs
 
+LOCKS := $(PACKAGING)/requirements-build.txt $(PACKAGING)/requirements-runtime.txt
 NATIVE_SOURCES := $(wildcard runtime/native/*) $(wildcard oci-schemas/*.json)
 DOC_SOURCES := $(wildcard docs/man/*) $(PACKAGING)/manual.py $(PACKAGING)/completions.py \
     runtime/pyrunc/cli.py runtime/pyrunc/arguments.py $(wildcard runtime/pyrunc/commands/*.py)
@@ -137,22 +138,26 @@ $(SYSTEM): $(PACKAGING)/system-packages $(PACKAGING)/find-python
 	@$(PACKAGING)/system-packages
 	@mkdir -p $(@D) && touch $@
 
+# Only files whose hashes are known are downloaded, also what builds python-prctl, which has no wheels.
 # Wheels first: `make install` takes the same ones, and then needs no network.
-$(DEPENDENCIES): $(SYSTEM) pyproject.toml $(PACKAGING)/requirements.py
+$(DEPENDENCIES): $(SYSTEM) pyproject.toml $(PACKAGING)/requirements.py $(LOCKS)
 	@echo "making a virtual environment with what pyrunc needs, in $(VENV)"
 	@[ -x $(VENV)/bin/python ] && \
 	    cmp -s <($(VENV)/bin/python -ISc 'import sys; print(sys.version_info[:2])') \
 	           <($(python) -ISc 'import sys; print(sys.version_info[:2])') || \
 	    $(python) -m venv --clear $(VENV)
-	@$(VENV)/bin/python $(PACKAGING)/requirements.py build runtime > build/requirements
-	@$(PIP) wheel --use-pep517 --wheel-dir build/wheels --requirement build/requirements
-	@$(PIP) install --no-index --find-links build/wheels --requirement build/requirements
+	@rm -rf build/wheels
+	@$(PIP) install --require-hashes --requirement $(PACKAGING)/requirements-build.txt
+	@$(PIP) wheel --require-hashes --use-pep517 --no-build-isolation --wheel-dir build/wheels \
+	    --requirement $(PACKAGING)/requirements-runtime.txt
+	@$(VENV)/bin/python $(PACKAGING)/requirements.py runtime > build/requirements
+	@$(PIP) install --no-index --find-links build/wheels --upgrade --upgrade-strategy eager \
+	    --requirement build/requirements
 	@mkdir -p $(@D) && touch $@
 
-$(TOOLS): $(DEPENDENCIES)
+$(TOOLS): $(DEPENDENCIES) $(PACKAGING)/requirements-test.txt
 	@$(PACKAGING)/system-packages busybox-static shellcheck strace
-	@$(VENV)/bin/python $(PACKAGING)/requirements.py test > build/requirements-test
-	@$(PIP) install --requirement build/requirements-test
+	@$(PIP) install --require-hashes --requirement $(PACKAGING)/requirements-test.txt
 	@touch $@
 
 $(NATIVE): $(DEPENDENCIES) $(NATIVE_SOURCES)
