@@ -2,8 +2,9 @@
 
 import posix
 
+from . import jsontext
 from .arguments import Arguments
-from .errors import PyruncError, UsageError
+from .errors import PyruncError, UsageError, printable
 from .log import Log
 
 
@@ -33,8 +34,21 @@ class Context:
         return name
 
 
+def print_lines(lines: "list[str]") -> None:
+    """Write lines of a table to standard output: names in them are of others' choosing, and stay in their line."""
+    print_out("".join(f"{printable(line)}\n" for line in lines))
+
+
+def print_json(value: object) -> None:
+    """Write a value to standard output as JSON on one line."""
+    print_out(jsontext.dumps_to_show(value) + "\n")
+
+
 def print_out(text: str) -> None:
-    """Write to standard output, now: `sys.stdout` would find out at the very end that the disk is full."""
+    """Write to standard output, now: `sys.stdout` would find out at the very end that the disk is full.
+
+    What of it was not written here goes through `print_lines` or `print_json`.
+    """
     data = text.encode("utf-8", "surrogateescape")
     try:
         while data:

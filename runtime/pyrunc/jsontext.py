@@ -130,6 +130,20 @@ def dumps(value: Value) -> str:
     return _encode(value).encode("utf-8", "replace").decode()
 
 
+def dumps_to_show(value: Value) -> str:
+    """The same value for eyes: what a terminal would act on (controls of eight bits, directions of writing) is escaped,
+    as JSON escapes it, so that a program reads the same."""
+    text = dumps(value)
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(ord(c)) for c in text)
+
+
+def _escaped(code: int) -> str:
+    if code < 1 << 16:
+        return f"\\u{code:04x}"
+    code -= 1 << 16
+    return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
+
+
 def dump_bytes(value: Value) -> bytes:
     """`value` as compact JSON in UTF-8."""
     return dumps(value).encode()

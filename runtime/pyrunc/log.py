@@ -62,7 +62,7 @@ class Log:
     def _line(self, level: str, message: str) -> str:
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         if self._format == "json":
-            return jsontext.dumps({"level": level, "msg": message, "time": now}) + "\n"
+            return jsontext.dumps_to_show({"level": level, "msg": message, "time": now}) + "\n"
         return f"{now} {level}: {printable(message)}\n"
 
 

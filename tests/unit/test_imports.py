@@ -43,7 +43,7 @@ MAY_IMPORT = {
         "container", "plan", "execplan", "criu", "stages", "doctor",
         "context", "ending",
     ),
-    "context": ("errors", "arguments", "log", "bundle", "host"),
+    "context": ("errors", "jsontext", "arguments", "log", "bundle", "host"),
     "cli": ("errors", "startup", "ending", "jsontext", "arguments", "log", "context", "kernel"),
 }  # fmt: skip
 

@@ -2,10 +2,10 @@
 
 from pyrunc import host
 from pyrunc.arguments import Arguments, Option, Verb
-from pyrunc.context import Context, print_out
+from pyrunc.context import Context, print_lines, print_out
 from pyrunc.doctor.checks import CHECKS, examine
 from pyrunc.doctor.finding import OK, Finding, Subject
-from pyrunc.errors import UsageError, printable
+from pyrunc.errors import UsageError
 
 VERB = Verb(
     "check what this host and this user lack for containers, and say what repairs it",
@@ -24,7 +24,7 @@ def run(context: Context, arguments: Arguments) -> int:
     if arguments.flag("json"):
         print_out(_json(subject, findings))
     else:
-        print_out(_table(findings) + ("" if arguments.operands else _verdict(subject, findings)))
+        print_lines(_table(findings) + ([] if arguments.operands else _verdict(subject, findings)))
     return 1 if _fatal(findings) else 0
 
 
@@ -32,19 +32,19 @@ def _fatal(findings: "dict[str, Finding]") -> "list[str]":
     return [name for name, finding in findings.items() if finding.fatal]
 
 
-def _table(findings: "dict[str, Finding]") -> str:
+def _table(findings: "dict[str, Finding]") -> "list[str]":
     lines = []
     for name, finding in findings.items():
-        lines.append(f"{finding.status:<10}{name:<18}{printable(finding.text)}")
+        lines.append(f"{finding.status:<10}{name:<18}{finding.text}")
         if finding.repair and finding.status != OK:
-            lines.append(f"{'':<28}repair: {printable(finding.repair)}")
-    return "\n".join(lines) + "\n"
+            lines.append(f"{'':<28}repair: {finding.repair}")
+    return lines
 
 
-def _verdict(subject: Subject, findings: "dict[str, Finding]") -> str:
+def _verdict(subject: Subject, findings: "dict[str, Finding]") -> "list[str]":
     fatal = _fatal(findings)
     verdict = f"can make no container: {', '.join(fatal)}" if fatal else "can make containers"
-    return f"\n{subject.name()} {verdict}\n"
+    return ["", f"{subject.name()} {verdict}"]
 
 
 def _json(subject: Subject, findings: "dict[str, Finding]") -> str:

@@ -2,10 +2,10 @@
 
 import time
 
-from pyrunc import jsontext, lifecycle
+from pyrunc import lifecycle
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.container import Container, State
-from pyrunc.context import Context, print_out
+from pyrunc.context import Context, print_json
 from pyrunc.errors import PyruncError, UsageError
 
 VERB = Verb(
@@ -62,7 +62,7 @@ def _print(kind: str, container_id: str, data: object) -> None:
     line: dict[str, object] = {"type": kind, "id": container_id}
     if data is not None:
         line["data"] = data
-    print_out(jsontext.dumps(line) + "\n")
+    print_json(line)
 
 
 def _seconds(text: str) -> float:

@@ -2,11 +2,10 @@
 
 import posix
 
-from pyrunc import jsontext
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.container import Container, check_root
-from pyrunc.context import Context, print_out
-from pyrunc.errors import PyruncError, UsageError
+from pyrunc.context import Context, print_json, print_lines
+from pyrunc.errors import PyruncError, UsageError, printable
 
 VERB = Verb(
     "list containers",
@@ -22,12 +21,11 @@ def run(context: Context, arguments: Arguments) -> int:
         raise UsageError(f"unknown format `{form}`", hint="use table or json")
     rows = [row for name in _names(context) if (row := _row(context, name))]
     if arguments.flag("quiet"):
-        text = "".join(f"{row['id']}\n" for row in rows)
+        print_lines([str(row["id"]) for row in rows])
     elif form == "json":
-        text = jsontext.dumps(rows) + "\n"
+        print_json(rows)
     else:
-        text = _table(rows)
-    print_out(text)
+        print_lines(_table(rows))
     return 0
 
 
@@ -64,9 +62,10 @@ def _row(context: Context, name: str) -> "dict[str, object] | None":
     return row | {"owner": owner}
 
 
-def _table(rows: "list[dict[str, object]]") -> str:
+def _table(rows: "list[dict[str, object]]") -> "list[str]":
     columns = ("id", "pid", "status", "bundle", "created", "owner")
-    lines = [[column.upper() for column in columns]] + [[str(row[column]) for column in columns] for row in rows]
+    lines = [[column.upper() for column in columns]]
+    lines += [[printable(str(row[column])) for column in columns] for row in rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
     padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
-    return "".join("  ".join(line).rstrip() + "\n" for line in padded)
+    return ["  ".join(line).rstrip() for line in padded]

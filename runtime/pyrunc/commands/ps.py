@@ -1,11 +1,10 @@
 """pyrunc ps: the processes of a container."""
 
-from pyrunc import jsontext
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.cgroup import fs as cgroup_fs
 from pyrunc.container import Container
-from pyrunc.context import Context, print_out
-from pyrunc.errors import PyruncError, UsageError, printable
+from pyrunc.context import Context, print_json, print_lines
+from pyrunc.errors import PyruncError, UsageError
 
 VERB = Verb(
     "list the processes of a container",
@@ -23,17 +22,38 @@ def run(context: Context, arguments: Arguments) -> int:
     container = Container.open(context.root, arguments.operands[0])
     pids = cgroup_fs.processes(container.load().own_cgroup("list the processes of"))
     if form == "json":
-        print_out(jsontext.dumps(pids) + "\n")
+        print_json(pids)
     else:
-        print_out(table(pids, arguments.operands[1:] or ["-ef"]))
+        print_lines(table(pids, arguments.operands[1:] or ["-ef"]))
     return 0
 
 
 PROGRAM = "/bin/ps"
+_BEFORE_PID = frozenset(("F", "S", "STAT", "UID", "USER", "PPID"))  # titles of columns without names of processes
 
 
-def table(pids: "list[int]", options: "list[str]") -> str:
-    """The lines of ps(1) with these options that are about these processes, under its heading."""
+def table(pids: "list[int]", options: "list[str]") -> "list[str]":
+    """The lines of ps(1) with these options that are about these processes, under its heading.
+
+    A process may call itself `x 1`, so that what stands behind a name cannot be told from it. Where the options put the
+    pid there, ps prints it before everything else as well, and this is what is looked at, and taken off again.
+    """
+    header, *lines = _output(options)
+    titles = header.split()
+    if "PID" not in titles:
+        raise PyruncError("the output of ps has no PID column", hint="choose options that print one")
+    column, wanted = titles.index("PID"), set(map(str, pids))
+    if _BEFORE_PID.issuperset(titles[:column]):
+        return [header, *(line for line in lines if wanted.intersection(line.split()[column : column + 1]))]
+    first, *lines = _output(["-o", "pid=", *options])
+    if first.split() != titles:
+        raise PyruncError("in the output of ps the name of a process could pass for the PID", hint="print PID first")
+    rows = [line.lstrip(" ").partition(" ") for line in lines]
+    return [header, *(rest for pid, _, rest in rows if pid in wanted)]
+
+
+def _output(options: "list[str]") -> "list[str]":
+    """What ps prints, a line with the heading and one for each process."""
     import subprocess
 
     try:
@@ -43,10 +63,4 @@ def table(pids: "list[int]", options: "list[str]") -> str:
     if done.returncode:
         raise PyruncError(f"ps {' '.join(options)}: {done.stderr.decode('utf-8', 'replace').strip()}")
     # The names of processes are theirs to choose: of what ends a line, ps escapes the line feed alone.
-    header, *lines = map(printable, done.stdout.decode("utf-8", "replace").removesuffix("\n").split("\n"))
-    titles = header.split()
-    if "PID" not in titles:
-        raise PyruncError("the output of ps has no PID column", hint="choose options that print one")
-    column, wanted = titles.index("PID"), set(map(str, pids))
-    kept = [line for line in lines if len(fields := line.split()) > column and fields[column] in wanted]
-    return "".join(f"{line}\n" for line in (header, *kept))
+    return done.stdout.decode("utf-8", "replace").removesuffix("\n").split("\n")

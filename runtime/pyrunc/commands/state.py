@@ -1,9 +1,9 @@
 """pyrunc state: print the state of a container (runtime.md, "Query State")."""
 
-from pyrunc import jsontext, lifecycle
+from pyrunc import lifecycle
 from pyrunc.arguments import Arguments, Verb
 from pyrunc.container import Container
-from pyrunc.context import Context, print_out
+from pyrunc.context import Context, print_json
 
 VERB = Verb("print the state of a container as JSON", ("ID",))
 
@@ -19,5 +19,5 @@ def run(context: Context, arguments: Arguments) -> int:
         if key in state.data:
             value[key] = state.data[key]
     value["owner"] = container.owner()
-    print_out(jsontext.dumps(value) + "\n")
+    print_json(value)
     return 0

@@ -2,8 +2,7 @@
 
 from pyrunc import bundle
 from pyrunc.arguments import Arguments, Option, Verb
-from pyrunc.context import Context, print_out
-from pyrunc.errors import printable
+from pyrunc.context import Context, print_lines
 from pyrunc.spec import schema
 
 VERB = Verb(
@@ -19,7 +18,7 @@ def run(_: Context, arguments: Arguments) -> int:
     path = arguments.text("config") or f"{directory}/config.json"
     value = bundle.parse(bundle.read_config(directory, arguments.text("config")), path)
     errors, warnings = schema.report(value)
-    lines = [f"error: {printable(str(error))}" for error in errors]
-    lines += [f"warning: {printable(str(warning))}" for warning in warnings]
-    print_out("".join(f"{line}\n" for line in lines) or f"{printable(path)} is valid\n")
+    print_lines([f"error: {error}" for error in errors] + [f"warning: {warning}" for warning in warnings])
+    if not (errors or warnings):
+        print_lines([f"{path} is valid"])
     return 1 if errors else 0
