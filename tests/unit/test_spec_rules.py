@@ -195,6 +195,13 @@ def test_violations(changes, pointer, words):
     assert (caught.value.pointer, words in caught.value.message) == (pointer, True), caught.value
 
 
+@pytest.mark.parametrize("key", ["cgroup.freeze", "cgroup.kill", "cgroup.procs", "cgroup.threads"])
+def test_a_file_of_the_cgroup_that_does_something_to_processes(key):
+    with pytest.raises(ConfigError, match="is no setting") as caught:
+        parse_config(changed({"/linux/resources/unified": {"memory.high": "1", key: "1"}}))
+    assert caught.value.pointer == f"/linux/resources/unified/{key}"
+
+
 @pytest.mark.parametrize(
     ("kind", "pointer"),
     [

@@ -79,6 +79,22 @@ def _unified_keys_are_files(resources: Resources, pointer: str) -> "Iterator[Con
             )
 
 
+# What these files do is no limit: they move, stop or kill processes, in create those that make the container.
+_ACTIONS = {
+    "cgroup.freeze": "`pause` stops a container, and one that is frozen could not be started",
+    "cgroup.kill": "`kill --all` kills what is in a cgroup",
+    "cgroup.procs": "it moves processes",
+    "cgroup.threads": "it moves threads",
+}
+
+
+def _unified_keys_are_settings(resources: Resources, pointer: str) -> "Iterator[ConfigError]":
+    for key in resources.unified:
+        if key in _ACTIONS:
+            text = f"`{key}` is no setting: {_ACTIONS[key]}"
+            yield ConfigError(text, pointer=f"{pointer}/unified/{token(key)}")
+
+
 RULES = (
     _device_access_is_a_set_of_rwm,
     _burst_fits_into_the_quota,
@@ -86,4 +102,5 @@ RULES = (
     _rdma_entries_have_a_limit,
     _page_sizes_are_sizes,
     _unified_keys_are_files,
+    _unified_keys_are_settings,
 )
