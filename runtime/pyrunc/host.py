@@ -7,8 +7,6 @@ if TYPE_CHECKING:
     from .kernel.idmap import Range
     from .kernel.subids import IdRights
 
-_WHOLE_RANGE = ((0, 0, 4294967295),)
-
 
 class HostFacts:
     """euid; in_userns: whether this process is in another user namespace than the host's; denies_setgroups: whether
@@ -47,7 +45,7 @@ def facts(environment: "dict[bytes, bytes]") -> HostFacts:
         from .kernel import subids
 
         rights = subids.rights(environment.get(b"PATH", b"").decode("utf-8", "surrogateescape"))
-    if uids == _WHOLE_RANGE or not uids:
+    if uids in (idmap.WHOLE_RANGE, ()):
         return HostFacts(euid, in_userns=False, rights=rights)
     facts = HostFacts(euid, in_userns=True, denies_setgroups=credentials.setgroups_denied(), rights=rights)
     facts.uids, facts.gids = uids, idmap.read("gid")
@@ -63,7 +61,7 @@ def in_user_namespace() -> bool:
     """Whether /proc/self/uid_map is another than the initial namespace's."""
     from .kernel import idmap  # for most commands this file is all that they need of the host
 
-    return idmap.read("uid") not in (_WHOLE_RANGE, ())
+    return not idmap.is_initial()
 
 
 def state_root(environment: "dict[bytes, bytes]") -> str:

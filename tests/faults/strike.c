@@ -53,6 +53,7 @@ static int path_argument(long number) {
     switch (number) {
     case SYS_open: case SYS_stat: case SYS_lstat: case SYS_access: case SYS_mkdir: case SYS_rmdir: case SYS_unlink:
     case SYS_readlink: case SYS_chdir: case SYS_rename: case SYS_execve: case SYS_umount2: case SYS_chown:
+    case SYS_fsopen:
         return 0;
     case SYS_openat: case SYS_newfstatat: case SYS_mkdirat: case SYS_unlinkat: case SYS_renameat: case SYS_faccessat:
     case SYS_faccessat2: case SYS_mknodat: case SYS_statx: case SYS_openat2: case SYS_open_tree: case SYS_readlinkat:

@@ -2,6 +2,8 @@
 
 from _struct import pack
 
+from pyrunc.errors import PyruncError
+
 from . import syscalls
 
 NAMES = (
@@ -14,6 +16,7 @@ NAMES = (
     "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
 )  # fmt: skip  (the order is the kernel's: the index is the number, include/uapi/linux/capability.h)
 _NUMBERS = {name: number for number, name in enumerate(NAMES)}
+_EINVAL = 22
 _VERSION_3, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 0x20080522, 47, 2
 HIGHEST = 63  # the sets have 64 bits: what newer kernels know fits as well
 
@@ -48,15 +51,20 @@ def keep_over_exec() -> None:
 def bounding() -> int:
     """The bounding set of this process, as far as we know the names.
 
-    Asked of prctl(2): /proc may be the image's where this is called.
+    Asked of prctl(2): /proc may be the image's where this is called. Raises PyruncError: what cannot be asked about may
+    be there.
     """
     import _prctl
 
     result = 0
-    for number in range(len(NAMES)):
+    for number, name in enumerate(NAMES):
         try:
             present = _prctl.prctl(_prctl.PR_CAPBSET_READ, number)
-        except (OSError, ValueError):  # a kernel, or an extension, that knows fewer
+        except ValueError:  # an extension that knows fewer
             break
+        except OSError as error:
+            if error.errno == _EINVAL:  # a kernel that knows fewer
+                break
+            raise PyruncError.from_os(f"ask for `{name}` in the bounding set", error) from None
         result |= present << number
     return result

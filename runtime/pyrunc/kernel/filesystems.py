@@ -4,7 +4,7 @@ import posix
 
 from pyrunc.errors import PyruncError
 
-from . import paths, procs, syscalls
+from . import idmap, paths, procs, syscalls
 from .syscalls import (
     AT_FDCWD,
     AT_RECURSIVE,
@@ -73,6 +73,8 @@ def create(mount: "Mount", covered: int, root: int, *, existed: bool, cgroup_nam
             raise
         if kind == "cgroup2" and cgroup_namespace:
             raise  # the host's hierarchy would show what that namespace hides
+        if error.errno == 1 and posix.geteuid() == 0 and idmap.is_initial():
+            raise  # user_namespaces(7) forbids nothing to root of the host: a security module does, and is not evaded
         return _stand_in(mount, kind, error)
     if copy:
         _copy_up(mount, covered, tree)

@@ -14,6 +14,9 @@ Range = tuple[int, int, int]  # first id inside, first id outside, how many
 _EPERM, _EINVAL = 1, 22
 
 
+WHOLE_RANGE = ((0, 0, 4294967295),)  # the map of the initial user namespace
+
+
 def read(kind: str) -> "tuple[Range, ...]":
     """The "uid" or "gid" map of the user namespace that this process is in; empty for a kernel without them."""
     try:
@@ -21,6 +24,11 @@ def read(kind: str) -> "tuple[Range, ...]":
     except OSError:
         return ()
     return tuple((numbers[i], numbers[i + 1], numbers[i + 2]) for i in range(0, len(numbers), 3))
+
+
+def is_initial() -> bool:
+    """Whether this process is in the initial user namespace, as its map tells, or the kernel has no others."""
+    return read("uid") in (WHOLE_RANGE, ())
 
 
 def write(pid: int, uids: "tuple[Range, ...]", gids: "tuple[Range, ...]", rights: "IdRights | None") -> None:
