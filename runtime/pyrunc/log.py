@@ -51,7 +51,9 @@ class Log:
             return
         text = "".join(self._line(level, message) for level, message in entries)
         try:
-            fd = posix.open(self._path, posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_CLOEXEC, 0o644)
+            # A fifo that nobody reads is an error: we would wait, and so would those who wait for our lock.
+            flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_NONBLOCK | posix.O_CLOEXEC
+            fd = posix.open(self._path, flags, 0o644)
             try:
                 posix.write(fd, text.encode("utf-8", "replace"))
             finally:

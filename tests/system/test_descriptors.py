@@ -280,6 +280,21 @@ def test_notify_socket_of_a_foreground_run(runtime: Runtime, bundle: Bundle, are
             run.wait(DEADLINE)
 
 
+@differs(crun="1.8.1 waits for ever")
+def test_notify_socket_that_nobody_listens_to(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+    """Whoever waits for the report that the service is ready would wait for ever, and so would `start`."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(str(area / "notify"))
+    container_id = new_id()
+    bundle.shell("exec sleep 1000").save(container_id)
+    environment = caller_environment(NOTIFY_SOCKET=str(area / "notify"))
+    try:
+        if runtime.call("create", "--bundle", bundle.path, container_id, env=environment).returncode == 0:
+            error_text(runtime.call("start", container_id, env=environment), "connection refused")
+    finally:
+        runtime.delete(container_id, "--force")
+
+
 def test_few_descriptors_allowed(runtime: Runtime, bundle: Bundle) -> None:
     container_id = new_id()
     bundle.process["rlimits"] = []  # no more than the caller has

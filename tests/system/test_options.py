@@ -1,6 +1,7 @@
 """Options of the command line as callers spell them, and those whose effect no other test shows."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -71,6 +72,18 @@ def test_log_of_a_failure_is_one_object_in_spite_of_warnings(runtime: Runtime, b
     words = ("--log", log, "--log-format", "json", "create", "--bundle", bundle.path, new_id())
     error_text(runtime.call(*words))
     assert json.loads(log.read_text())["level"] == "error"
+
+
+@only_pyrunc("waits for a reader (runc 1.1.5), or says nothing of the log (crun 1.8.1)")
+def test_log_that_is_a_fifo_which_nobody_reads(runtime: Runtime, area: Path) -> None:
+    os.mkfifo(area / "log")
+    result = runtime.call("--log", area / "log", "state", new_id(), timeout=10)
+    assert result.returncode == 1
+    assert "write the log" in result.stderr
+    assert "does not exist" in result.stderr
+    with open(area / "log", "rb", buffering=0, opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as log:
+        runtime.call("--log", area / "log", "state", new_id())
+        assert b"does not exist" in log.read()
 
 
 @only_pyrunc("each peer has only some of them")

@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
-from pyrunc.doctor import causes
+from pyrunc.doctor import causes, users
 from pyrunc.doctor.checks import CHECKS, examine
 from pyrunc.doctor.finding import MISSING, OK, Finding, Subject, read
 from pyrunc.errors import PyruncError
@@ -105,3 +105,12 @@ def test_what_prevents_something_is_named_before_what_makes_it_worse(monkeypatch
     error = PyruncError("controller `cpu` is not delegated")
     causes.explain(error, subject().host, {}, "/nowhere")
     assert error.hint == "none (pyrunc doctor: controllers)"
+
+
+@pytest.mark.parametrize("errno", [11, 12])
+def test_a_user_namespace_that_there_is_no_room_for_just_now(monkeypatch, errno):
+    def refused(*_):
+        raise OSError(errno, "no room")
+
+    monkeypatch.setattr(users.procs, "try_in_child", refused)
+    assert "just now" in users.user_namespaces(subject()).text

@@ -57,7 +57,10 @@ def _proxy(context: Context, container: Container) -> "Proxy | None":
     from pyrunc.kernel import notify
 
     host = notify.host_address(context.environment)
-    return notify.Proxy(container.fd, host) if host else None
+    if not host:
+        return None
+    notify.check(host)  # nobody would take the report that we wait for
+    return notify.Proxy(container.fd, host)
 
 
 def _release(container: Container, state: State) -> None:

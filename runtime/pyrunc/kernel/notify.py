@@ -36,6 +36,15 @@ def host_address(environ: "Mapping[bytes, bytes]") -> str:
     return address if address[:1] in ("/", "@") else ""
 
 
+def check(host: str) -> None:
+    """Raise PyruncError if nobody listens there."""
+    _connect(host).close()
+
+
+def _connect(host: str) -> "_socket.socket":
+    return unixsocket.connect(host, "notify socket of the service manager", _socket.SOCK_DGRAM)
+
+
 def make_directory(state: int) -> None:
     """Make the directory that the container gets, in the state directory that `state` is a descriptor of."""
     try:
@@ -110,7 +119,7 @@ class Proxy:
 
     def report(self, main_pid: int = 0) -> None:
         """Report READY; with `main_pid` also the process to watch after we are gone, and wait until that is read."""
-        host = unixsocket.connect(self._host, "notify socket of the service manager", _socket.SOCK_DGRAM)
+        host = _connect(self._host)
         try:
             host.send(_READY + b"\n")
             if main_pid:
