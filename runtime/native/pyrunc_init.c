@@ -100,6 +100,8 @@ static struct {
 } list;
 static int report = -1;
 static const char *chosen; /* the program that FIND found */
+static char said[8192];    /* the last words of a hook, for its record */
+static size_t said_size;
 
 static const struct step *step_at(word i) {
     return (const struct step *)(list.base + sizeof(struct header)) + i;
@@ -136,9 +138,9 @@ static _Noreturn void fail(word index, const struct step *s, long error, long de
     for (size_t i = 0; i < n; i++) r.text[i] = label[i];
     size_t size = offsetof(struct record, text) + n + 1;
     if (s && s->kind == HOOK) {
-        long end = call(__NR_lseek, s->number, 0, 2 /* SEEK_END */), want = (long)(sizeof r.text - n - 1);
-        long got = call(__NR_pread64, s->number, r.text + n + 1, want, end > want ? end - want : 0);
-        if (got > 0) size += (size_t)got;
+        size_t room = sizeof r.text - n - 1, more = said_size < room ? said_size : room;
+        for (size_t i = 0; i < more; i++) r.text[n + 1 + i] = said[said_size - more + i];
+        size += more;
     }
     if (report < 0 || call(__NR_write, report, &r, size) != (long)size) {
         char digits[8], *d = digits + sizeof digits;
@@ -186,34 +188,64 @@ static long check_cwd(void) {
     return path[0] == '/' ? 0 : -EXDEV;
 }
 
-/* Run a hook: arg 0 path, 1 argv, 2 envp, 3 its standard input, 4 its output, 5 milliseconds (0: no limit);
-   its standard error is `number`. */
+/* What the hook says, of which the last is kept; 0 when nobody can say more. */
+static long listen(int pipe) {
+    if (said_size > sizeof said / 2) {
+        for (size_t i = 0; i < sizeof said / 2; i++) said[i] = said[said_size - sizeof said / 2 + i];
+        said_size = sizeof said / 2;
+    }
+    long r = call(__NR_read, pipe, said + said_size, sizeof said - said_size);
+    if (r > 0) said_size += (size_t)r;
+    return r;
+}
+
+static _Noreturn void become_hook(const struct step *s, int output) {
+    long r = call(__NR_setsid, 0);
+    call(__NR_lseek, s->arg[3], 0, 0);
+    if (r >= 0) r = call(__NR_dup3, s->arg[3], 0, 0);
+    if (r >= 0) r = call(__NR_dup3, (int)s->arg[4] < 0 ? output : (int)s->arg[4], 1, 0);
+    if (r >= 0) r = call(__NR_dup3, (int)s->number < 0 ? output : (int)s->number, 2, 0);
+    call(__NR_close_range, 3, ~0u, 0); /* without it, what is not close-on-exec stays: what the program gets, too */
+    if (r >= 0) r = call(__NR_execve, s->arg[0], s->arg[1], s->arg[2]);
+    leave(r == -ENOENT ? 127 : 126);
+}
+
+/* Wait for the end of a hook, milliseconds (0: without limit), and read what it says: the pipe bounds how much memory
+   that takes, in which a file would not. The error if there is no end to wait for. */
+static long attend(int watch, int pipe, word milliseconds) {
+    struct pollfd wanted[] = { { watch, POLLIN, 0 }, { pipe, POLLIN, 0 } };
+    struct __kernel_timespec limit = { (long)(milliseconds / 1000), (long)(milliseconds % 1000 * 1000000) };
+    struct __kernel_timespec none = { 0, 0 };
+    for (int tries = 0; !wanted[0].revents;) {
+        long r = call(__NR_ppoll, wanted, 2, milliseconds ? &limit : 0, 0, 0); /* leaves the time left in limit */
+        if (r == -EINTR && ++tries < MOST_INTERRUPTIONS) continue;
+        if (r <= 0) return r ? r : -ETIMEDOUT;
+        if (wanted[1].revents && listen(pipe) <= 0) wanted[1].fd = -1;
+    }
+    /* What it said last; not for ever, if it has left somebody behind who goes on. */
+    for (int i = 0; i < 64 && call(__NR_ppoll, wanted + 1, 1, &none, 0, 0) > 0 && listen(pipe) > 0;) i++;
+    return 0;
+}
+
+/* Run a hook: arg 0 path, 1 argv, 2 envp, 3 its standard input, 4 its output, 5 milliseconds (0: no limit); `number` is
+   its standard error. -1 for the output or the error: a pipe to us. */
 static long hook(const struct step *s, long *detail) {
-    long pid = call(__NR_clone, SIGCHLD, 0, 0, 0, 0);
-    if (pid < 0) return pid;
-    if (!pid) {
-        call(__NR_setsid, 0);
-        call(__NR_lseek, s->arg[3], 0, 0);
-        call(__NR_dup3, s->arg[3], 0, 0), call(__NR_dup3, s->arg[4], 1, 0), call(__NR_dup3, s->number, 2, 0);
-        call(__NR_close_range, 3, ~0u, 0);
-        long r = call(__NR_execve, s->arg[0], s->arg[1], s->arg[2]);
-        leave(r == -ENOENT ? 127 : 126);
+    int pipe[2], watch = -1, status = 0;
+    long r = call(__NR_pipe2, pipe, O_CLOEXEC);
+    if (r < 0) return r;
+    said_size = 0;
+    long pid = call(__NR_clone, CLONE_PIDFD | SIGCHLD, 0, &watch, 0, 0);
+    if (!pid) become_hook(s, pipe[1]);
+    call(__NR_close, pipe[1]);
+    long end = pid < 0 ? pid : attend(watch, pipe[0], s->arg[5]);
+    if (pid > 0) {
+        if (end < 0) call(__NR_kill, -pid, SIGKILL), call(__NR_kill, pid, SIGKILL);
+        for (int i = 0; i < MOST_INTERRUPTIONS && (r = call(__NR_wait4, pid, &status, 0, 0)) == -EINTR;) i++;
+        call(__NR_close, watch);
     }
-    long watch = call(__NR_pidfd_open, pid, 0), ready = 1;
-    if (s->arg[5] && watch >= 0) {
-        struct pollfd wanted = { (int)watch, POLLIN, 0 };
-        struct __kernel_timespec limit = { (long)(s->arg[5] / 1000), (long)(s->arg[5] % 1000 * 1000000) };
-        do ready = call(__NR_ppoll, &wanted, 1, &limit, 0, 0);  /* Linux writes the time left back into limit */
-        while (ready == -EINTR);
-        if (ready <= 0) call(__NR_kill, -pid, SIGKILL);
-    }
-    int status = 0;
-    long r;
-    do r = call(__NR_wait4, pid, &status, 0, 0);
-    while (r == -EINTR);
-    if (watch >= 0) call(__NR_close, watch);
+    call(__NR_close, pipe[0]);
     *detail = status;
-    return r < 0 ? r : ready <= 0 ? -ETIMEDOUT : status ? -ECANCELED : 0;
+    return end < 0 ? end : r < 0 ? r : status ? -ECANCELED : 0;
 }
 
 /* Go on as a child, made with the clone flags in arg 0; the parent reports the child's pid, one word, and ends. */
@@ -249,7 +281,7 @@ static void run(void) {
         case SPLIT: r = split(s); break;
         }
         for (int t = 0; t < 3; t++)
-            if (s->tolerated[t] && r == -(long)s->tolerated[t]) tolerated = 1;
+            if (s->tolerated[t] && (word)r == -s->tolerated[t]) tolerated = 1;
         if (s->flags & REMEMBER) remembered = tolerated;
         if (r < 0 && r >= -4095 && !tolerated) fail(i, s, -r, detail);
         if ((s->flags & EXPECT) && r != (long)s->expected) fail(i, s, EPIPE, r);
@@ -312,6 +344,7 @@ static _Noreturn void begin(int fd) {
     leave(126); /* a list without EXEC at its end */
 }
 
+#ifndef FUZZ
 static int number(const char *s) {
     int n = 0;
     if (!s || !*s) return -1;
@@ -331,6 +364,7 @@ void *memset(void *to, int value, size_t n) {
     for (volatile char *p = to; n; n--) *p++ = (char)value;
     return to;
 }
-#elif !defined(FUZZ)
+#else
 int main(int argc, char **argv) { begin(argc == 2 ? number(argv[1]) : -1); }
+#endif
 #endif

@@ -1,6 +1,7 @@
 """Hooks of config.md: when, where and in which order they run, what they get, and what their failure does."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -204,6 +205,23 @@ def test_error_holds_no_more_than_a_caller_reads(runtime: Runtime, bundle: Bundl
 def test_large_output_of_a_successful_hook(runtime: Runtime, bundle: Bundle) -> None:
     bundle.hook("createRuntime", "yes | head -c 1000000; yes | head -c 1000000 >&2")
     assert runtime.run(bundle.shell("echo ran")).stdout == "ran\n"
+
+
+def test_output_of_a_start_container_hook_is_kept_nowhere(runtime: Runtime, bundle: Bundle) -> None:
+    """It is a program of the image: what it prints must not fill the memory, while it runs and after that."""
+    bundle.share("pid")
+    os.mkfifo(bundle.rootfs / "here")
+    script = "yes 0123456789abcdef | head -c 50000000; yes | head -c 50000000 >&2; echo $$ > /here; exec sleep 1000"
+    bundle.hook("startContainer", script)
+    with runtime.created(bundle) as container:
+        start = runtime.popen("start", container.id)
+        try:
+            pid = int((bundle.rootfs / "here").read_text())
+            held = [os.stat(f"/proc/{pid}/fd/{fd}").st_blocks * 512 for fd in (0, 1, 2)]
+        finally:
+            container.kill()
+            start.wait(60)
+    assert max(held) < 1 << 20
 
 
 def test_failing_start_container_hook_fails_the_container(runtime: Runtime, bundle: Bundle) -> None:

@@ -158,10 +158,17 @@ def test_working_directory_outside_the_root(carry_out, tmp_path):
     assert "`/proc/self/fd/8` is outside the container's root" in str(error)
 
 
-def hook(steps: Program, command: str, state: int, output: int, milliseconds: int = 0) -> None:
+def hook(steps: Program, command: str, state: int, output: int = -1, milliseconds: int = 0) -> None:
     args = steps.strings(["sh", "-c", command])
     words = (steps.string("/bin/sh"), args, steps.strings(["A=b"]), state, output, milliseconds)
     steps.step(HOOK, output, words, "startContainer hook #0")
+
+
+@pytest.fixture
+def state():
+    fd = sealed.data("state", b"state\n")
+    yield fd
+    os.close(fd)
 
 
 @pytest.mark.parametrize(
@@ -174,24 +181,24 @@ def hook(steps: Program, command: str, state: int, output: int, milliseconds: in
             "exit 127",
             "error running startContainer hook #0: exit status 127, as of a path that is no program in the container",
         ),
+        ("yes | head -c 3000000; echo end; exit 1", "error running startContainer hook #0: exit status 1, stderr: y"),
+        ("(sleep 0.1; yes) & echo left; exit 1", "error running startContainer hook #0: exit status 1, stderr: left"),
     ],
 )
-def test_failed_hook(carry_out, command, text):
-    state, output = sealed.data("state", b"state\n"), os.memfd_create("output")
-    error = carry_out(lambda steps: hook(steps, command, state, output), (state, output)).error()
-    os.close(state), os.close(output)
-    assert str(error) == text
+def test_failed_hook(carry_out, state, command, text):
+    error = carry_out(lambda steps: hook(steps, command, state), (state,)).error()
+    assert str(error).startswith(text)
+    assert (str(error) == text) is ("3000000" not in command)
+    assert ("end" in str(error)) is ("echo end" in command)
 
 
-def test_hook_past_its_deadline_is_killed_with_its_children(carry_out):
-    state, output = sealed.data("state", b""), os.memfd_create("output")
-    error = carry_out(lambda steps: hook(steps, "sleep 100 & sleep 100", state, output, 100), (state, output)).error()
-    os.close(state), os.close(output)
+def test_hook_past_its_deadline_is_killed_with_its_children(carry_out, state):
+    error = carry_out(lambda steps: hook(steps, "yes & sleep 100", state, milliseconds=100), (state,)).error()
     assert str(error) == "error running startContainer hook #0: it ran past its timeout"
 
 
-def test_good_hook_reads_the_state_each_time(carry_out):
-    state, output = sealed.data("state", b"state\n"), os.memfd_create("output")
+def test_good_hook_reads_the_state_each_time(carry_out, state):
+    output = os.memfd_create("output")
 
     def compose(steps):
         for _ in range(2):
@@ -200,7 +207,7 @@ def test_good_hook_reads_the_state_each_time(carry_out):
 
     assert carry_out(compose, (state, output)).status == 0
     assert os.pread(output, 100, 0) == b"state\nstate\n"
-    os.close(state), os.close(output)
+    os.close(output)
 
 
 def test_without_a_listener_the_error_goes_to_stderr(carry_out):

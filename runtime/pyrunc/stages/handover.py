@@ -261,14 +261,13 @@ def _start_container_hooks(steps: Program, plan: "ContainerPlan", env: "list[str
     state = jsontext.dump_bytes(plan.state(status="created", pid=posix.getpid()))
     lowest = 3 + plan.kept_fds
     state_fd = above(sealed.data("state", state), lowest)
-    output = above(posix.memfd_create("hook-output", posix.MFD_CLOEXEC), lowest)
-    stdout, stderr = (output if stream < 0 else above(stream, lowest) for stream in plan.hook_streams)
+    stdout, stderr = (above(stream, lowest) if stream >= 0 else -1 for stream in plan.hook_streams)
     for i, hook in enumerate(plan.hooks.start_container):
         args = steps.strings(list(hook.args) or [hook.path])
         hook_env = steps.strings(env if hook.env is None else hook.env)
         arguments = (steps.string(hook.path), args, hook_env, state_fd, stdout, (hook.timeout or 0) * 1000)
         steps.step(HOOK, stderr, arguments, f"startContainer hook #{i}")
-    return [state_fd, *{stdout, stderr}]
+    return [state_fd, *{stdout, stderr} - {-1}]
 
 
 def leave(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: "Channel", console: int) -> None:

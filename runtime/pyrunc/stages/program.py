@@ -82,8 +82,8 @@ class Program:
     ) -> Result:
         """Add a step. `tolerated` errnos are no failure; after a step with REMEMBER that met one of them, and only
         then, steps with IF_REMEMBERED run."""
-        words = [kind, flags if expect is None else flags | EXPECT, number_]
-        words += [*(argument & _MASK for argument in arguments), *[0] * (6 - len(arguments))]
+        words = [kind, flags if expect is None else flags | EXPECT]
+        words += [*(word & _MASK for word in (number_, *arguments)), *[0] * (6 - len(arguments))]
         where = self.string(shortened(label, _LONGEST_LABEL))
         words += [*tolerated, *[0] * (3 - len(tolerated)), (expect or 0) & _MASK, 0, where]
         mine = len(self._steps)
