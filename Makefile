@@ -69,7 +69,7 @@ test-system: tools build ## the tests that make containers, as root
 check: tools build ## ruff, mypy --strict, shellcheck, and how what we compile is hardened
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/mypy
-	@shellcheck $$(grep -rlE '^#!(/bin/sh|/bin/bash)' $(PACKAGING) .ci bundles conformance)
+	@shellcheck $$(grep -rlE '^#!(/bin/sh|/bin/bash)' $(PACKAGING) .ci bundles conformance tests/fuzz)
 	@$(run_tests) --quiet tests/unit/test_hardening.py
 
 .PHONY: faults

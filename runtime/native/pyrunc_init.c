@@ -154,7 +154,7 @@ static _Noreturn void fail(word index, const struct step *s, long error, long de
 /* Whether an address lies in the data: also the end of the string there does, because the data's last word is 0. */
 static int in_data(word address) { return address - list.base - list.data < list.size - list.data; }
 
-/* Whether it is an array of such addresses that ends in a 0. Asked when a step uses it, as results are put into data. */
+/* Whether it is an array of such addresses that ends in a 0. Asked when a step uses it, as results go into data. */
 static int are_strings(word array) {
     if (array % sizeof(word) || !in_data(array)) return 0;
     for (const word *p = (const word *)array; *p; p++)

@@ -1,0 +1,43 @@
+"""Write lists of steps as `create` and `exec` compose them into a directory, for libFuzzer to begin with."""
+
+import sys
+from pathlib import Path
+
+from pyrunc.stages.program import IF_REMEMBERED, REMEMBER, RETRY_EINTR, Program
+from pyrunc.stages.record import CHECK_CWD, EXEC, FIND, HOOK, REPORT_TO, SPLIT
+
+ANSWERS = 64  # bytes before a list: init_steps.c
+
+
+def lists() -> "dict[str, Program]":
+    """A list for each kind of step, and one with all."""
+    made = {}
+    for name in ("find", "hook", "result", "split", "working-directory", "all"):
+        steps = made[name] = Program()
+        steps.step(REPORT_TO, 0, (5,), "report to start")
+        if name in ("split", "all"):
+            steps.step(SPLIT, 0, (0x8000,), "clone the process in the container")
+        if name in ("working-directory", "all"):
+            cwd = steps.string("/tmp")
+            steps.call("chdir", cwd, label="chdir", tolerated=(13, 1), flags=REMEMBER)
+            steps.call("chdir", cwd, label="chdir", flags=IF_REMEMBERED)
+            steps.step(CHECK_CWD, 0, (), "/tmp")
+        if name in ("find", "all"):
+            steps.step(FIND, 0, (steps.strings(["/usr/bin/a", "/bin/a", "a"]),), "a")
+        if name in ("hook", "all"):
+            args = (steps.string("/bin/hook"), steps.strings(["hook", "1"]), steps.strings(["A=b"]))
+            steps.step(HOOK, -1, (*args, 6, -1, 1000), "startContainer hook #0")
+            steps.step(HOOK, 8, (*args, 6, 9, 0), "startContainer hook #1")
+        if name in ("result", "all"):
+            fd = steps.call("openat2", 5, steps.string("attr"), steps.blob(bytes(24)), 24, label="open")
+            steps.call("write", fd, steps.blob(b"label"), 5, label="write", expect=5)
+            filter_ = steps.pointer(bytes(8), steps.blob(bytes(16)))
+            kept = steps.keep(steps.call("seccomp", 1, 0, filter_, label="load the filter"))
+            steps.call("write", 5, kept, 8, label="tell", expect=8, flags=RETRY_EINTR)
+        steps.step(EXEC, 0, (steps.strings(["a", "b"]), steps.strings(["PATH=/bin", ""])), "exec `a`")
+    return made
+
+
+if __name__ == "__main__":
+    for name, steps in lists().items():
+        (Path(sys.argv[1]) / name).write_bytes(bytes(range(ANSWERS)) + steps.data())
