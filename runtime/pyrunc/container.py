@@ -355,7 +355,7 @@ def _check_owner(path: str, facts: "posix.stat_result", trusted: "tuple[int, ...
     # In a directory like /tmp nobody can rename or remove what is another's.
     writable = facts.st_mode & 0o022 and not facts.st_mode & _S_ISVTX
     if writable and facts.st_mode & _S_IFMT != _S_IFLNK:
-        raise PyruncError(f"others may write into the state directory `{path}`", hint=f"`chmod go-w` it, or {hint}")
+        raise PyruncError(f"others may write into the state directory `{path}`", hint=hint)
 
 
 _S_IFMT, _S_IFLNK, _S_ISVTX = 0o170000, 0o120000, 0o1000

@@ -203,7 +203,7 @@ def test_directory_that_another_user_can_change(
     os.lchown(area / "link", 1000, 1000)
     refused(area / "link", "link", "belongs to uid 1000")
     theirs.chmod(0o1777)
-    refused(theirs, "others may write", "chmod go-w")
+    refused(theirs, "others may write")
     theirs.chmod(0o755)
     os.chown(theirs, 1000, 1000)
     refused(theirs, "directory", "belongs to uid 1000")

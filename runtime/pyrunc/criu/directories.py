@@ -48,7 +48,7 @@ def _check_owner(path: str, facts: "posix.stat_result", trusted: "tuple[int, ...
         raise PyruncError(f"the {what} `{path}` belongs to uid {facts.st_uid}", hint=_HINT)
     # Also into one like /tmp: there nobody can replace another's file, but make one of a name that is to come.
     if facts.st_mode & 0o022 and not is_link:
-        raise PyruncError(f"others may write into the directory `{path}`", hint=f"`chmod go-w` it, or {_HINT}")
+        raise PyruncError(f"others may write into the directory `{path}`", hint=_HINT)
 
 
 def _check_links(path: str, fd: int) -> None:

@@ -38,7 +38,7 @@ def system_calls(_: Subject) -> Finding:
     if lacking:
         return Finding(
             MISSING, f"the kernel {posix.uname().release}, or a seccomp filter before it, lacks {', '.join(lacking)}",
-            "boot Linux 5.12 or newer; in a container, start it with `--security-opt seccomp=unconfined`", fatal=True,
+            "boot Linux 5.12 or newer; in a container, give it a seccomp profile that allows them", fatal=True,
         )  # fmt: skip
     return Finding(OK, f"Linux {posix.uname().release} has all {len(_CALLS)} that are younger than Linux 5.0")
 
@@ -67,7 +67,7 @@ def namespace_types(_: Subject) -> Finding:
 
 def memory_files(_: Subject) -> Finding:
     """Whether pyrunc-init can be executed from a sealed file in memory (`kernel.sealed`)."""
-    repair = "sysctl -w vm.memfd_noexec=1"
+    repair = "install pyrunc as root, so that its files are not this user's"
     forbidden = number("/proc/sys/vm/memfd_noexec") == 2  # the strictest of the pid namespaces
     try:
         posix.close(sealed.helper())
@@ -75,7 +75,7 @@ def memory_files(_: Subject) -> Finding:
         cause = "vm.memfd_noexec is 2" if forbidden else error.message
         return Finding(MISSING, f"{cause}, and the file of pyrunc-init is this user's own to write", repair, fatal=True)
     if forbidden:
-        return Finding(DEGRADED, "vm.memfd_noexec is 2: pyrunc-init runs from its file, not from memory", repair)
+        return Finding(DEGRADED, "vm.memfd_noexec is 2: pyrunc-init runs from its file, not from memory")
     return Finding(OK, "pyrunc-init runs from a sealed file in memory")
 
 

@@ -64,6 +64,6 @@ def status_field(name: str) -> str:
                  if line.startswith(f"{name}:")), "")  # fmt: skip
 
 
-def package(debian: str, fedora: str) -> str:
-    """The command that installs a package."""
-    return f"dnf install {fedora}" if posix.access("/usr/bin/dnf", posix.X_OK) else f"apt-get install {debian}"
+def package(debian: str, fedora: str, verb: str = "install") -> str:
+    """The command that installs a package; verb: dnf's."""
+    return f"dnf {verb} {fedora}" if posix.access("/usr/bin/dnf", posix.X_OK) else f"apt-get install {debian}"

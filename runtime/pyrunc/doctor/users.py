@@ -25,13 +25,13 @@ def privileges(subject: Subject) -> Finding:
     if not have & capabilities.mask(("CAP_SYS_ADMIN",)):
         return Finding(
             MISSING, "uid 0 without CAP_SYS_ADMIN, as in a container of docker or podman",
-            "start the outer container with `--privileged`, or call pyrunc as an ordinary user", fatal=True,
+            "call pyrunc as an ordinary user, whose user namespaces need no privilege outside", fatal=True,
         )  # fmt: skip
     lacking = [name for name in _USED if not have & capabilities.mask((name,))]
     if lacking:
         return Finding(
             DEGRADED, f"uid 0 without {', '.join(lacking)}: what needs it is refused",
-            "start the outer container with `--privileged`",
+            f"if the outer container may have it: `{' '.join(f'--cap-add {name}' for name in lacking)}`",
         )  # fmt: skip
     where = "uid 0 of a user namespace" if subject.host.in_userns else "root of the host"
     return Finding(OK, f"{where}, with the capabilities that containers take")
@@ -41,6 +41,12 @@ def privileges(subject: Subject) -> Finding:
 
 _LIMIT = "/proc/sys/user/max_user_namespaces"
 _DEBIAN_SWITCH = "/proc/sys/kernel/unprivileged_userns_clone"  # Debian, Arch
+_AS_ROOT = "they are switched off for everybody: as root a container without a user namespace can be made"
+# For this program alone: the switch is a protection of all others.
+_PROFILE = (
+    'echo "abi <abi/4.0>, profile crun-pyrunc $(command -v pyrunc) flags=(unconfined) { userns, }" '
+    "> /etc/apparmor.d/pyrunc && apparmor_parser -r /etc/apparmor.d/pyrunc"
+)
 _APPARMOR_SWITCH = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"  # Ubuntu since 23.10
 
 
@@ -65,7 +71,7 @@ def _why_refused(errno: int) -> "tuple[str, str]":
     """(cause, repair) when the clone itself failed."""
     limit = number(_LIMIT)
     if limit == 0:
-        return "user.max_user_namespaces is 0", "sysctl -w user.max_user_namespaces=15000"
+        return "user.max_user_namespaces is 0", _AS_ROOT
     if errno == _ENOSYS:
         return "clone3 is missing", "pyrunc doctor system-calls"
     if errno in {_ENOSPC, _EUSERS}:
@@ -76,12 +82,12 @@ def _why_refused(errno: int) -> "tuple[str, str]":
     if not posix.access("/proc/self/ns/user", posix.F_OK):
         return "the kernel was built without CONFIG_USER_NS", "boot another kernel"
     if number(_DEBIAN_SWITCH) == 0:
-        return "kernel.unprivileged_userns_clone is 0", "sysctl -w kernel.unprivileged_userns_clone=1"
+        return "kernel.unprivileged_userns_clone is 0", _AS_ROOT
     if found := _restricted():
         return found
     if status_field("Seccomp") == "2":
         text = "a seccomp filter that this process is under refuses them"
-        return text, "start the outer container with `--security-opt seccomp=unconfined`"
+        return text, "give the outer container a profile that allows clone3, mount, setns and unshare in them"
     return f"the kernel refuses them (errno {errno}): a security module, or this process is in a chroot", ""
 
 
@@ -89,7 +95,7 @@ def _restricted() -> "tuple[str, str] | None":
     if number(_APPARMOR_SWITCH) != 1:
         return None
     text = "AppArmor restricts them (kernel.apparmor_restrict_unprivileged_userns is 1)"
-    return text, "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
+    return text, f"{_PROFILE}; docs/apparmor.md says what follows from it"
 
 
 # -- ids --------------------------------------------------------------------------------------------------------------
@@ -145,10 +151,10 @@ def id_map_programs(subject: Subject) -> Finding:
         setuid_root = facts.st_mode & 0o4000 and facts.st_uid == 0
         if not (setuid_root or _file_capabilities(path) & capabilities.mask((capability,))):
             text = f"{path} is neither setuid root nor has the file capability {capability.lower()}: {loss}"
-            return Finding(MISSING, text, f"chown root {path} && chmod u+s {path}")
+            return Finding(MISSING, text, package("--reinstall uidmap", "shadow-utils", verb="reinstall"))
         if posix.statvfs(path).f_flag & posix.ST_NOSUID:
             text = f"{path} lies on a file system that is mounted nosuid: {loss}"
-            return Finding(MISSING, text, f"mount -o remount,suid $(findmnt -nT {path} -o TARGET)")
+            return Finding(MISSING, text, "install it on a file system that is mounted without nosuid")
     if status_field("NoNewPrivs") == "1":
         text = f"this process has no_new_privs, so that newuidmap gains no privilege: {loss}"
         return Finding(MISSING, text, "leave NoNewPrivileges= out of the service that pyrunc is called from")

@@ -110,6 +110,5 @@ def _read_only(path: str) -> int:
         if status.st_uid != posix.geteuid() and not status.st_mode & _WRITABLE_BY_OTHERS:
             return fd
         posix.close(fd)
-        raise PyruncError.from_os(
-            "protect pyrunc-init from being overwritten", error, hint="set vm.memfd_noexec to 0 or 1"
-        ) from None
+        hint = "install pyrunc as root: with vm.memfd_noexec=2 its files must not be this user's own"
+        raise PyruncError.from_os("protect pyrunc-init from being overwritten", error, hint=hint) from None
