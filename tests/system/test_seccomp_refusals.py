@@ -62,6 +62,14 @@ def test_run_says_why(runtime: Runtime, denying: tuple[Bundle, tuple[str, ...]])
     error_text(runtime.run(bundle), *said)
 
 
+@differs(runc="loads the filter in create: there is nothing left to exec in", crun="says no more than `read pipe`")
+def test_exec_says_why(runtime: Runtime, denying: tuple[Bundle, tuple[str, ...]]) -> None:
+    """In a container that waits to be started, its first process not under the filter yet."""
+    bundle, said = denying
+    with runtime.created(bundle) as container:
+        error_text(runtime.call("exec", container.id, "true"), *said)
+
+
 @pytest.mark.parametrize("script", ["exit 0", "exit 1", "kill -SYS $$", "kill -ILL $$"])
 def test_end_of_the_program_is_not_that_of_its_start(runtime: Runtime, bundle: Bundle, script: str) -> None:
     """However soon it comes, and by whatever signal."""

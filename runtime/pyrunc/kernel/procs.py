@@ -47,14 +47,16 @@ def stat(pid: int) -> "tuple[str, int] | None":
     return (fields[0].decode(), int(fields[19])) if fields else None
 
 
-def ending(pid: int, start_time: int) -> "tuple[bytes, int] | None":
+def ending(pid: int, start_time: "int | None" = None) -> "tuple[bytes, int] | None":
     """(name, status as wait(2) gives it) of that very process if it is on its way out, or has ended and is not reaped.
 
-    The status is 0 for a process that we may not trace (proc(5)).
+    The status is 0 for a process that we may not trace (proc(5)). start_time: None for our own child.
     """
     text = _stat(pid)
     fields = _fields(text)
-    if not fields or int(fields[19]) != start_time or not (fields[0] in b"ZX" or int(fields[6]) & _PF_EXITING):
+    if not fields or start_time not in (None, int(fields[19])):
+        return None
+    if fields[0] not in b"ZX" and not int(fields[6]) & _PF_EXITING:
         return None
     return text[text.index(b"(") + 1 : text.rindex(b")")], int(fields[49])
 

@@ -194,8 +194,9 @@ def release(plan: "ExecPlan", made: Entered, state: "dict[str, object]") -> None
         elif plan.filter is not None and plan.filter.listens:
             _hand_over_listener(plan, made, message, state)
     made.channel.close()
-    if not started:
-        raise PyruncError("the process was killed before it ran its program")
+    name, status = procs.ending(made.pid) or (b"", 0)
+    if not started or name == record.NAME:
+        raise record.early_end("the process", status if name == record.NAME else 0)
 
 
 def _hand_over_listener(plan: "ExecPlan", made: Entered, message: bytes, state: "dict[str, object]") -> None:
