@@ -20,7 +20,7 @@ from pyrunc.kernel import credentials, listener, lsm, procfs, sealed, seccomp
 from pyrunc.kernel.seccomp import Profile, Rule
 from pyrunc.stages import confinement, handover, joiner
 from pyrunc.stages.program import RETRY_EINTR, Program
-from pyrunc.stages.record import EXEC, FIND, REPORT_TO, error_of
+from pyrunc.stages.record import EXEC, FIND, HOOK, REPORT_TO, error_of
 
 PR_SET_NO_NEW_PRIVS, PR_SET_KEEPCAPS, CAP_SYS_ADMIN = 38, 8, 21
 STATUS = "print(*[line for line in open('/proc/self/status') if line.startswith({!r})], sep='', end='')"
@@ -153,6 +153,22 @@ def test_interrupted_for_ever():
     finally:
         os.kill(init.pid, signal.SIGKILL)
         init.end()
+
+
+@pytest.mark.parametrize("name", ["pipe2", "clone", "ppoll", "wait4"])
+def test_hook_that_cannot_be_attended_under_the_filter_fails_for_that_reason(name):
+    """Not for its deadline, and not as if it had run well without one."""
+    made = seccomp.filter_of(Profile("SCMP_ACT_ALLOW", (Rule((name,), "SCMP_ACT_ERRNO"),)))
+
+    def compose(steps, report, gate, proc):
+        steps.call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, label="no_new_privs")
+        confinement.load_filter(steps, made, report, gate)
+        words = (steps.string("/bin/sh"), steps.strings(["sh", "-c", "sleep 0.1"]), steps.strings([]))
+        steps.step(HOOK, 2, (*words, 0, 1, 60000), "startContainer hook #0")
+
+    init = Init(compose, "/bin/true")
+    assert str(error_of(init.message())) == "error running startContainer hook #0: Operation not permitted"
+    init.end()
 
 
 on_x86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="machine code of x86_64")

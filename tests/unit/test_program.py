@@ -197,6 +197,13 @@ def test_hook_past_its_deadline_is_killed_with_its_children(carry_out, state):
     assert str(error) == "error running startContainer hook #0: it ran past its timeout"
 
 
+@pytest.mark.parametrize("closed", ["state", "output"])
+def test_hook_is_not_run_without_its_streams(carry_out, state, closed):
+    streams = {"state": state, "output": -1, closed: 999}
+    error = carry_out(lambda steps: hook(steps, "exit 0", **streams), (state,)).error()
+    assert str(error) == "error running startContainer hook #0: exit status 126"
+
+
 def test_good_hook_reads_the_state_each_time(carry_out, state):
     output = os.memfd_create("output")
 
