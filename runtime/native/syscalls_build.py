@@ -32,6 +32,7 @@ CALLS = [
     ("close_range", "unsigned first, unsigned last, unsigned flags", "SYS_close_range, first, last, flags"),
     ("default_signal", "int number", None),
     ("set_limit", "int pid, unsigned resource, uint64_t soft, uint64_t hard", None),
+    ("hard_limit", "unsigned resource", None),
     ("pidfd_open", "int pid, unsigned flags", "SYS_pidfd_open, pid, flags"),
     ("pidfd_getfd", "int pidfd, int number, unsigned flags", "SYS_pidfd_getfd, pidfd, number, flags"),
     ("pidfd_send_signal", "int pidfd, int signal", "SYS_pidfd_send_signal, pidfd, signal, 0, 0"),
@@ -54,8 +55,9 @@ LIBC = "void *dlopen(const char *file, int mode); void *dlsym(void *handle, cons
 # Numbers of calls that `stages.program` composes for pyrunc-init; they differ between architectures.
 NUMBERS = [
     "accept4", "capset", "chdir", "close", "close_range", "dup3", "execve", "fchdir", "fchown", "getpid", "ioctl",
-    "ioprio_set", "keyctl", "openat2", "personality", "prctl", "pwrite64", "read", "rt_sigprocmask", "sched_setattr",
-    "seccomp", "sendmsg", "set_mempolicy", "setgid", "setgroups", "setresgid", "setresuid", "setsid", "umask", "write",
+    "ioprio_set", "keyctl", "openat2", "personality", "prctl", "prlimit64", "pwrite64", "read", "rt_sigprocmask",
+    "sched_setattr", "seccomp", "sendmsg", "set_mempolicy", "setgid", "setgroups", "setresgid", "setresuid", "setsid",
+    "umask", "write",
 ]
 
 # Resources of getrlimit(2); their numbers differ between architectures too.
@@ -126,6 +128,12 @@ static long pyrunc_default_signal(int number) {  /* also those two that libc kee
 static long pyrunc_set_limit(int pid, unsigned resource, uint64_t soft, uint64_t hard) {
     uint64_t pair[2] = { soft, hard };  /* struct rlimit64; all ones is infinity */
     RESULT(syscall(SYS_prlimit64, pid, resource, pair, 0));
+}
+
+static long pyrunc_hard_limit(unsigned resource) {  /* our own; -1 is infinity */
+    uint64_t pair[2] = { 0, 0 };
+    syscall(SYS_prlimit64, 0, resource, 0, pair);
+    return (long)pair[1];
 }
 
 static long pyrunc_statfs_type(int fd) {

@@ -160,6 +160,11 @@ class ContainerPlan:
                 self.mount_sources[i] = mounts.detach(mount, kind if kind & MS_REC else 0)
 
     @property
+    def new_at_once(self) -> int:
+        """The new namespaces that clone3(2) makes, or unshare(2) at once: init makes the others, see there."""
+        return self.new & ~(namespaces.FLAGS["cgroup"] | namespaces.FLAGS["time"])
+
+    @property
     def has_mount_namespace(self) -> bool:
         """Whether the container's mounts are kept from the runtime's."""
         return self.creates("mount") or self.joins_kind("mount")
@@ -220,7 +225,17 @@ class ContainerPlan:
         A pid namespace takes only children; a joined user namespace has to own the new ones; and a new user namespace
         takes the privilege to join those of the host.
         """
+        if self.splits:
+            return False
         return self.joins_kind("user") or self.joins_kind("pid") or (self.creates("user") and bool(self.joins))
+
+    @property
+    def splits(self) -> bool:
+        """Whether only pyrunc-init's child, at the end, is in the pid namespace that is joined: what others there could
+        look into, with CAP_SYS_PTRACE, has no more privilege then than the program. Hooks must know the pid before."""
+        hooks = self.hooks
+        early = hooks.prestart or hooks.create_runtime or hooks.create_container or hooks.start_container
+        return self.joins_kind("pid") and self.process is not None and not early
 
     def _mount(self, index: int, mount: spec.Mount, config: spec.Config, host: HostFacts) -> Mount:
         pointer = f"/mounts/{index}"

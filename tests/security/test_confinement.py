@@ -18,9 +18,9 @@ from pyrunc import confined
 from pyrunc.errors import ConfigError, PyruncError
 from pyrunc.kernel import credentials, listener, lsm, procfs, sealed, seccomp
 from pyrunc.kernel.seccomp import Profile, Rule
-from pyrunc.stages import confinement, handover, joiner
+from pyrunc.stages import confinement, joiner
 from pyrunc.stages.program import RETRY_EINTR, Program
-from pyrunc.stages.record import EXEC, FIND, HOOK, REPORT_TO, error_of
+from pyrunc.stages.record import EXEC, FIND, HOOK, REPORT_TO, SPLIT, error_of
 
 PR_SET_NO_NEW_PRIVS, PR_SET_KEEPCAPS, CAP_SYS_ADMIN = 38, 8, 21
 STATUS = "print(*[line for line in open('/proc/self/status') if line.startswith({!r})], sep='', end='')"
@@ -309,6 +309,20 @@ def labelled(attribute: lsm.Attribute) -> Init:
     return Init(lambda steps, _, __, proc: confinement.set_attributes(steps, [attribute], proc), "/bin/echo", "ran")
 
 
+def test_label_is_inherited_by_what_is_cloned_and_leaves_no_descriptor():
+    """The process in the container is cloned after it (`handover.split`), and so are startContainer hooks."""
+
+    def compose(steps, _report, _gate, proc):
+        confinement.set_attributes(steps, [lsm.Attribute("oom_score_adj", b"321")], proc)
+        steps.call("close", proc, label="close it")
+        steps.step(SPLIT, 0, (0x8000,), "clone")  # CLONE_PARENT
+
+    script = "cat /proc/self/oom_score_adj; ls -l /proc/self/fd | grep -c attr"
+    init = Init(compose, "/bin/sh", "-c", script)
+    assert init.message() == b""  # the end of the program
+    assert init.end() == (0, "321\n0\n")
+
+
 def test_label_is_written_by_the_process_itself_after_its_execve():
     """The kernel looks at the label, and not away (EPERM, for a descriptor from before the execve)."""
     attribute = lsm.Attribute("attr/exec", b"no such label")
@@ -382,7 +396,7 @@ def test_keyring_of_a_labelled_container_is_made_with_its_label(monkeypatch):
 def test_keyring_that_exec_may_make_is_labelled_too(monkeypatch, new_keyring):
     reading, writing = os.pipe()
     monkeypatch.setattr(lsm, "label_new_keys", lambda _, label: os.write(writing, label.encode()))
-    process = SimpleNamespace(terminal=False, selinux_label="label")
+    process = SimpleNamespace(terminal=False, selinux_label="label", oom_score_adj=None)
     attributes = [lsm.Attribute("attr/exec", b"label")]
     plan = SimpleNamespace(
         final_cpus=None, attributes=attributes, filter=None, new_keyring=new_keyring, process=process
@@ -407,10 +421,9 @@ def test_labels_of_a_config_are_the_programs(monkeypatch):
     process = SimpleNamespace(selinux_label="a:b:c", apparmor_profile="p", no_new_privileges=True, capabilities=None)
     found = [(each.path, each.value) for each in confined.attributes(process)]
     assert found == [("attr/exec", b"a:b:c"), ("attr/apparmor/exec", b"exec p")]
-    plan = SimpleNamespace(attributes=[lsm.Attribute("oom_score_adj", b"321")], filter=None)
 
-    def compose(steps, report, gate, proc):
-        handover.confine(steps, plan, process, proc, report=report, gate=gate)
+    def compose(steps, _report, _gate, proc):
+        confinement.set_attributes(steps, [lsm.Attribute("oom_score_adj", b"321")], proc)
 
     assert Init(compose, "/bin/cat", "/proc/self/oom_score_adj").end() == (0, "321\n")
 

@@ -11,7 +11,7 @@ import pytest
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import sealed
 from pyrunc.stages.program import IF_REMEMBERED, REMEMBER, Program
-from pyrunc.stages.record import CHECK_CWD, EXEC, FIND, HOOK, REPORT_TO, SPLIT, error_of, is_record
+from pyrunc.stages.record import CHECK_CWD, EXEC, FIND, HOOK, REPORT_TO, SPLIT, WRITE, error_of, is_record
 
 ENOENT, EACCES, EINVAL, EPIPE, EBADMSG = 2, 13, 22, 32, 74
 CLONE_VM = 0x100
@@ -276,7 +276,7 @@ def patched(position: int, value: int, *, table: bool = False) -> bytes:
         patched(0, (HEADER + 3) * WORD, table=True),  # an argument that is no offset in the data
         patched(1, (HEADER + LABEL) * WORD, table=True),  # one word twice
         patched(-1, 1),  # the last word, which ends strings
-        patched(HEADER + KIND, 7),
+        patched(HEADER + KIND, WRITE + 1),
         patched(HEADER + KIND, -1 & 2 ** (8 * WORD) - 1),
         *(patched(HEADER + STORE_AT, place * WORD) for place in range(HEADER)),
         patched(HEADER + STORE_AT, (HEADER + STEP + KIND) * WORD),  # the result would be the next step's kind
@@ -321,6 +321,25 @@ def test_what_is_no_address_in_the_data_is_refused_where_it_is_used(carry_out, k
     run = carry_out(compose)
     assert run.status == 126
     assert run.error().errno == EBADMSG
+
+
+@pytest.mark.parametrize("wrong", ["path", "how", "content", "size"])
+def test_write_with_what_does_not_lie_in_the_data_is_refused(carry_out, tmp_path, wrong):
+    """And one with what does is carried out."""
+    (tmp_path / "file").touch()
+
+    def compose(steps):
+        good = {"path": steps.string("file"), "how": steps.blob(struct.pack("=QQQ", os.O_WRONLY, 0, 0))}
+        good |= {"content": steps.blob(b"content"), "size": 7}
+        steps.step(WRITE, 0, (directory, *good.values()), "write")
+        steps.step(WRITE, 0, (directory, *(good | {wrong: 1 << 40}).values()), "write wrongly")
+
+    directory = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    os.set_inheritable(directory, True)
+    error = carry_out(compose).error()
+    os.close(directory)
+    assert (error.errno, (tmp_path / "file").read_text()) == (EBADMSG, "content")
+    assert "write wrongly" in str(error)
 
 
 def test_child_on_the_same_stack_is_refused(carry_out):

@@ -46,7 +46,7 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
     config = parse_config(bundle.parse(text, arguments.text("config") or f"{options.bundle}/config.json"))
     here = host.facts(context.environment)
     todo = plan.build(config, options, here)
-    if here.privileged and todo.joins_kind("pid"):
+    if here.privileged and todo.joins_kind("pid") and not todo.splits:
         from pyrunc.kernel import sealed
 
         sealed.protect_interpreter(context.environment)

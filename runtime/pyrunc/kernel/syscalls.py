@@ -183,6 +183,18 @@ def set_limit(pid: int, name: str, soft: int, hard: int) -> None:
     _result(lib.pyrunc_set_limit(pid, getattr(lib, name), soft, hard))
 
 
+def hard_limit(name: str) -> int:
+    """Our own hard limit of a resource, which what we clone inherits; 2**64-1 is no limit."""
+    return int(lib.pyrunc_hard_limit(limit_number(name))) & (1 << 64) - 1
+
+
+def limit_number(name: str) -> int:
+    """The number of a resource on this architecture, for a list of steps."""
+    value = getattr(lib, name)
+    assert isinstance(value, int)
+    return value
+
+
 def pidfd_open(pid: int) -> int:
     """pidfd_open(2); always close-on-exec."""
     return _result(lib.pyrunc_pidfd_open(pid, 0))

@@ -1,7 +1,8 @@
-"""The very last steps before execve: the security modules' labels and the seccomp filter.
+"""The steps that confine the program: the security modules' labels, first of all, and the seccomp filter, last.
 
-Both bind the program and not its init: a label takes effect with the next execve, the filter when it is loaded. Steps
-behind `load_filter` run under the profile.
+A label takes effect with the next execve, and a process that is cloned inherits it (AppArmor's task context, SELinux's
+exec SID in the credentials): so the program has it, and each hook that runs inside. The filter binds as soon as it is
+loaded: steps behind `load_filter` run under the profile.
 """
 
 import posix
@@ -10,6 +11,7 @@ from _struct import calcsize, pack, unpack_from
 from pyrunc.kernel import lsm, seccomp, syscalls
 
 from .program import RETRY_EINTR, Program
+from .record import WRITE
 
 LISTENER = b"listen\0\0"  # to `start` or `exec`, with a word behind it: the listener's descriptor
 _WORD = calcsize("N")
@@ -17,15 +19,11 @@ _BENEATH = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_XDEV | syscalls.RESOLV
 
 
 def set_attributes(steps: Program, attributes: "list[lsm.Attribute]", proc: int) -> None:
-    """Write the attributes; proc: a private procfs, open while the list runs. Opened in the list: see `kernel.lsm`.
-
-    Behind the last hook, which would go into the container's domain otherwise.
-    """
+    """Write the attributes; proc: a private procfs, open while the list runs. Opened in the list: see `kernel.lsm`."""
     how = steps.blob(pack("=QQQ", posix.O_WRONLY | posix.O_CLOEXEC, 0, _BENEATH))
     for attribute in attributes:
-        path, label = steps.string(lsm.own_path(attribute)), attribute.describe()
-        fd = steps.call("openat2", proc, path, how, 24, label=label)
-        steps.call("write", fd, steps.blob(attribute.value), len(attribute.value), label=label)
+        path, value = steps.string(lsm.own_path(attribute)), steps.blob(attribute.value)
+        steps.step(WRITE, 0, (proc, path, how, value, len(attribute.value)), attribute.describe())
 
 
 def load_filter(steps: Program, filter_: seccomp.Filter, report: int, gate: int) -> None:

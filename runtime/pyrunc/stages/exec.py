@@ -4,17 +4,16 @@
       | clone3 into the cgroup ------>|
       |                               | setns
       |<---------------- "console" ---|   only with a terminal; carries it
-      |                               | execveat of pyrunc-init      |
+      |                               | execveat of pyrunc-init
+      |<----------------- "limits" ---|   only with rlimits, answered by "."
+      |                               | becomes the user
       |                               | clone(CLONE_PARENT) -------->|
-      |<------------------ its pid ---|                              |
-      | oom_score_adj                                                |
+      |<------------------------------------------------- "entered" -|
       |-------------------------------------------------------- "." >|
-      |<-------------------------------------------------- "limits" -|   only with rlimits, answered by "."
-      |                                                              | becomes the user
       |<------------------------------------------------- "created" -|
       | pid file                                                     |
       |-------------------------------------------------------- "." >|
-      |<------------------------------------------------- "started" -|   then labels and filter
+      |<------------------------------------------------- "started" -|   then the filter, if not before
       |<-- "listen" and a descriptor's number -----------------------|   only with a listener, answered by "."
       |<-- end of the stream: execve has closed it ------------------|
 
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 
     from .protocol import Channel
 
-_SIGKILL = 9
 _EBUSY, _EOPNOTSUPP = 16, 95
 _DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC
 
@@ -80,16 +78,8 @@ class Entered:
         self.channel, self.joiner, self.pid, self.terminal = channel, 0, 0, -1
 
     def abandon(self) -> None:
-        """Kill and reap what was made; our children, not reaped: the pids are their own."""
-        for pid in (self.joiner, self.pid):
-            if pid > 1:
-                posix.kill(pid, _SIGKILL)
-        self.channel.close()  # not before: a process that has nobody to report to reports to standard error
-        while True:  # also one whose pid we were not told
-            try:
-                posix.waitpid(-1, 0)
-            except ChildProcessError:
-                break
+        """Kill and reap what was made."""
+        outside.end(self.joiner, self.pid, self.channel)
         if self.terminal >= 0:
             posix.close(self.terminal)
 
@@ -106,6 +96,7 @@ def enter(plan: "ExecPlan", target: Target, console_socket: str) -> Entered:
             joiner.run(plan, target, theirs, helper)
         theirs.close()
         posix.close(helper)
+        ours.watch = lambda: outside.refuse_stopped(made)
         _serve(plan, made, console_socket)
     except BaseException:
         made.abandon()
@@ -167,15 +158,14 @@ def _serve(plan: "ExecPlan", made: Entered, console_socket: str) -> None:
             terminal.send_console(console_socket, made.terminal, str(name))
             posix.close(made.terminal)
             made.terminal = -1
-    made.pid = channel.expect_pid("entering the container")
-    posix.waitpid(made.joiner, 0)
-    made.joiner = 0
-    outside.set_oom_score(process, made.pid)
-    channel.acknowledge()
     if process.rlimits:
         channel.expect(protocol.LIMITS, "setting up the process")
-        outside.set_rlimits(process, made.pid)
+        outside.set_rlimits(process, made.joiner, splits=True)
         channel.acknowledge()
+    made.pid = channel.expect_child("entering the container")
+    posix.waitpid(made.joiner, 0)
+    made.joiner = 0
+    channel.acknowledge()
     channel.expect(protocol.CREATED, "becoming the container's user")
 
 

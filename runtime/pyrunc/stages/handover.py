@@ -12,14 +12,13 @@ from pyrunc.errors import PyruncError
 from pyrunc.kernel import capabilities, credentials, sealed, syscalls
 
 from .program import EXPECT, IF_REMEMBERED, REMEMBER, RETRY_EINTR, Program
-from .record import CALL, CHECK_CWD, EXEC, FIND, HOOK, NAME, REPORT_TO, STARTED
+from .record import CALL, CHECK_CWD, EXEC, FIND, HOOK, NAME, REPORT_TO, SPLIT, STARTED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
     from pyrunc.execplan import ExecPlan
-    from pyrunc.kernel.lsm import Attribute
     from pyrunc.kernel.seccomp import Filter
     from pyrunc.plan import ContainerPlan
     from pyrunc.spec.linux import MemoryPolicy
@@ -28,18 +27,16 @@ if TYPE_CHECKING:
     from .protocol import Channel
 
     class Confinement(Protocol):
-        """What `confine` takes of a plan."""
+        """What `filter_system_calls` takes of a plan."""
 
-        attributes: list[Attribute]
         filter: "Filter | None"
 
 
-LIMITS = b"limits"
-CREATED = b"created"
+ENTERED, LIMITS, CREATED = b"entered", b"limits", b"created"
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_NAME, _PR_CAPBSET_DROP = 1, 4, 8, 15, 24
 _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _AMBIENT_RAISE, _AMBIENT_CLEAR_ALL = 38, 47, 2, 4
-_SYS_ADMIN = 1 << 21
+_SYS_ADMIN, _SIGKILL, _TIOCSCTTY = 1 << 21, 9, 0x540E
 _EPERM, _EACCES, _EINVAL, _ENOSYS = 1, 13, 22, 38
 _PERSONALITIES = {"LINUX": 0, "LINUX32": 8}
 _POLICIES = {"SCHED_OTHER": 0, "SCHED_FIFO": 1, "SCHED_RR": 2, "SCHED_BATCH": 3, "SCHED_ISO": 4, "SCHED_IDLE": 5,
@@ -75,10 +72,14 @@ def above(fd: int, lowest: int) -> int:
 
 def program(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: int) -> "tuple[Program, list[int]]":
     """The last steps, and the descriptors beyond the gates that they use."""
-    steps = begin(plan, channel)
-    become_user(steps, plan, env, channel)
-    say_created(steps, channel)
+    steps = begin(plan, channel, gates.proc)
     process, byte = plan.process, steps.blob(b"\0")
+    become_user(steps, plan, env, channel)
+    filtered = False
+    if plan.splits:
+        filtered = filter_early(steps, plan, channel)
+        split(steps, plan, channel, controlling=process is not None and process.terminal)
+    say_created(steps, channel)
     # From here on the container outlives the command that made it.
     steps.call("close", channel, label="leave create")
     steps.step(REPORT_TO, 0, (gates.result,), "report to start")
@@ -86,34 +87,49 @@ def program(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: int)
     if process is None:
         steps.step(CALL, 0, (), "start a container whose config has no process", flags=EXPECT, expect=-1)
         return steps, []
-    extra = _start_container_hooks(steps, plan, env)
+    extra = [gates.proc] if gates.proc >= 0 else []
+    if plan.hooks.start_container:  # they are programs of the image, so the filter holds for them as well
+        filtered = filtered or filter_system_calls(steps, plan, process, report=gates.result, gate=gates.fifo)
+        extra += _start_container_hooks(steps, plan, env)
     steps.call("write", gates.result, steps.blob(STARTED), len(STARTED), label="tell start", expect=len(STARTED))
-    if gates.proc >= 0:
-        extra.append(gates.proc)
-    confine(steps, plan, process, gates.proc, report=gates.result, gate=gates.fifo)
+    if not filtered:  # last of all: a profile need not allow what pyrunc-init does
+        filter_system_calls(steps, plan, process, report=gates.result, gate=gates.fifo)
     steps.step(EXEC, 0, (steps.strings(process.args), steps.strings(env)), f"exec `{process.args[0]}`")
     return steps, extra
 
 
-def begin(plan: "ContainerPlan | ExecPlan", channel: int) -> Program:
-    """A list with its first steps: hide, say where errors go, keep no descriptor that the program is not to have."""
+def begin(plan: "ContainerPlan | ExecPlan", channel: int, proc: int) -> Program:
+    """A list with its first steps: hide, say where errors go, keep no descriptor that the program is not to have.
+
+    proc: a private procfs for the labels, -1 without any. It may be of the host's pid namespace: it is closed before
+    the first path of the container's is looked up, which could lead through /proc/self/fd to any process's root.
+    """
     steps = Program()
     steps.call("prctl", _PR_SET_DUMPABLE, 0, label="hide from other processes")  # exec has reset it
     steps.call("prctl", _PR_SET_NAME, steps.string(NAME.decode()), label="set the process name")
     steps.step(REPORT_TO, 0, (channel,), "report to the command")
+    if proc >= 0:
+        from . import confinement
+
+        confinement.set_attributes(steps, plan.attributes, proc)
+        steps.call("close", proc, label="close the private procfs")
     kept = 3 + plan.kept_fds
     steps.call("close_range", kept, 0xFFFFFFFF, syscalls.CLOSE_RANGE_CLOEXEC, label="close inherited descriptors")
     return steps
 
 
+def _ask_for_limits(steps: Program, process: "Process | None", channel: int) -> None:
+    """The parent sets them: it may raise them, a user namespace's root may not. Not earlier, because an interpreter
+    would not fit into a small RLIMIT_AS; not later, because it takes privilege over who we become."""
+    if process is not None and process.rlimits:
+        steps.call("write", channel, steps.blob(LIMITS), len(LIMITS), label="ask for limits", expect=len(LIMITS))
+        wait(steps, channel, "wait for limits")
+
+
 def become_user(steps: Program, plan: "ContainerPlan | ExecPlan", env: "list[str]", channel: int) -> None:
     """Limits, scheduling, ids, capabilities and working directory of the process; its program is found."""
     process = plan.process
-    if process is not None and process.rlimits:
-        # The parent sets them: it may raise them, a user namespace's root may not. Not earlier, because an interpreter
-        # would not fit into a small RLIMIT_AS; not later, because it takes privilege over who we become.
-        steps.call("write", channel, steps.blob(LIMITS), len(LIMITS), label="ask for limits", expect=len(LIMITS))
-        wait(steps, channel, "wait for limits")
+    _ask_for_limits(steps, process, channel)
     if plan.personality is not None:
         steps.call("personality", _PERSONALITIES[plan.personality.domain], label="set the personality",
                    pointer="/linux/personality")  # fmt: skip
@@ -124,8 +140,29 @@ def become_user(steps: Program, plan: "ContainerPlan | ExecPlan", env: "list[str
         keep = _SYS_ADMIN if plan.filter is not None and needs_privilege_for_filter(process) else 0
         given = bool(process.user.additional_gids) or not plan.denies_setgroups
         _identity(steps, process, keep, set_groups=given and not plan.keeps_groups)
+        steps.call("prctl", _PR_SET_DUMPABLE, 0, label="stay hidden")  # other ids reset it to fs.suid_dumpable
         steps.step(CHECK_CWD, 0, (), process.cwd)
         steps.step(FIND, 0, (steps.strings(candidates(process.args[0], env)),), process.args[0])
+
+
+def split(steps: Program, plan: "ContainerPlan | ExecPlan", channel: int, *, controlling: bool) -> None:
+    """Go on as a child, which is in the pid namespace that was joined: others there may see it, with CAP_SYS_PTRACE
+    even take it over (CVE-2016-9962). So it is all that the program will be, but for its label and mostly its filter.
+
+    controlling: the standard input is to be the controlling terminal.
+    """
+    steps.step(SPLIT, 0, (syscalls.CLONE_PARENT,), "clone the process in the container")
+    steps.call("prctl", _PR_SET_PDEATHSIG, _SIGKILL, label="die with the command")
+    steps.call("setsid", label="make a session")
+    if controlling:
+        steps.call("ioctl", 0, _TIOCSCTTY, 0, label="take the terminal")
+    steps.call("write", channel, steps.blob(ENTERED), len(ENTERED), label="tell the pid", expect=len(ENTERED))
+    wait(steps, channel, "wait for the command")
+    for i, limit in enumerate(plan.process.rlimits if plan.process is not None else ()):
+        if limit.type == "RLIMIT_NPROC":  # `outside.set_rlimits` has only raised it: cloning takes one more
+            values = steps.blob(pack("=QQ", limit.soft, limit.hard))
+            steps.call("prlimit64", 0, syscalls.limit_number(limit.type), values, 0, label=f"set {limit.type}",
+                       pointer=f"/process/rlimits/{i}")  # fmt: skip
 
 
 def say_created(steps: Program, channel: int) -> None:
@@ -141,17 +178,26 @@ def wait(steps: Program, channel: int, label: str) -> None:
     steps.call("read", channel, steps.blob(b"\0"), 1, label=label, expect=1, flags=RETRY_EINTR)
 
 
-def confine(steps: Program, plan: "Confinement", process: "Process", proc: int, *, report: int, gate: int) -> None:
-    """The labels and the seccomp filter, last of all: a hook must not run under them. `proc`: see `confinement`."""
-    if not plan.attributes and plan.filter is None:
-        return
-    from . import confinement
-
-    confinement.set_attributes(steps, plan.attributes, proc)
+def filter_system_calls(
+    steps: Program, plan: "Confinement", process: "Process", *, report: int, gate: int
+) -> bool:
+    """Load the seccomp filter, if there is one; then what took privilege for it is given up. True."""
     if plan.filter is not None:
+        from . import confinement
+
         confinement.load_filter(steps, plan.filter, report, gate)
         if needs_privilege_for_filter(process):
             _set_capabilities(steps, process, 0)
+    return True
+
+
+def filter_early(steps: Program, plan: "ContainerPlan | ExecPlan", channel: int) -> bool:
+    """Load the filter before the process can be seen, if CAP_SYS_ADMIN were to be kept for it: nobody shall find that.
+    Whether it is done. Not with a listener, which is fetched from the process that stays: until then it would wait."""
+    process, filter_ = plan.process, plan.filter
+    if process is None or filter_ is None or filter_.listens or not needs_privilege_for_filter(process):
+        return False
+    return filter_system_calls(steps, plan, process, report=channel, gate=channel)
 
 
 def needs_privilege_for_filter(process: "Process") -> bool:
@@ -274,7 +320,8 @@ def leave(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: "Chann
     """Compose the steps, number the descriptors that are kept, close all others, and become pyrunc-init."""
     lowest = 3 + plan.kept_fds
     if console >= 0:
-        fcntl.ioctl(console, _TIOCSCTTY, 0)
+        if not plan.splits:
+            fcntl.ioctl(console, _TIOCSCTTY, 0)
         use_terminal(console)
     if plan.process is not None:
         credentials.own_standard_streams(plan.process.user.uid)
@@ -314,5 +361,3 @@ def become_helper(helper: int, listing: int) -> None:
     except OSError as error:
         raise PyruncError.from_os("become pyrunc-init", error) from None
 
-
-_TIOCSCTTY = 0x540E

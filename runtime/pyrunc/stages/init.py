@@ -13,7 +13,7 @@ import _prctl
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import credentials, devices, mounts, namespaces, network, procfs, rootfs, syscalls
 
-from . import handover, protocol
+from . import handover, outside, protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,11 +37,13 @@ def run(plan: "ContainerPlan", channel: "Channel", gates: "Gates") -> None:
 
 def _become_container(plan: "ContainerPlan", channel: "Channel", gates: "Gates") -> None:
     load_what_is_needed(plan)
+    if plan.splits and plan.attributes:  # pyrunc-init writes them before it is in the pid namespace
+        gates.proc = procfs.private()
     _enter_namespaces(plan, channel)
     root = _build_root(plan, channel)
     null = rootfs.null_device() if plan.masked_paths else -1
     proc = procfs.private(subset=False) if plan.sysctl or plan.attributes else -1
-    if plan.attributes:
+    if plan.attributes and not plan.splits:
         gates.proc = proc
     console = _move_in(plan, channel, root, null, proc)
     env = credentials.with_home(plan.env, plan.process.user.uid, root) if plan.process else []
@@ -55,10 +57,13 @@ def _become_container(plan: "ContainerPlan", channel: "Channel", gates: "Gates")
 def _enter_namespaces(plan: "ContainerPlan", channel: "Channel") -> None:
     """In the host's root: from a process of the runtime's to root of the container's namespaces."""
     _prctl.prctl(_prctl.PR_SET_PDEATHSIG, _SIGKILL)
+    if plan.splits:
+        join(plan)
+        syscalls.unshare(plan.new_at_once)
     if plan.creates("user"):
         channel.send(protocol.READY_FOR_MAPS)
     channel.expect(protocol.GO, "waiting for the parent")
-    if not plan.needs_middle:
+    if not (plan.needs_middle or plan.splits):
         namespaces.enter_all(plan.joins)
     if plan.enters_user_namespace:
         uid, gid = (plan.process.user.uid, plan.process.user.gid) if plan.process else (0, 0)
@@ -79,6 +84,14 @@ def _enter_namespaces(plan: "ContainerPlan", channel: "Channel") -> None:
     _set_names(plan)
     if plan.creates("network"):
         network.loopback_up()
+
+
+def join(plan: "ContainerPlan") -> None:
+    """Join what the configuration names, before anything new is made: those are the host's privilege to join."""
+    outside.set_oom_score(plan.process, posix.getpid())  # inherited; an ordinary user may not once we hide
+    if not plan.creates("user"):
+        credentials.hide()
+    namespaces.enter_all(plan.joins)
 
 
 def _build_root(plan: "ContainerPlan", channel: "Channel") -> int:

@@ -1,9 +1,9 @@
 """The process that `exec` makes first: it joins the container's namespaces, and its child becomes the program.
 
-A process that joins a pid namespace is not in it, only its children are. So all that takes an interpreter is done here,
-where the container does not see us, and the child is made by pyrunc-init: a container with CAP_SYS_PTRACE, which
-PR_SET_DUMPABLE does not stop, would find the interpreter's memory and descriptors in it (CVE-2016-9962), and through
-/proc/PID/exe its file (CVE-2019-5736).
+A process that joins a pid namespace is not in it, only its children are. So all that takes an interpreter or privilege
+is done here, where the container does not see us; the child is made by pyrunc-init, as late as it can be
+(`handover.split`): a container with CAP_SYS_PTRACE, which PR_SET_DUMPABLE does not stop, would find the interpreter's
+memory and descriptors in it (CVE-2016-9962), through /proc/PID/exe its file (CVE-2019-5736), and our capabilities.
 """
 
 import _signal
@@ -15,9 +15,9 @@ import _prctl
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import credentials, paths, rootfs, sealed, syscalls
 
-from . import handover, protocol
+from . import handover, outside, protocol
 from .program import Program
-from .record import EXEC, SPLIT, STARTED
+from .record import EXEC, STARTED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .exec import Target
     from .protocol import Channel
 
-_SIGKILL, _PR_SET_PDEATHSIG, _TIOCSCTTY = 9, 1, 0x540E
+_SIGKILL = 9
 
 
 def run(plan: "ExecPlan", target: "Target", channel: "Channel", helper: int) -> None:
@@ -62,6 +62,7 @@ def _join(plan: "ExecPlan", target: "Target", channel: "Channel", helper: int) -
 def _prepare(plan: "ExecPlan") -> int:
     """In the host's namespaces: hide, and load what is needed later; a private procfs for labels, or -1."""
     _prctl.prctl(_prctl.PR_SET_PDEATHSIG, _SIGKILL)
+    outside.set_oom_score(plan.process, posix.getpid())  # the program inherits it; once we hide no user may
     credentials.hide()
     if plan.final_cpus:
         posix.sched_setaffinity(0, plan.final_cpus)
@@ -115,17 +116,14 @@ def _open_console(plan: "ExecPlan", root: int, channel: "Channel") -> int:
 def _steps(plan: "ExecPlan", env: "list[str]", talk: int, proc: int, *, controlling: bool) -> Program:
     """The list of last steps; controlling: the standard input is to be the controlling terminal."""
     process = plan.process
-    steps = handover.begin(plan, talk)
-    steps.step(SPLIT, 0, (syscalls.CLONE_PARENT,), "clone the process in the container")
-    steps.call("prctl", _PR_SET_PDEATHSIG, _SIGKILL, label="die with the command")
-    steps.call("setsid", label="make a session")
-    if controlling:
-        steps.call("ioctl", 0, _TIOCSCTTY, 0, label="take the terminal")
-    handover.wait(steps, talk, "wait for exec")
+    steps = handover.begin(plan, talk, proc)
     handover.become_user(steps, plan, env, talk)
+    filtered = handover.filter_early(steps, plan, talk)
+    handover.split(steps, plan, talk, controlling=controlling)
     handover.say_created(steps, talk)
     started = steps.blob(STARTED)
     steps.call("write", talk, started, len(STARTED), label="tell exec", expect=len(STARTED))
-    handover.confine(steps, plan, process, proc, report=talk, gate=talk)
+    if not filtered:
+        handover.filter_system_calls(steps, plan, process, report=talk, gate=talk)
     steps.step(EXEC, 0, (steps.strings(process.args), steps.strings(env)), f"exec `{process.args[0]}`")
     return steps

@@ -2,14 +2,14 @@
 
 A process that has joined a pid namespace is not in it, only its children are; and one that is in a new user namespace
 may no longer join those of the host. So this one joins, and init is its child, with our parent as its parent
-(CLONE_PARENT): the parent can wait for it, and conmon inherits it.
+(CLONE_PARENT): the parent can wait for it, and conmon inherits it. What init has to say, and who it is, it says itself.
 """
 
 import posix
 
-from pyrunc.kernel import credentials, namespaces, syscalls
+from pyrunc.kernel import syscalls
 
-from . import init, outside, protocol
+from . import init, protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,18 +20,14 @@ if TYPE_CHECKING:
 
 
 def run(plan: "ContainerPlan", channel: "Channel", gates: "Gates") -> None:
-    """Join, clone, tell the parent init's pid as it sees it, leave. Never returns."""
+    """Join, clone, leave. Never returns."""
     try:
-        outside.set_oom_score(plan.process, posix.getpid())  # init inherits it; an ordinary user may not once we hide
         init.load_what_is_needed(plan)
-        if not plan.creates("user"):
-            credentials.hide()
-        namespaces.enter_all(plan.joins)
-        flags = plan.new & ~(namespaces.FLAGS["cgroup"] | namespaces.FLAGS["time"])
-        pid = syscalls.fork_into(flags | syscalls.CLONE_PARENT)
+        init.join(plan)
+        pid = syscalls.fork_into(plan.new_at_once | syscalls.CLONE_PARENT)
         if pid == 0:
+            channel.send(protocol.ENTERED)
             init.run(plan, channel, gates)
-        channel.send(protocol.INIT_PID, pid)
         posix._exit(0)  # noqa: SLF001
     except BaseException as error:  # noqa: BLE001  (nothing may pass from here into the parent's code)
         channel.send_failure(error, "clone the container's first process", "the middle process")

@@ -20,14 +20,13 @@ if TYPE_CHECKING:
 
     from .protocol import Channel
 
-_SIGKILL = 9
-
 
 class Created:
     """The init process that waits for `start`, and the terminal's end that was not sent to a console socket (or -1)."""
 
     __slots__ = (
-        "cgroup", "interfaces", "mounted", "mounts_before", "pid", "placed", "start_time", "terminal", "warnings",
+        "cgroup", "channel", "helper", "interfaces", "mounted", "mounts_before", "pid", "placed", "start_time",
+        "terminal", "warnings",
     )  # fmt: skip
 
     def __init__(self, pid: int) -> None:
@@ -35,6 +34,8 @@ class Created:
         self.mounted = ""  # the root, where no mount namespace keeps ours apart
         self.mounts_before: list[int] = []  # what was mounted there
         self.pid, self.start_time, self.terminal = pid, 0, -1
+        self.helper = 0  # the process that makes init
+        self.channel: Channel | None = None
         self.interfaces: Move | None = None
         self.cgroup, self.placed = "", False  # placed: clone3 puts it into its cgroup
 
@@ -68,7 +69,8 @@ def _create(plan: "ContainerPlan", container: Container, host: "HostFacts", made
         container.note("mountsBefore", made.mounts_before)
         container.note("mounted", made.mounted)
     ours, theirs = protocol.pair()
-    made.pid = _spawn(plan, ours, theirs, gates, cgroup, container)
+    made.channel = ours
+    _spawn(plan, made, theirs, gates, cgroup, container)
     theirs.close()
     for fd in (cgroup, gates.helper, gates.fifo, gates.result):
         if fd >= 0:
@@ -164,40 +166,40 @@ def clone(plan: "ContainerPlan", cgroup: int, flags: int, what: str) -> int:
 
 
 def _spawn(  # noqa: PLR0917  (each is used once)
-    plan: "ContainerPlan", ours: "Channel", theirs: "Channel", gates: handover.Gates, cgroup: int, container: Container
-) -> int:
-    """Clone init (or the middle process, which clones it); its pid."""
-    direct = not plan.needs_middle
-    flags = plan.new & ~(namespaces.FLAGS["cgroup"] | namespaces.FLAGS["time"]) if direct else 0
-    pid = clone(plan, cgroup, flags, "the container's first process")
+    plan: "ContainerPlan", made: Created, theirs: "Channel", gates: handover.Gates, cgroup: int, container: Container
+) -> None:
+    """Clone init, or the process that makes it."""
+    helped = plan.needs_middle or plan.splits
+    pid = clone(plan, cgroup, 0 if helped else plan.new_at_once, "the container's first process")
     if pid == 0:
-        ours.close()
+        assert made.channel is not None
+        made.channel.close()
         for fd in (container.fd, cgroup):  # they lead out of the root that it will enter
             if fd >= 0:
                 posix.close(fd)
-        if direct:
+        if not plan.needs_middle:
             init.run(plan, theirs, gates)
         from . import middle
 
         middle.run(plan, theirs, gates)
-    if direct:
-        return pid
-    try:
-        answer = ours.expect(protocol.INIT_PID, "joining namespaces")
-    finally:
-        posix.waitpid(pid, 0)
-    assert isinstance(answer, int)
-    return answer
+    if plan.needs_middle:
+        made.helper = pid
+    else:
+        made.pid = pid
 
 
 def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: Created, container: Container) -> None:
     """The conversation of `protocol`, from our side."""
+    channel.watch = lambda: outside.refuse_stopped(made)
     try:
+        if plan.needs_middle:
+            made.pid = channel.expect_child("joining namespaces")
+            made.helper = _reap(made.helper)
         if plan.creates("user"):
             channel.expect(protocol.READY_FOR_MAPS, "entering its namespaces")
             _map_ids(plan, host, made)
         adopt(plan, container, made, made.pid)
-        if not plan.needs_middle:
+        if not (plan.needs_middle or plan.splits):
             outside.set_oom_score(plan.process, made.pid)
         if plan.resctrl is not None:
             from pyrunc.kernel import resctrl
@@ -217,7 +219,13 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
             deliver_terminal(plan, made, channel.fds[0], str(name))
         if plan.process is not None and plan.process.rlimits:
             channel.expect(protocol.LIMITS, "setting up the container")
-            outside.set_rlimits(plan.process, made.pid)
+            outside.set_rlimits(plan.process, made.pid, splits=plan.splits)
+            channel.acknowledge()
+        if plan.splits:
+            made.helper, made.pid = made.pid, 0
+            made.pid = channel.expect_child("setting up the container")
+            made.helper = _reap(made.helper)
+            note_init(made, container)
             channel.acknowledge()
         channel.expect(protocol.CREATED, "becoming the container's user")
         # Now that no interpreter is in the cgroup any more: the smallest limit that holds the program will do.
@@ -227,6 +235,12 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
         made.warnings += channel.warnings
     except protocol.PeerGone as error:
         raise _why_gone(error, made) from None
+
+
+def _reap(pid: int) -> int:
+    """Wait for our child, which has done its work; 0."""
+    posix.waitpid(pid, 0)
+    return 0
 
 
 def run_hooks(plan: "ContainerPlan", pid: int) -> None:
@@ -274,7 +288,11 @@ def note_init(made: Created, container: Container) -> None:
 def save(plan: "ContainerPlan", container: Container, made: Created) -> None:
     """Write the state for later commands."""
     streams = [] if plan.process is not None and plan.process.terminal else descriptors.targets(3 + plan.kept_fds)
-    more = {"streams": streams, "mounted": made.mounted or None, "mountsBefore": made.mounts_before}
+    more = {
+        "streams": streams,
+        "mounted": made.mounted or None,
+        "mountsBefore": made.mounts_before,
+    }
     container.save({**plan.saved_state(made.pid, made.start_time, made.cgroup), **more})
 
 
@@ -306,12 +324,8 @@ def _undo(plan: "ContainerPlan", made: Created, error: BaseException) -> None:
         posix.close(made.terminal)
     if made.interfaces is not None:
         _attempt(made.interfaces.give_back, error)
-    if made.pid > 1:
-        try:
-            posix.kill(made.pid, _SIGKILL)  # our child, not reaped: the pid is its own
-            posix.waitpid(made.pid, 0)
-        except (ProcessLookupError, ChildProcessError):
-            pass
+    if made.channel is not None:
+        outside.end(made.helper, made.pid, made.channel)
     if plan.resctrl is not None:
         _attempt(plan.resctrl.undo, error)
     remove_cgroup(plan, made, error)

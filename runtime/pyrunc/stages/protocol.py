@@ -2,6 +2,7 @@
 
     parent                                 init                                    later: pyrunc-init
       | clone3 ------------------------------>|
+      |<------------------------ "entered" ---|   only if a middle process has cloned it
       |<----------------- "ready-for-maps" ---|   only with a new user namespace
       | writes uid_map, gid_map               |
       |------------------------------ "go" -->|   oom_score_adj and the like are set by now
@@ -15,6 +16,8 @@
       |<-------------------------------------------------------------------- "limits" ---|   only with rlimits
       |------------------------------------------------------------------------- "." -->|
       |                                       |                                         | becomes the user
+      |<------------------------------------------------------------------- "entered" ---|   only if it has split
+      |------------------------------------------------------------------------- "." -->|
       |<------------------------------------------------------------------- "created" ---|
       | saves the state                       |                                         |
       |------------------------------------------------------------------------- "." -->|
@@ -24,19 +27,28 @@ A message is one packet: a word from the list below, followed for some by a spac
 any message of init's and ends the conversation; pyrunc-init sends a record of its failed step instead
 (`record.error_of`). A "warning" may come before any. The end of the stream is always a failure. The parent asks for
 what the plan predicts and takes nothing else.
+
+Nobody waits for a message of somebody whose death would not end the stream: the parent closes the others' end before it
+waits, and each process speaks for itself. Who was cloned by another than the parent says "entered", and the kernel says
+with that message who has sent it (SCM_CREDENTIALS, unix(7)): no other message has to come before or after it.
 """
 
 import _socket
+import posix
 import sys
-from _struct import calcsize, unpack
+from _struct import unpack_from
 
 from pyrunc import jsontext
 from pyrunc.errors import PyruncError
 
 from . import record
 
-READY_FOR_MAPS, GO, MOUNTED, CONTINUE, CONSOLE = "ready-for-maps", "go", "mounted", "continue", "console"
-LIMITS, CREATED, ERROR, WARNING, INIT_PID = "limits", "created", "error", "warning", "init-pid"
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ENTERED, READY_FOR_MAPS, GO, MOUNTED, CONTINUE = "entered", "ready-for-maps", "go", "mounted", "continue"
+CONSOLE, LIMITS, CREATED, ERROR, WARNING = "console", "limits", "created", "error", "warning"
 COMMIT = b"."
 _LARGEST = 64 << 10
 
@@ -44,12 +56,14 @@ _LARGEST = 64 << 10
 class Channel:
     """One end of the conversation."""
 
-    __slots__ = ("_socket", "fds", "warnings")
+    __slots__ = ("_socket", "fds", "sender", "warnings", "watch")
 
     def __init__(self, sock: "_socket.socket") -> None:
         self._socket = sock
         self.fds: list[int] = []  # received with the last message
         self.warnings: list[str] = []  # received before one that was expected
+        self.sender = 0  # who has sent that, in our pid namespace
+        self.watch: Callable[[], None] = lambda: None  # called each second in which no message comes
 
     def fileno(self) -> int:
         """The descriptor."""
@@ -93,13 +107,18 @@ class Channel:
 
     def receive(self) -> bytes:
         """The next message as it came; empty at the end of the conversation."""
-        message, control, _, _ = self._socket.recvmsg(_LARGEST, 1024, _socket.MSG_CMSG_CLOEXEC)
-        self.fds = [
-            int.from_bytes(data[i : i + 4], _BYTE_ORDER)
-            for level, kind, data in control
-            if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS)
-            for i in range(0, len(data), 4)
-        ]
+        while True:
+            try:
+                message, control, _, _ = self._socket.recvmsg(_LARGEST, 1024, _socket.MSG_CMSG_CLOEXEC)
+                break
+            except TimeoutError:  # of `pair`
+                self.watch()
+        self.fds = []
+        for level, kind, data in control:
+            if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS):
+                self.fds += [int.from_bytes(data[i : i + 4], _BYTE_ORDER) for i in range(0, len(data), 4)]
+            elif (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_CREDENTIALS):
+                (self.sender,) = unpack_from("@i", data)  # struct ucred: pid, uid, gid
         return message
 
     def expect(self, word: str, doing: str) -> object:
@@ -111,13 +130,15 @@ class Channel:
             raise PyruncError(f"container init said `{got}` while {doing}, where `{word}` is due")
         return parsed
 
-    def expect_pid(self, doing: str) -> int:
-        """Wait for the pid, one word, that pyrunc-init tells when it has made a child to go on as (`record.SPLIT`)."""
-        message = self._receive_good(doing)
-        if len(message) != calcsize("@l"):
-            raise PyruncError(f"container init said `{message.decode('utf-8', 'replace')}` where a pid is due")
-        (pid,) = unpack("@l", message)
-        return int(pid)
+    def expect_child(self, doing: str) -> int:
+        """Wait for "entered", from a process that is our child but was cloned by another; its pid, from the kernel."""
+        self.expect(ENTERED, doing)
+        try:
+            posix.waitid(posix.P_PID, self.sender, posix.WEXITED | posix.WNOHANG | posix.WNOWAIT)
+        except ChildProcessError:  # it is in no pid namespace of ours (0), or somebody has got hold of the other end
+            text = f"process {self.sender}, which has spoken while {doing}, is not of this command's making"
+            raise PyruncError(text) from None
+        return self.sender
 
     def _receive_good(self, doing: str) -> bytes:
         """The next message that is neither a warning, which is kept, nor an error, which is raised."""
@@ -144,7 +165,9 @@ _BYTE_ORDER = sys.byteorder
 
 
 def pair() -> "tuple[Channel, Channel]":
-    """Both ends of a new conversation, close-on-exec."""
+    """Both ends of a new conversation, close-on-exec: ours, and that of the processes that we make."""
     kind = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
     one, other = _socket.socketpair(_socket.AF_UNIX, kind)
+    one.setsockopt(_socket.SOL_SOCKET, _socket.SO_PASSCRED, 1)
+    one.settimeout(1)
     return Channel(one), Channel(other)
