@@ -57,6 +57,11 @@ class State:
         """Whether the init process runs: that one, in this boot."""
         return self.pid > 1 and procs.alive(self.pid, self.start_time)
 
+    def namespaces(self) -> "dict[str, list[int]]":
+        """Type -> [device, inode] of the namespaces that it was created with; {} if an older pyrunc made it."""
+        saved = self.data.get("namespaces")
+        return {kind: its for kind, its in saved.items() if isinstance(its, list)} if isinstance(saved, dict) else {}
+
     def own_cgroup(self, doing: str) -> str:
         """The container's cgroup, for `doing`, which cannot be done without."""
         if self.cgroup is None:

@@ -10,10 +10,62 @@ from tests import leftovers
 from tests.bundle import Bundle
 from tests.peers import only_pyrunc
 from tests.runtime import COMMAND_DEADLINE, Container, Runtime, error_text, new_id
+from tests.tracing import namespaces
 from tests.waiting import eventually
 
+KINDS = {"user": "-U", "mount": "-m", "uts": "-u", "ipc": "-i", "network": "-n"}
 FILES = {"mount": "mnt", "network": "net"}
 NEEDS_STRACE = pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
+
+
+def leaving(bundle: Bundle, kind: str) -> Bundle:
+    """A container whose first process makes a namespace for itself, once there is a file /gate."""
+    if kind != "user":
+        bundle.all_sets("CAP_SYS_ADMIN")
+    (bundle.rootfs / "bin/unshare").symlink_to("busybox")
+    return bundle.shell(f"until [ -e /gate ]; do usleep 10000; done; exec unshare {KINDS[kind]} sleep 1000")
+
+
+def identity(container: Container, kind: str) -> str:
+    return namespaces(container.pid)[FILES.get(kind, kind)]
+
+
+@only_pyrunc("follows, or joins the kinds that the config has and no other")
+@pytest.mark.parametrize("kind", KINDS)
+def test_exec_does_not_follow_the_first_process_into_a_namespace_of_its_own(
+    runtime: Runtime, bundle: Bundle, kind: str
+) -> None:
+    """Its maker has all privilege there: it would trace pyrunc-init before that is filtered and labelled."""
+    with runtime.running(leaving(bundle, kind)) as container:
+        open_gate(container, kind)
+        error_text(runtime.call("exec", container.id, "true"), f"has left the container's {kind} namespace")
+
+
+def open_gate(container: Container, kind: str) -> None:
+    """Let it go on, and wait until it is somewhere else."""
+    before = identity(container, kind)
+    (container.bundle.rootfs / "gate").touch()
+    eventually(lambda: identity(container, kind) != before, "another namespace")
+
+
+@only_pyrunc("follows, or joins the kinds that the config has and no other")
+@NEEDS_STRACE
+@pytest.mark.parametrize("kind", ["uts", "user"])
+def test_exec_does_not_follow_though_it_has_looked_before(runtime: Runtime, bundle: Bundle, kind: str) -> None:
+    """Of a kind in which the container is like the host when it looks, it joins none."""
+    with runtime.running(leaving(bundle, kind)) as container:
+        own, trace = identity(container, kind), bundle.path / "trace"
+        words = ["strace", "-f", "-o", trace, "-e", "trace=setns", "-e", "inject=setns:delay_enter=3000000"]
+        words += runtime.argv("exec", container.id, "readlink", f"/proc/self/ns/{kind}")
+        process = subprocess.Popen(words, stdin=-3, stdout=-1, stderr=-1, text=True)
+        eventually(lambda: trace.exists() and "setns(" in trace.read_text(), "the exec to be about to join")
+        open_gate(container, kind)
+        output, message = process.communicate(timeout=COMMAND_DEADLINE)
+        if kind == "user":
+            assert (output, message) == (f"{own}\n", "")
+        else:
+            result = subprocess.CompletedProcess(words, process.returncode, "", message)
+            error_text(result, f"has left the container's {kind} namespace")
 
 
 # -- what the container does to who comes in ---------------------------------------------------------------------------

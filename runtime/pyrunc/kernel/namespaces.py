@@ -6,6 +6,7 @@ import posix
 from pyrunc.errors import ConfigError, PyruncError
 
 from . import syscalls
+from .paths import O_PATH
 
 FLAGS = {
     "mount": syscalls.CLONE_NEWNS,
@@ -105,22 +106,43 @@ def set_time_offsets(offsets: "dict[str, tuple[int, int]]") -> None:
         posix.close(fd)
 
 
-def others(pid: int) -> int:
-    """The mask (CLONE_NEW*) of the namespaces in which a process is and we are not. OSError if it is gone.
+def open_own() -> int:
+    """A descriptor of this process's directory of namespaces, which tells them wherever it goes (`joined`)."""
+    return posix.open("/proc/self/ns", O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)  # root's to read when we hide
 
-    For setns(2) with its pidfd, which takes our own user namespace for an error.
-    """
-    mask = 0
-    for kind, flag in FLAGS.items():
-        name = FILES.get(kind, kind)
+
+def identities(pid: "int | str") -> "dict[str, list[int]]":
+    """Type -> [device, inode] of a process's namespaces, which no other has while it lives (namespaces(7)). OSError if
+    the process is gone."""
+    found = {}
+    for kind in FLAGS:
         try:
-            mine = posix.stat(f"/proc/self/ns/{name}")
-        except FileNotFoundError:  # a kernel without them
-            continue
-        theirs = posix.stat(f"/proc/{pid}/ns/{name}")
-        if (mine.st_dev, mine.st_ino) != (theirs.st_dev, theirs.st_ino):
-            mask |= flag
-    return mask
+            facts = posix.stat(f"/proc/{pid}/ns/{FILES.get(kind, kind)}")
+        except FileNotFoundError:
+            if not posix.access(f"/proc/{pid}/ns", posix.F_OK):
+                raise
+            continue  # a kernel without them
+        found[kind] = [facts.st_dev, facts.st_ino]
+    return found
+
+
+def joined(own: int, kinds: "dict[str, list[int]]") -> "dict[str, list[int]]":
+    """The same for this process and these kinds; a pid namespace is that of its children. own: of `open_own`."""
+    files = {**FILES, "pid": "pid_for_children"}
+    facts = {kind: posix.stat(files.get(kind, kind), dir_fd=own) for kind in kinds}
+    return {kind: [its.st_dev, its.st_ino] for kind, its in facts.items()}
+
+
+def refuse_others(own: "dict[str, list[int]]", found: "dict[str, list[int]]") -> None:
+    """Raise PyruncError if a container's first process has left a namespace of the container, `own`.
+
+    In one that it has made itself it has more privilege than the container has: root of a user namespace could trace
+    whoever joins it, before the seccomp filter and the label of the container are in force.
+    """
+    for kind, identity in own.items():
+        if found.get(kind) != identity:
+            text = f"the container's first process has left the container's {kind} namespace"
+            raise PyruncError(text, hint="nothing of the host joins one that a container's process has made")
 
 
 FILES = {"mount": "mnt", "network": "net"}  # /proc/PID/ns/*, where the spec's name is another

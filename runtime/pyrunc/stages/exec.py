@@ -40,11 +40,12 @@ _DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC
 
 
 class Target:
-    """A container's init: its pidfd, the namespaces (CLONE_NEW*) in which it is and we are not, its cgroup or None, the
-    path below that where its processes are, a descriptor of its root if it has no mount namespace of its own, else -1.
+    """A container's init: its pidfd, the namespaces (CLONE_NEW*) in which it is and we are not, the identities of those
+    that the container was created with, its cgroup or None, the path below that where its processes are, a descriptor
+    of its root if it has no mount namespace of its own, else -1.
     """
 
-    __slots__ = ("cgroup", "leaf", "namespaces", "pid", "pidfd", "root", "start_time")
+    __slots__ = ("cgroup", "identities", "leaf", "namespaces", "pid", "pidfd", "root", "start_time")
 
     def __init__(self, state: "State") -> None:
         self.pid, self.start_time, self.cgroup = state.pid, state.start_time, state.cgroup
@@ -53,7 +54,10 @@ class Target:
             self.pidfd = syscalls.pidfd_open(state.pid)
             if not procs.alive(state.pid, state.start_time):  # asked after the pidfd has pinned the pid
                 raise ProcessLookupError(3, "")
-            self.namespaces = namespaces.others(state.pid)
+            theirs, ours = (namespaces.identities(pid) for pid in (state.pid, "self"))
+            self.identities = state.namespaces()
+            namespaces.refuse_others(self.identities, theirs)
+            self.namespaces = sum(namespaces.FLAGS[kind] for kind in theirs if theirs[kind] != ours.get(kind))
             mounted = state.data.get("mounted")
             self.root = posix.open(mounted, _DIRECTORY) if isinstance(mounted, str) else -1
         except OSError as error:

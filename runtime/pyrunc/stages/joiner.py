@@ -13,7 +13,7 @@ import sys
 import _prctl
 
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import credentials, paths, rootfs, sealed, syscalls
+from pyrunc.kernel import credentials, namespaces, paths, rootfs, sealed, syscalls
 
 from . import handover, outside, protocol
 from .program import Program
@@ -85,10 +85,14 @@ def _prepare(plan: "ExecPlan") -> int:
 def _enter_namespaces(plan: "ExecPlan", target: "Target", channel: "Channel") -> None:
     """All at once: the kernel looks at our privilege before the first, and is done with all or with none."""
     if target.namespaces:
+        ours = namespaces.open_own()
         try:
             syscalls.setns(target.pidfd, target.namespaces)
+            # What the first process was in when we looked is not what it is in now, if it likes: see `exec.Target`.
+            namespaces.refuse_others(target.identities, namespaces.joined(ours, target.identities))
         except OSError as error:
             raise PyruncError.from_os("join the container's namespaces", error) from None
+        posix.close(ours)
     if target.namespaces & syscalls.CLONE_NEWUSER:
         credentials.become_root(plan.process.user.uid, plan.process.user.gid, keep_groups=plan.keeps_groups)
     credentials.hide()  # other credentials have reset it

@@ -292,6 +292,7 @@ def save(plan: "ContainerPlan", container: Container, made: Created) -> None:
         "streams": streams,
         "mounted": made.mounted or None,
         "mountsBefore": made.mounts_before,
+        "namespaces": namespaces.identities(made.pid),
     }
     container.save({**plan.saved_state(made.pid, made.start_time, made.cgroup), **more})
 
