@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
+from pyrunc.kernel import lsm
 from pyrunc.kernel.capabilities import NAMES
 
 from tests import tracing
@@ -175,12 +176,6 @@ def pod(runtime: Runtime, make_bundle: Callable[[], Bundle]) -> "Iterator[Callab
         yield start
 
 
-def prepared(bundle: Bundle) -> Bundle:
-    bundle.process["args"] = [PROGRAM, "ran"]
-    bundle.process["rlimits"] += [{"type": "RLIMIT_NPROC", "soft": 64, "hard": 64}]
-    return bundle
-
-
 CHANGES: "dict[str, Callable[[Bundle], object]]" = {
     "plain": lambda _: None,
     "privileges can be gained, with a filter": lambda bundle: (
@@ -202,6 +197,8 @@ CHANGES: "dict[str, Callable[[Bundle], object]]" = {
         bundle.config.setdefault("hooks", {}).setdefault(place, []).append({"path": HOOK, "args": [HOOK, "/"]})
         for place in ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
     ],
+    "terminal": lambda bundle: bundle.process.update(terminal=True),
+    "label": lambda bundle: bundle.process.update(apparmorProfile="unconfined"),
     "host's pids": lambda bundle: bundle.share("pid").drop_mounts("/proc").mount("/proc", "/proc", "rbind"),
     "no mount namespace": lambda bundle: (
         bundle.share("mount"),
@@ -209,7 +206,17 @@ CHANGES: "dict[str, Callable[[Bundle], object]]" = {
         [bundle.linux.pop(key) for key in ("maskedPaths", "readonlyPaths")],
     ),
 }
-NOT_IN_PODS = ("host's pids", "no mount namespace", "hooks")
+NOT_IN_PODS = ("host's pids", "no mount namespace", "hooks")  # hooks are told a pid, which is seen (ADR 8)
+
+
+def changed(bundle: Bundle, kind: str) -> Bundle:
+    """A bundle that runs PROGRAM, of a kind."""
+    if kind == "label" and not lsm.apparmor_enabled():
+        pytest.skip("AppArmor is not enabled in this kernel, so there is no label to write")
+    bundle.process["args"] = [PROGRAM, "ran"]
+    bundle.process["rlimits"] += [{"type": "RLIMIT_NPROC", "soft": 64, "hard": 64}]
+    CHANGES[kind](bundle)
+    return bundle
 
 
 def check(case: Case, caller: "dict[str, Any] | None" = None) -> None:
@@ -242,14 +249,14 @@ def user_of(bundle: Bundle) -> "tuple[int, int]":
 
 @pytest.mark.parametrize("kind", CHANGES)
 def test_run(runtime: Runtime, bundle: Bundle, kind: str) -> None:
-    CHANGES[kind](prepared(bundle))
+    changed(bundle, kind)
     check(Case(run_command(runtime, bundle), bundle, {}, *user_of(bundle)))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in CHANGES if kind not in NOT_IN_PODS])
 def test_run_in_a_pod(runtime: Runtime, bundle: Bundle, pod: "Callable[..., Container]", kind: str) -> None:
     """Which shares its pids, and its network."""
-    CHANGES[kind](prepared(bundle.drop_mounts("/sys", "/dev/mqueue")))  # those are of the namespaces' owner
+    changed(bundle.drop_mounts("/sys", "/dev/mqueue"), kind)  # those are of the namespaces' owner
     main = pod()
     for name in ("pid", "network", "ipc"):
         bundle.namespace(name, f"/proc/{main.pid}/ns/{'net' if name == 'network' else name}")
@@ -261,7 +268,7 @@ def test_run_in_a_pod_with_a_user_namespace(
     runtime: Runtime, make_bundle: "Callable[[], Bundle]", pod: "Callable[..., Container]"
 ) -> None:
     main = pod(make_bundle().user_namespace())
-    bundle = prepared(make_bundle()).user_namespace().drop_mounts("/sys", "/dev/mqueue")
+    bundle = changed(make_bundle(), "user namespace").drop_mounts("/sys", "/dev/mqueue")
     for name in ("pid", "network", "ipc", "user"):
         bundle.namespace(name, f"/proc/{main.pid}/ns/{'net' if name == 'network' else name}")
     joined = {name: tracing.namespaces(main.pid)[name] for name in ("pid", "net", "ipc", "user")}
@@ -273,7 +280,7 @@ def test_run_in_a_pod_with_a_user_namespace(
 
 @pytest.mark.parametrize("kind", [kind for kind in CHANGES if kind != "hooks"])
 def test_exec(runtime: Runtime, bundle: Bundle, kind: str) -> None:
-    CHANGES[kind](prepared(bundle))
+    changed(bundle, kind).process.update(terminal=False)
     bundle.process["args"] = ["sleep", "1000"]
     with runtime.running(bundle) as container:
         joined = tracing.namespaces(container.pid)
@@ -284,14 +291,14 @@ def test_exec(runtime: Runtime, bundle: Bundle, kind: str) -> None:
 
 
 def test_exec_with_a_terminal(runtime: Runtime, bundle: Bundle) -> None:
-    prepared(bundle).process["args"] = ["sleep", "1000"]
+    changed(bundle, "plain").process["args"] = ["sleep", "1000"]
     with runtime.running(bundle) as container:
         joined = {"pid": tracing.namespaces(container.pid)["pid"]}
         check(Case(runtime.argv("exec", "--tty", container.id, PROGRAM, "ran"), bundle, joined))
 
 
 def test_ordinary_user(runtime: Runtime, bundle: Bundle, user: OrdinaryUser) -> None:
-    bundle = prepared(user.own(bundle)).drop_mounts("/sys", "/sys/fs/cgroup", "/dev/mqueue")
+    bundle = changed(user.own(bundle), "plain").drop_mounts("/sys", "/sys/fs/cgroup", "/dev/mqueue")
     for entry in bundle.config["mounts"]:
         entry["options"] = [word for word in entry["options"] if not word.startswith("gid=")]
     check(Case(run_command(runtime, bundle), bundle, {}, 0, user.id), runtime.options)
