@@ -56,7 +56,7 @@ class ContainerPlan:
         "devices", "domainname", "env", "filter", "hook_paths", "hook_streams", "hooks", "hostname", "joins",
         "keeps_groups", "kept_fds", "keyring", "listener", "maps", "masked_paths", "memory_policy", "mount_label",
         "mount_sources", "mounts", "net_devices", "new", "new_keyring", "options", "personality", "process", "profile",
-        "propagation", "readonly_paths", "resctrl", "rootfs", "rootfs_readonly", "sealed_mounts", "sysctl",
+        "propagation", "readonly_paths", "resctrl", "rootfs", "rootfs_readonly", "sysctl",
         "time_offsets",
     )  # fmt: skip
 
@@ -84,7 +84,6 @@ class ContainerPlan:
             raise ConfigError(text, pointer="/root/readonly", hint="add one to linux.namespaces, or leave it out")
         self.propagation = linux.rootfs_propagation or ""
         self.mount_label = confined.mount_label(linux.mount_label)
-        self.sealed_mounts: tuple[str, ...] = ()  # made read-only at the end
         self.mounts = tuple(self._mount(i, mount, config, host) for i, mount in enumerate(config.mounts))
         self.mount_sources: dict[int, int] = {}  # index in mounts -> descriptor of what is bound
         self.resctrl = hostparts.resctrl_group(linux.intel_rdt, options.container_id)
@@ -249,13 +248,14 @@ class ContainerPlan:
             if not source:
                 raise ConfigError("a bind mount needs a source", pointer=f"{pointer}/source")
             source = f"{self.bundle}/{source}"
-        if mount.type == "tmpfs" and options.flags & MS_RDONLY and not options.bind:
-            # What lies in it, such as the devices of /dev, is made first; runc and crun do the same.
+        # What lies in it, such as the devices of /dev, is made first; runc and crun do the same.
+        sealed = mount.type == "tmpfs" and bool(options.flags & MS_RDONLY) and not options.bind
+        if sealed:
             options.flags &= ~MS_RDONLY
-            self.sealed_mounts += (mount.destination,)
         if not options.bind and not options.remount and not options.propagation and not mount.type:
             raise ConfigError(f"the mount on `{mount.destination}` has no type", pointer=f"{pointer}/type")
         result = Mount(source, mount.destination, mount.type or "", options, self.mount_label, pointer)
+        result.sealed = sealed
         result.label_option = config.annotations.get(annotations.MOUNT_CONTEXT_TYPE, "context")
         result.mapping = hostparts.mapping(mount, config.linux, pointer, host)
         return result

@@ -7,6 +7,7 @@ import pytest
 from pyrunc import confined, host, plan
 from pyrunc.errors import ConfigError, PyruncError
 from pyrunc.kernel import lsm, mountoptions, mounts
+from pyrunc.kernel.mounts import Attached
 from pyrunc.spec.config import parse_config
 
 from tests.bundle import Bundle
@@ -56,4 +57,4 @@ def test_label_reaches_the_file_system(tmp_path: Path, option: str) -> None:
     mount = mounts.Mount("", "/t", "tmpfs", mountoptions.parse(()), LABEL)
     mount.label_option = option
     with untouched(tmp_path) as image, pytest.raises(PyruncError, match=f"'{option}'"):
-        image.inside(lambda root: mounts.attach(root, mount))
+        image.inside(lambda root: mounts.attach(root, mount, Attached()))

@@ -11,6 +11,7 @@ import pytest
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import devices, mounts, procfs, rootfs, syscalls, sysctl
 from pyrunc.kernel.devices import Device
+from pyrunc.kernel.mounts import Attached
 from pyrunc.kernel.syscalls import CLONE_NEWNET, CLONE_NEWUSER, CLONE_NEWUTS
 from pyrunc.spec.sysctl import sysctl_path
 
@@ -56,10 +57,10 @@ def test_devices_and_links(place: Image) -> None:
 
     def body(root: int) -> None:
         os.umask(0o077)
-        devices.create(root, listed)
-        devices.link(root)
-        devices.create(root, listed)
-        devices.link(root)
+        devices.create(root, listed, Attached())
+        devices.link(root, Attached())
+        devices.create(root, listed, Attached())
+        devices.link(root, Attached())
 
     place.inside(body)
     found = nodes_of(place.root / "dev")
@@ -80,7 +81,7 @@ def test_devices_and_links(place: Image) -> None:
         "tty": ["0o20666", os.makedev(5, 0), 0, ""],
         "u": ["0o20444", NULL, 0, ""],
         "urandom": ["0o20666", os.makedev(1, 9), 0, ""],
-        "zero": ["0o20666", os.makedev(1, 5), 0, ""],
+        "zero": ["0o20600", os.makedev(1, 5), 0, ""],  # it was there, and could be the host's
         **kcore,
     }
     assert nodes_of(place.root / "other") == {"fifo": ["0o10622", 0, 1, ""]}
@@ -90,10 +91,10 @@ def test_devices_and_links(place: Image) -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda root: devices.create(root, []),
-        lambda root: devices.create(root, [], bind=True),
-        devices.link,
-        lambda root: devices.bind_console(root, os.openpty()[1]),
+        lambda root: devices.create(root, [], Attached()),
+        lambda root: devices.create(root, [], Attached(), bind=True),
+        lambda root: devices.link(root, Attached()),
+        lambda root: devices.bind_console(root, os.openpty()[1], Attached()),
     ],
 )
 def test_dev_that_is_a_symlink_is_refused(place: Image, target: str, make: Callable[[int], None]) -> None:
@@ -107,7 +108,7 @@ def test_dev_that_is_a_symlink_is_refused(place: Image, target: str, make: Calla
 def test_device_below_a_symlink_is_refused(place: Image) -> None:
     link(place.root / "data", place.outside)
     with pytest.raises(PyruncError, match="symlink"):
-        place.inside(lambda root: devices.create(root, [Device("/data/x", "c", 1, 3, 0o666, 0, 0)]))
+        place.inside(lambda root: devices.create(root, [Device("/data/x", "c", 1, 3, 0o666, 0, 0)], Attached()))
 
 
 def test_the_hosts_dev_stays_as_it_is(place: Image) -> None:
@@ -118,9 +119,9 @@ def test_the_hosts_dev_stays_as_it_is(place: Image) -> None:
         Path("/dev/ptmx").write_text("")
         os.mknod("/dev/null", stat.S_IFCHR | 0o640, NULL)
         os.chown("/dev/null", 3, 4)
-        mounts.attach(root, mount("/dev", "", "rbind", "/dev"))
-        devices.create(root, [Device("/dev/new", "c", 1, 3, 0o666, 0, 0)])
-        devices.link(root)
+        mounts.attach(root, mount("/dev", "", "rbind", "/dev"), Attached())
+        devices.create(root, [Device("/dev/new", "c", 1, 3, 0o666, 0, 0)], Attached())
+        devices.link(root, Attached())
         return nodes_of(Path("/dev"))
 
     assert place.inside(body) == {"null": ["0o20640", NULL, 3, ""], "ptmx": ["0o100644", 0, 0, ""]}
@@ -146,15 +147,15 @@ def regular(path: Path) -> None:
 def test_node_that_differs_is_refused(place: Image, existing: Callable[[Path], None]) -> None:
     existing(place.root / "dev/null")
     with pytest.raises(PyruncError, match="`/dev/null` exists and is not the device"):
-        place.inside(lambda root: devices.create(root, []))
+        place.inside(lambda root: devices.create(root, [], Attached()))
 
 
 def test_devices_bound_from_the_host(place: Image) -> None:
     """In a user namespace mknod(2) is not permitted, whether that is said before or found out."""
 
     def body(root: int, *, bind: bool) -> object:
-        mounts.attach(root, mount("/dev", "tmpfs", "mode=755"))
-        devices.create(root, [Device("/dev/fifo", "p", 0, 0, 0o600, 0, 0)], bind=bind)
+        mounts.attach(root, mount("/dev", "tmpfs", "mode=755"), Attached())
+        devices.create(root, [Device("/dev/fifo", "p", 0, 0, 0o600, 0, 0)], Attached(), bind=bind)
         return nodes_of(place.root / "dev")
 
     for bind in (True, False):
@@ -166,19 +167,20 @@ def test_devices_bound_from_the_host(place: Image) -> None:
 
 def test_bound_device_must_be_the_one(place: Image) -> None:
     with pytest.raises(PyruncError, match="of the host is another device"):
-        place.inside(lambda root: devices.create(root, [Device("/dev/null", "c", 1, 5, 0o666, 0, 0)], bind=True))
+        other = Device("/dev/null", "c", 1, 5, 0o666, 0, 0)
+        place.inside(lambda root: devices.create(root, [other], Attached(), bind=True))
 
 
 def test_console(place: Image) -> None:
     def body(root: int) -> object:
-        mounts.attach(root, mount("/dev", "tmpfs"))
-        mounts.attach(root, mount("/dev/pts", "devpts", "newinstance,ptmxmode=0666"))
+        mounts.attach(root, mount("/dev", "tmpfs"), Attached())
+        mounts.attach(root, mount("/dev/pts", "devpts", "newinstance,ptmxmode=0666"), Attached())
         main = os.open(place.root / "dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY)
         os.set_blocking(main, False)
         unlock(main)
         pty = os.open(place.root / "dev/pts/0", os.O_RDWR | os.O_NOCTTY)
         tty.setraw(pty)
-        devices.bind_console(root, pty)
+        devices.bind_console(root, pty, Attached())
         console = os.open(place.root / "dev/console", os.O_RDWR | os.O_NOCTTY)
         os.write(console, b"hello")
         return os.read(main, 100).decode(), os.fstat(console).st_rdev == os.fstat(pty).st_rdev
@@ -197,7 +199,7 @@ def test_console_symlink_is_refused(place: Image) -> None:
     """CVE-2025-52565, CVE-2026-88264: no file outside, no mount elsewhere."""
     (place.root / "dev/console").symlink_to(place.outside / "newfile")
     with pytest.raises(PyruncError, match="/dev/console"):
-        place.inside(lambda root: devices.bind_console(root, os.openpty()[1]))
+        place.inside(lambda root: devices.bind_console(root, os.openpty()[1], Attached()))
 
 
 @pytest.mark.parametrize("before_pivot", [True, False])
@@ -206,8 +208,8 @@ def test_masked_and_readonly_paths(place: Image, before_pivot: bool) -> None:
 
     def body(root: int) -> object:
         (place.root / "dev/null").write_text("a file of the image")
-        mounts.attach(root, mount("/proc", "proc"))
-        mounts.attach(root, mount("/sys", "sysfs"))
+        mounts.attach(root, mount("/proc", "proc"), Attached())
+        mounts.attach(root, mount("/sys", "sysfs"), Attached())
         null = rootfs.null_device()
         top = str(place.root) if before_pivot else ""
         if not before_pivot:
@@ -255,7 +257,7 @@ def test_private_procfs_cannot_be_covered(place: Image) -> None:
     """CVE-2019-16884, CVE-2025-52881: neither mounts on /proc nor links in it change where a write ends."""
 
     def body(root: int) -> object:
-        mounts.attach(root, mount("/proc", "proc"))
+        mounts.attach(root, mount("/proc", "proc"), Attached())
         proc, whole = procfs.private(), procfs.private(subset=False)
         for covered in ("/proc", f"{place.root}/proc"):
             syscalls.mount("tmpfs", covered, "tmpfs", 0)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import mounts, procs, rootfs, syscalls
+from pyrunc.kernel.mounts import Attached
 
 from tests.image import Image, link, mount, untouched
 
@@ -29,7 +30,7 @@ def place(private_host: None, tmp_path: Path) -> Iterator[Image]:
 
 def attach(root: int, *args: str) -> dict[str, list[str]]:
     """Make a mount; {its path in the container: [options, propagation, type, superblock options]} of all there are."""
-    mounts.attach(root, mount(*args))
+    mounts.attach(root, mount(*args), Attached())
     return table_of(os.readlink(f"/proc/self/fd/{root}"))
 
 
@@ -77,8 +78,8 @@ def test_new_file_systems(
 
 def test_bind_keeps_flags_that_no_option_names(place: Image) -> None:
     def body(root: int) -> object:
-        mounts.attach(root, mount("/etc", "tmpfs", "nosuid,nodev,noatime"))
-        mounts.attach(root, mount("/file", "", "bind,ro", f"{place.outside}/sub/sentinel"))
+        mounts.attach(root, mount("/etc", "tmpfs", "nosuid,nodev,noatime"), Attached())
+        mounts.attach(root, mount("/file", "", "bind,ro", f"{place.outside}/sub/sentinel"), Attached())
         return attach(root, "/copy", "", "rbind,ro,dev", f"{place.root}/etc")
 
     table = place.inside(body)
@@ -89,8 +90,8 @@ def test_bind_keeps_flags_that_no_option_names(place: Image) -> None:
 
 def test_recursive_attributes_reach_what_is_below(place: Image) -> None:
     def body(root: int) -> object:
-        mounts.attach(root, mount("/etc", "tmpfs"))
-        mounts.attach(root, mount("/etc/below", "tmpfs"))
+        mounts.attach(root, mount("/etc", "tmpfs"), Attached())
+        mounts.attach(root, mount("/etc/below", "tmpfs"), Attached())
         return attach(root, "/copy", "", "rbind,rro,rnosymfollow", f"{place.root}/etc")
 
     table = place.inside(body)
@@ -101,10 +102,10 @@ def test_recursive_attributes_reach_what_is_below(place: Image) -> None:
 
 def test_remount_and_propagation(place: Image) -> None:
     def body(root: int) -> object:
-        mounts.attach(root, mount("/etc", "tmpfs", "nosuid,size=64k"))
-        mounts.attach(root, mount("/etc", "", "remount,ro,size=128k"))
-        mounts.attach(root, mount("/data", "tmpfs", "shared"))
-        mounts.attach(root, mount("/dev", "tmpfs", "unbindable"))
+        mounts.attach(root, mount("/etc", "tmpfs", "nosuid,size=64k"), Attached())
+        mounts.attach(root, mount("/etc", "", "remount,ro,size=128k"), Attached())
+        mounts.attach(root, mount("/data", "tmpfs", "shared"), Attached())
+        mounts.attach(root, mount("/dev", "tmpfs", "unbindable"), Attached())
         return attach(root, "/data", "", "remount,bind,noexec")
 
     table = place.inside(body)
@@ -119,7 +120,7 @@ def test_remount_and_propagation(place: Image) -> None:
 @pytest.mark.parametrize("enter", [rootfs.pivot, rootfs.move_root])
 def test_root_propagation_and_pivot(place: Image, enter: Callable[[int], None], word: str) -> None:
     def body(root: int) -> object:
-        mounts.attach(root, mount("/proc", "proc"))
+        mounts.attach(root, mount("/proc", "proc"), Attached())
         enter(root)
         rootfs.make_readonly(root)
         if word:
@@ -256,7 +257,7 @@ def test_what_may_cover_proc(place: Image, arguments: tuple[str, ...], allowed: 
 
     def body(root: int) -> object:
         if arguments[0] != "/proc":
-            mounts.attach(root, mount("/proc", "proc"))
+            mounts.attach(root, mount("/proc", "proc"), Attached())
         return attach(root, *arguments)
 
     if allowed:
@@ -271,8 +272,8 @@ def test_copy_symlink_and_nofollow(place: Image) -> None:
     source.symlink_to("/nonsuch")
 
     def body(root: int) -> object:
-        mounts.attach(root, mount("/a/copied", "", "bind,copy-symlink", str(source)))
-        mounts.attach(root, mount("/a/copied", "", "bind,copy-symlink", str(source)))
+        mounts.attach(root, mount("/a/copied", "", "bind,copy-symlink", str(source)), Attached())
+        mounts.attach(root, mount("/a/copied", "", "bind,copy-symlink", str(source)), Attached())
         return attach(root, "/a/bound", "", "bind,src-nofollow", str(source)), os.readlink(place.root / "a/bound")
 
     table, target = place.inside(body)  # type: ignore[misc]  # the pair that body gives
@@ -302,7 +303,7 @@ def test_tmpfs_takes_the_mode_of_what_it_covers(place: Image) -> None:
 
     def body(root: int) -> object:
         for destination, options in (("/data", ""), ("/new", ""), ("/etc", "mode=700")):
-            mounts.attach(root, mount(destination, "tmpfs", options))
+            mounts.attach(root, mount(destination, "tmpfs", options), Attached())
         return [oct(os.stat(place.root / name).st_mode) for name in ("data", "new", "etc")]
 
     assert place.inside(body) == ["0o41777", "0o41777", "0o40700"]  # the last but one is the default of tmpfs

@@ -1,5 +1,6 @@
 """Mounts of config.md apart from their options: destinations, sources, order, tmpcopyup, errors."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,27 @@ def test_tmpcopyup(runtime: Runtime, bundle: Bundle) -> None:
     script = "cat /data/link; stat -c ' %a' /data/sub/file; readlink /data/link; echo changed > /data/sub/file"
     assert runtime.output(bundle, script).split() == ["content", "640", "sub/file"]
     assert (directory / "sub/file").read_text() == "content"
+
+
+@differs(crun="1.8.1 writes the holes", runc="1.1.5 writes the holes")
+def test_tmpcopyup_of_a_file_with_holes(runtime: Runtime, bundle: Bundle) -> None:
+    """Or an image that takes no space takes all memory."""
+    (bundle.rootfs / "data").mkdir()
+    with (bundle.rootfs / "data/file").open("wb") as file:
+        for at, text in ((0, b"begin"), (10 << 20, b"middle"), (20 << 20, b"end")):
+            file.seek(at)
+            file.write(text)
+        file.truncate(1 << 30)
+    (bundle.rootfs / "data/hole").touch()
+    os.truncate(bundle.rootfs / "data/hole", 1 << 40)
+    bundle.mount("/data", "tmpfs", "tmpcopyup", fstype="tmpfs")
+    script = (
+        "stat -c '%s %b' /data/file /data/hole; head -c 5 /data/file; "
+        "for at in 10 20; do dd if=/data/file bs=1M skip=$at count=1 2> /dev/null | head -c 6 | tr -d '\\0'; done"
+    )
+    (size, blocks), (hole, none), (text,) = (line.split() for line in runtime.output(bundle, script).splitlines())
+    assert (int(size), int(hole), none, text) == (1 << 30, 1 << 40, "0", "beginmiddleend")
+    assert int(blocks) <= 3 * 16
 
 
 @differs(crun="1.8.1 uses 755")

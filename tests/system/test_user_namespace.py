@@ -164,3 +164,11 @@ def test_other_namespaces_belong_to_the_user_namespace(runtime: Runtime, bundle:
     if kind == "pid":
         bundle.linux.update({"maskedPaths": [], "readonlyPaths": []})  # the kernel wants one fully visible procfs
     runtime.output(bundle, script)
+
+
+def test_passwd_that_root_of_the_namespace_may_not_read(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.user_namespace()
+    passwd = bundle.rootfs / "etc/passwd"
+    os.chown(passwd, 0, 0)
+    passwd.chmod(0o600)
+    assert runtime.output(bundle, "echo $HOME") == "/\n"

@@ -4,10 +4,13 @@ import posix
 
 from pyrunc.errors import PyruncError
 
+from . import paths
+
 _S_IFMT, _S_IFDIR, _S_IFREG, _S_IFLNK = 0o170000, 0o040000, 0o100000, 0o120000
 _DEEPEST = 256  # directories; a descriptor pair and a stack frame each
 _CHUNK = 1 << 30
 
+_LOOK = paths.O_PATH | posix.O_NOFOLLOW | posix.O_CLOEXEC
 _READ_DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
 
 
@@ -41,10 +44,8 @@ def _directory(source: int, destination: int, depth: int) -> None:
             posix.mkdir(name, 0o700, dir_fd=destination)
             _pair((source, destination), name, (_READ_DIRECTORY, _READ_DIRECTORY), depth + 1)
         elif kind == _S_IFREG:
-            # Non-blocking, as it may be a fifo by now; _pair looks again.
-            reading = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
             writing = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
-            _pair((source, destination), name, (reading, writing), depth)
+            _pair((source, destination), name, (_LOOK, writing), depth)
         else:
             posix.mknod(name, facts.st_mode, facts.st_rdev, dir_fd=destination)
             posix.chown(name, facts.st_uid, facts.st_gid, dir_fd=destination, follow_symlinks=False)
@@ -62,13 +63,42 @@ def _pair(parents: "tuple[int, int]", name: str, flags: "tuple[int, int]", depth
             if kind == _S_IFDIR:
                 _directory(one, other, depth)
             elif kind == _S_IFREG:
-                while posix.sendfile(other, one, None, _CHUNK):
-                    pass
-                _attributes(one, other)
+                _file(one, other)
         finally:
             posix.close(other)
     finally:
         posix.close(one)
+
+
+def _file(looked_at: int, destination: int) -> None:
+    """Copy a regular file, which is opened only now: by its name it could be a device by now, which acts on that.
+
+    Its holes stay holes, or a file of an image could take all memory. A file that grows meanwhile is copied as it was.
+    """
+    source = paths.reopen(looked_at, posix.O_RDONLY)
+    try:
+        end = posix.fstat(source).st_size
+        start = _seek(source, 0, posix.SEEK_DATA, end)
+        while start < end:
+            stop = _seek(source, start, posix.SEEK_HOLE, end)
+            posix.lseek(destination, start, 0)  # SEEK_SET
+            while start < stop and (count := posix.sendfile(destination, source, start, min(stop - start, _CHUNK))):
+                start += count
+            start = _seek(source, stop, posix.SEEK_DATA, end)
+        posix.ftruncate(destination, end)
+        _attributes(source, destination)
+    finally:
+        posix.close(source)
+
+
+def _seek(source: int, start: int, whence: int, end: int) -> int:
+    """lseek(2) with SEEK_DATA or SEEK_HOLE; `end` where there is no more."""
+    try:
+        return posix.lseek(source, start, whence)
+    except OSError as error:
+        if error.errno == 6:  # ENXIO
+            return end
+        raise
 
 
 def _attributes(source: int, destination: int) -> None:

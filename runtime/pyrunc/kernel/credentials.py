@@ -130,36 +130,45 @@ def _is_ours(ring: int) -> bool:
     return syscalls.describe_key(ring).split(";")[1] == str(posix.getuid())
 
 
-def with_home(env: "list[str]", uid: int, root: int) -> "list[str]":
+def with_home(env: "list[str]", uid: int, root: int, *, before_pivot: bool) -> "list[str]":
     """The environment with HOME: if it is missing or empty, the home of `uid` in the container's /etc/passwd, or /.
 
-    root: a descriptor of the container's root. The file is hostile: read as bytes, within the root, up to a bound,
-    and opened only if it is regular: a driver may act on being opened (a watchdog would start).
+    root: a descriptor of the container's root; before_pivot: /proc is still the host's, and no device filter in force.
+    The file is hostile: read as bytes, within the root, up to a bound, and opened only if it is regular: a driver may
+    act on being opened (a watchdog would start).
     """
     if any(entry.startswith("HOME=") and entry != "HOME=" for entry in env):
         return env
-    return [*(entry for entry in env if entry != "HOME="), f"HOME={_home(uid, root)}"]
+    home = _home(uid, root, before_pivot=before_pivot)
+    return [*(entry for entry in env if entry != "HOME="), f"HOME={home}"]
 
 
-def _home(uid: int, root: int) -> str:
-    fd = -1
+def _home(uid: int, root: int, *, before_pivot: bool) -> str:
     try:
-        for flags in (paths.O_PATH, posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOCTTY):
-            if fd >= 0:
-                posix.close(fd)
-            fd = paths.open_in(root, "/etc/passwd", flags)
-            if posix.fstat(fd).st_mode & 0o170000 != 0o100000:
-                return "/"
-        for line in posix.read(fd, 1 << 20).split(b"\n"):
-            fields = line.split(b":")
-            if len(fields) > 6 and fields[2] == str(uid).encode() and fields[5].startswith(b"/"):
-                return fields[5].decode("utf-8", "surrogateescape").replace("\0", "")
-    except OSError:
-        return "/"
-    finally:
-        if fd >= 0:
-            posix.close(fd)
+        content = _passwd(root, before_pivot=before_pivot)
+    except OSError:  # none, or not for this user's eyes
+        content = b""
+    for line in content.split(b"\n"):
+        fields = line.split(b":")
+        if len(fields) > 6 and fields[2] == str(uid).encode() and fields[5].startswith(b"/"):
+            return fields[5].decode("utf-8", "surrogateescape").replace("\0", "")
     return "/"
+
+
+def _passwd(root: int, *, before_pivot: bool) -> bytes:
+    """The beginning of /etc/passwd, nothing if that is no regular file. OSError."""
+    found = paths.open_in(root, "/etc/passwd")
+    try:
+        if posix.fstat(found).st_mode & 0o170000 != 0o100000:
+            return b""
+        flags = posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOCTTY
+        file = paths.reopen(found, flags) if before_pivot else paths.open_in(root, "/etc/passwd", flags)
+        try:
+            return posix.read(file, 1 << 20) if posix.fstat(file).st_mode & 0o170000 == 0o100000 else b""
+        finally:
+            posix.close(file)
+    finally:
+        posix.close(found)
 
 
 def make_working_directory(root: int, path: str) -> None:

@@ -8,6 +8,7 @@ import posix
 from pyrunc.errors import ConfigError, PyruncError
 
 from . import paths, syscalls
+from .mounts import Attached
 from .paths import O_PATH
 from .syscalls import AT_EMPTY_PATH, AT_FDCWD, MS_PRIVATE, OPEN_TREE_CLONE
 
@@ -54,8 +55,10 @@ _LINKS = (
 )
 
 
-def create(root: int, devices: "tuple[Device, ...] | list[Device]", *, bind: bool = False) -> None:
-    """Make the default devices and these; of two with one path the later one.
+def create(
+    root: int, devices: "tuple[Device, ...] | list[Device]", attached: Attached, *, bind: bool = False
+) -> None:
+    """Make the default devices and these; of two with one path the later one. attached: the container's mounts.
 
     bind: take the host's node of the same path instead, where mknod(2) is not permitted (in a user namespace).
     Before `rootfs.pivot`. Nothing is done if the container was given the host's /dev.
@@ -73,8 +76,9 @@ def create(root: int, devices: "tuple[Device, ...] | list[Device]", *, bind: boo
             if directory != where or parent < 0:
                 if parent >= 0:
                     posix.close(parent)
-                parent, where = -1, directory
-                parent = _parent(root, device, directory)
+                    parent = -1
+                where = directory
+                parent = _parent(root, device, directory, attached)
             if bind and device.kind != "p":
                 _bind(parent, name, device)
             else:
@@ -96,10 +100,10 @@ def _has_hosts_dev(root: int) -> bool:
     return (ours.st_dev, ours.st_ino) == (hosts.st_dev, hosts.st_ino)
 
 
-def _parent(root: int, device: Device, directory: str) -> int:
+def _parent(root: int, device: Device, directory: str, attached: Attached) -> int:
     """The directory of a device, an O_PATH descriptor."""
     try:
-        return _directory(root, directory)
+        return _directory(root, directory, attached)
     except PyruncError as error:
         error.pointer = device.pointer
         raise
@@ -107,8 +111,23 @@ def _parent(root: int, device: Device, directory: str) -> int:
         raise device.failure(error) from None
 
 
-def _directory(root: int, path: str) -> int:
-    """Open a directory that is reached without symlinks, made where missing."""
+def _directory(root: int, path: str, attached: Attached) -> int:
+    """Open a directory that is reached without symlinks, made where missing. What is to be made in it must not come to
+    lie in a volume whose destination is elsewhere, but which a symlink of the image has led here."""
+    parts = [part for part in path.split("/") if part]
+    for number in range(1, len(parts) + 1):
+        above = "/".join(parts[:number])
+        directory = _open_directory(root, above)
+        name = attached.names.get(syscalls.mount_id(directory), "")
+        if not f"{above}/".startswith(f"{name}/" if name else ""):
+            posix.close(directory)
+            raise PyruncError(f"`/{above}` is where a symlink in the root filesystem has led the mount to `/{name}`")
+        if number < len(parts):
+            posix.close(directory)
+    return directory if parts else paths.open_in(root, "/")
+
+
+def _open_directory(root: int, path: str) -> int:
     try:
         return paths.open_in(root, path, O_PATH | posix.O_DIRECTORY, symlinks=False)
     except FileNotFoundError:
@@ -116,19 +135,21 @@ def _directory(root: int, path: str) -> int:
         return paths.open_in(root, path, O_PATH | posix.O_DIRECTORY, symlinks=False)
     except OSError as error:
         if error.errno == 40:  # ELOOP
-            raise PyruncError(f"`{path}` is, or is reached by, a symlink in the root filesystem") from None
+            raise PyruncError(f"`/{path}` is, or is reached by, a symlink in the root filesystem") from None
         raise
 
 
 def _make(parent: int, name: str, device: Device) -> None:
-    """mknodat(2), or take a node that is there already if it is the same."""
+    """mknodat(2), or take a node that is there already if it is the same. That one keeps its owner and mode: it may be
+    the host's, of a bind mount."""
+    made = True
     try:
         try:
             posix.mknod(
                 name, _FORMATS[device.kind] | device.mode, posix.makedev(device.major, device.minor), dir_fd=parent
             )
         except FileExistsError:
-            pass  # looked at below
+            made = False
         except PermissionError:
             if device.kind == "p":
                 raise
@@ -140,7 +161,8 @@ def _make(parent: int, name: str, device: Device) -> None:
     try:
         if not device.is_that(node):
             raise ConfigError(f"`{device.path}` exists and is not the device that is asked for", pointer=device.pointer)
-        _own(node, device)
+        if made:
+            _own(node, device)
     except OSError as error:
         raise device.failure(error, "set mode and owner of") from None
     finally:
@@ -198,7 +220,7 @@ def _empty_file(parent: int, name: str) -> int:
     return node
 
 
-def link(root: int, *, ptmx: bool = True) -> None:
+def link(root: int, attached: Attached, *, ptmx: bool = True) -> None:
     """Make /dev/{fd,stdin,stdout,stderr}, /dev/core if the host has /proc/kcore, and /dev/ptmx.
 
     A name that is taken keeps what it has, as in the peers; but /dev/ptmx must be that of the container's own devpts.
@@ -207,7 +229,7 @@ def link(root: int, *, ptmx: bool = True) -> None:
     if _has_hosts_dev(root):
         return
     try:
-        directory = _directory(root, "/dev")
+        directory = _directory(root, "/dev", attached)
     except OSError as error:
         raise PyruncError.from_os("open `/dev` in the root filesystem", error) from None
     try:
@@ -248,14 +270,14 @@ def _link_ptmx(directory: int) -> None:
         raise PyruncError.from_os("make symlink `/dev/ptmx`", error) from None
 
 
-def bind_console(root: int, pty: int) -> None:
+def bind_console(root: int, pty: int, attached: Attached) -> None:
     """Bind the terminal's device, which `pty` is open on, onto /dev/console (CVE-2025-52565, CVE-2026-88264).
 
     The devpts of `pty` must be mounted in our mount namespace. The target is an empty file or what is there, but no
     symlink.
     """
     try:
-        directory = _directory(root, "/dev")
+        directory = _directory(root, "/dev", attached)
         try:
             target = _empty_file(directory, "console")
         finally:

@@ -49,18 +49,24 @@ class Mount:
 
     source: absolute for a bind mount; kind: the type, "" if none; label: SELinux context for its files, "" for none,
     given by the mount option label_option (`context`, or another of mount(8));
-    pointer: JSON pointer of the entry; mapping: for an id-mapped mount
+    pointer: JSON pointer of the entry; mapping: for an id-mapped mount; sealed: read-only at the end, when what lies in
+    it has been made
     """
 
-    __slots__ = ("destination", "kind", "label", "label_option", "mapping", "options", "pointer", "source")
+    __slots__ = ("destination", "kind", "label", "label_option", "mapping", "options", "pointer", "sealed", "source")
 
     def __init__(  # noqa: PLR0917  a record, built at one place
         self, source: str, destination: str, kind: str, options: "MountOptions", label: str = "", pointer: str = ""
     ) -> None:
         self.source, self.destination, self.kind = source, destination, kind
         self.options, self.label, self.pointer = options, label, pointer
-        self.label_option = "context"
+        self.label_option, self.sealed = "context", False
         self.mapping: MountMap | None = None
+
+    @property
+    def name(self) -> str:
+        """The destination without what means nothing in a path: relative to the root, "" for the root itself."""
+        return "/".join(part for part in self.destination.split("/") if part not in ("", "."))
 
     def failure(self, error: OSError, hint: str = "") -> PyruncError:
         """The error of a system call for this mount."""
@@ -71,6 +77,39 @@ class Mount:
         """The error for something that is not allowed."""
         message = f"mount `{self.source or self.kind}` to `{self.destination}`: {why}"
         return ConfigError(message, pointer=self.pointer)
+
+
+class Attached:
+    """What `attach` has made, known by more than its path, which the image or others may lead elsewhere meanwhile.
+
+    names: mount id -> destination as the configuration has it; unsealed: (descriptor, mount) of those to make read-only
+    """
+
+    __slots__ = ("names", "unsealed")
+
+    def __init__(self) -> None:
+        self.names: dict[int, str] = {}
+        self.unsealed: list[tuple[int, Mount]] = []
+
+    def note(self, number: int, mount: "Mount") -> None:
+        """The mount of this id is that one."""
+        parts: list[str] = []
+        for part in mount.name.split("/"):
+            if part == "..":
+                del parts[-1:]
+            else:
+                parts.append(part)
+        self.names[number] = "/".join(parts)
+
+    def seal(self) -> None:
+        """Make read-only what is to be, now that it is filled."""
+        for tree, mount in self.unsealed:
+            try:
+                syscalls.mount_setattr(tree, set_=MOUNT_ATTR_RDONLY)
+            except OSError as error:
+                raise mount.failure(error) from None
+            posix.close(tree)
+        self.unsealed.clear()
 
 
 def detach(mount: Mount, propagation: int = 0) -> int:
@@ -124,17 +163,18 @@ _MAPPING_HINTS = {
 }
 
 
-def attach(root: int, mount: Mount, *, source_fd: int = -1, cgroup_namespace: bool = True) -> None:
-    """Make one mount in the root filesystem `root`, with its destination where that is missing.
+def attach(
+    root: int, mount: Mount, attached: Attached, *, source_fd: int = -1, cgroup_namespace: bool = True
+) -> None:
+    """Make one mount in the root filesystem `root`, with its destination where that is missing; `attached` notes it.
 
     cgroup_namespace: whether the container has one of its own.
 
     source_fd: what `detach` gave, in whatever mount namespace; it stays open.
     """
-    options = mount.options
-    name = "/".join(part for part in mount.destination.split("/") if part not in ("", "."))
+    options, name = mount.options, mount.name
     if options.remount or not (options.bind or mount.kind):
-        _change(root, mount, name)
+        _change(root, mount, name, attached)
         return
     if not name:
         raise mount.refusal("the root is given by root.path")
@@ -145,7 +185,9 @@ def attach(root: int, mount: Mount, *, source_fd: int = -1, cgroup_namespace: bo
             tree = filesystems.create(mount, target, root, existed=existed, cgroup_namespace=cgroup_namespace)
             _map_ids(mount, tree)
             placed = filesystems.takes_mount2(mount)
-            _place(root, mount, name, tree, None if placed else target)
+            attached.note(_place(root, mount, name, tree, None if placed else target), mount)
+            if mount.sealed:
+                attached.unsealed.append((posix.dup(tree), mount))
         finally:
             posix.close(target)
             if tree >= 0:
@@ -155,13 +197,13 @@ def attach(root: int, mount: Mount, *, source_fd: int = -1, cgroup_namespace: bo
         raise mount.refusal(f"a bind mount takes no file system options (`{options.data[0]}`)")
     tree = detach(mount) if source_fd < 0 else source_fd
     try:
-        _bind(root, mount, name, tree)
+        _bind(root, mount, name, tree, attached)
     finally:
         if source_fd < 0:
             posix.close(tree)
 
 
-def _bind(root: int, mount: Mount, name: str, tree: int) -> None:
+def _bind(root: int, mount: Mount, name: str, tree: int, attached: Attached) -> None:
     """Put `tree`, a detached copy of the source, onto the destination."""
     kind = posix.fstat(tree).st_mode & _S_IFMT
     if kind == _S_IFLNK and mount.options.copy_symlink:
@@ -172,7 +214,7 @@ def _bind(root: int, mount: Mount, name: str, tree: int) -> None:
     try:
         if name == "proc" and not _is_proc(tree):
             raise mount.refusal("only a proc file system may be there")
-        _place(root, mount, name, tree, target)
+        attached.note(_place(root, mount, name, tree, target), mount)
     finally:
         posix.close(target)
 
@@ -258,8 +300,8 @@ def _open(root: int, mount: Mount, name: str, *, follow: bool = True) -> int:
     return paths.open_in(root, name, O_PATH, follow=follow, symlinks=_may_be_symlink(mount, name))
 
 
-def _place(root: int, mount: Mount, name: str, tree: int, target: "int | None") -> None:
-    """Move the detached mount onto the target and see that the destination now is that mount."""
+def _place(root: int, mount: Mount, name: str, tree: int, target: "int | None") -> int:
+    """Move the detached mount onto the target and see that the destination now is that mount; its id."""
     follow = posix.fstat(tree).st_mode & _S_IFMT != _S_IFLNK
     try:
         if target is not None:
@@ -268,14 +310,15 @@ def _place(root: int, mount: Mount, name: str, tree: int, target: "int | None") 
             syscalls.move_mount(tree, target)
         found = _open(root, mount, name, follow=follow)
         try:
-            same = syscalls.mount_id(found) == syscalls.mount_id(tree)
+            there, number = syscalls.mount_id(found), syscalls.mount_id(tree)
         finally:
             posix.close(found)
-        if not same:
+        if there != number:
             raise mount.refusal("the destination was changed while it was being mounted")
         # Not before: joining a shared parent would make it shared.
         for kind in mount.options.propagation:
             _propagate(tree, kind)
+        return number
     except OSError as error:
         raise mount.failure(error) from None
 
@@ -291,7 +334,7 @@ def _propagate(tree: int, kind: int) -> None:
     syscalls.mount_setattr(tree, propagation=kind & ~MS_REC, recursive=bool(kind & MS_REC))
 
 
-def _change(root: int, mount: Mount, name: str) -> None:
+def _change(root: int, mount: Mount, name: str, attached: Attached) -> None:
     """Change flags, data or propagation of what is mounted on the destination (`remount`, or only propagation)."""
     options = mount.options
     if not (options.remount or options.propagation):
@@ -304,6 +347,8 @@ def _change(root: int, mount: Mount, name: str) -> None:
             set_attributes(mount, target)
             for kind in options.propagation:
                 _propagate(target, kind)
+            if mount.sealed:
+                attached.unsealed.append((posix.dup(target), mount))
         finally:
             posix.close(target)
     except OSError as error:

@@ -30,6 +30,14 @@ def open_in(root: int, path: str, flags: int = O_PATH, *, follow: bool = True, s
     return syscalls.openat2(root, path or ".", flags | (0 if follow else posix.O_NOFOLLOW), 0, resolve)
 
 
+def reopen(fd: int, flags: int) -> int:
+    """Open for use the very file that the O_PATH descriptor `fd` is open on; OSError.
+
+    By its name in /proc, which must be the host's: before `rootfs.pivot`.
+    """
+    return posix.open(f"/proc/self/fd/{fd}", flags | posix.O_CLOEXEC)
+
+
 def make_directory(root: int, path: str) -> int:
     """An O_PATH descriptor of the directory `path`, made with its parents (mode 0755 less the umask) where missing."""
     try:
@@ -91,8 +99,9 @@ def _walk(root: int, path: str, make_last: "Callable[[int, str], int]") -> int:
                     target = _link_target(parent, name)
                     names[:0] = [name] if target is None else _components(target)
                     if target is not None and target.startswith("/"):
+                        here = open_in(root, "/")
                         posix.close(parent)
-                        parent, done = open_in(root, "/"), ""
+                        parent, done = here, ""
                     continue
             if not names:
                 return here

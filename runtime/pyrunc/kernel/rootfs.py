@@ -82,18 +82,6 @@ def make_readonly(root: int) -> None:
         raise PyruncError.from_os("make the root filesystem read-only", error) from None
 
 
-def seal(root: int, path: str) -> None:
-    """Make the mount at `path` in the root read-only, after it has been filled."""
-    try:
-        mount = paths.open_in(root, path, O_PATH)
-        try:
-            syscalls.mount_setattr(mount, set_=MOUNT_ATTR_RDONLY)
-        finally:
-            posix.close(mount)
-    except OSError as error:
-        raise PyruncError.from_os(f"make the mount on `{path}` read-only", error) from None
-
-
 def pivot(root: int) -> None:
     """Make `root` the root directory and detach the host's; the working directory is the new root."""
     try:

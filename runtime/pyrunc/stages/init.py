@@ -40,13 +40,16 @@ def _become_container(plan: "ContainerPlan", channel: "Channel", gates: "Gates")
     if plan.splits and plan.attributes:  # pyrunc-init writes them before it is in the pid namespace
         gates.proc = procfs.private()
     _enter_namespaces(plan, channel)
-    root = _build_root(plan, channel)
+    root, attached = _build_root(plan, channel)
+    env = []
+    if plan.process is not None:
+        joined = plan.joins_kind("mount")  # where /proc may show other processes
+        env = credentials.with_home(plan.env, plan.process.user.uid, root, before_pivot=not joined)
     null = rootfs.null_device() if plan.masked_paths else -1
     proc = procfs.private(subset=False) if plan.sysctl or plan.attributes else -1
     if plan.attributes and not plan.splits:
         gates.proc = proc
-    console = _move_in(plan, channel, root, null, proc)
-    env = credentials.with_home(plan.env, plan.process.user.uid, root) if plan.process else []
+    console = _move_in(plan, channel, root, attached, null, proc)
     if plan.process is not None:
         credentials.make_working_directory(root, plan.process.cwd)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
@@ -94,15 +97,16 @@ def join(plan: "ContainerPlan") -> None:
     namespaces.enter_all(plan.joins)
 
 
-def _build_root(plan: "ContainerPlan", channel: "Channel") -> int:
-    """In the host's root still: mounts, devices, and the hooks that may change them; a descriptor of the root."""
+def _build_root(plan: "ContainerPlan", channel: "Channel") -> "tuple[int, mounts.Attached]":
+    """In the host's root still: mounts, devices, hooks that may change them; (a descriptor of the root, the mounts)."""
     posix.umask(0o022)
     root = rootfs.prepare(plan.rootfs, plan.propagation, private=plan.has_mount_namespace)
+    attached = mounts.Attached()
     for i, mount in enumerate(plan.mounts):
         source = plan.mount_sources.get(i, -1)
-        mounts.attach(root, mount, source_fd=source, cgroup_namespace=plan.creates("cgroup"))
-    devices.create(root, plan.devices, bind=not plan.can_mknod)
-    devices.link(root)
+        mounts.attach(root, mount, attached, source_fd=source, cgroup_namespace=plan.creates("cgroup"))
+    devices.create(root, plan.devices, attached, bind=not plan.can_mknod)
+    devices.link(root, attached)
     if plan.asks_parent_for_hooks:
         channel.send(protocol.MOUNTED)
         channel.expect(protocol.CONTINUE, "running the createRuntime hooks")
@@ -114,10 +118,12 @@ def _build_root(plan: "ContainerPlan", channel: "Channel") -> int:
         hooks.run(
             "createContainer", plan.hooks.create_container, state, environ=environ, streams=plan.hook_streams
         )
-    return root
+    return root, attached
 
 
-def _move_in(plan: "ContainerPlan", channel: "Channel", root: int, null: int, proc: int) -> int:
+def _move_in(  # noqa: PLR0917  (each is used once)
+    plan: "ContainerPlan", channel: "Channel", root: int, attached: "mounts.Attached", null: int, proc: int
+) -> int:
     """Make it the root, and close off what the container may not see or write; the terminal's end for it, or -1."""
     if not plan.has_mount_namespace:
         rootfs.change_root(root)
@@ -129,11 +135,10 @@ def _move_in(plan: "ContainerPlan", channel: "Channel", root: int, null: int, pr
         from pyrunc.kernel import sysctl
 
         sysctl.apply(proc, plan.sysctl)
-    console = _open_console(plan, root, channel)
+    console = _open_console(plan, root, attached, channel)
     rootfs.protect(root, plan.readonly_paths)
     rootfs.mask(root, plan.masked_paths, null)
-    for destination in plan.sealed_mounts:
-        rootfs.seal(root, destination)
+    attached.seal()
     if plan.rootfs_readonly:
         rootfs.make_readonly(root)
     if plan.propagation:
@@ -172,7 +177,7 @@ def _set_names(plan: "ContainerPlan") -> None:
                 raise PyruncError.from_os(f"set the {key} `{value}`", error, pointer=f"/{key}") from None
 
 
-def _open_console(plan: "ContainerPlan", root: int, channel: "Channel") -> int:
+def _open_console(plan: "ContainerPlan", root: int, attached: "mounts.Attached", channel: "Channel") -> int:
     """The terminal's other end goes to the parent; ours becomes the container's standard streams. -1 without."""
     if plan.process is None or not plan.process.terminal:
         return -1
@@ -180,7 +185,7 @@ def _open_console(plan: "ContainerPlan", root: int, channel: "Channel") -> int:
 
     size = plan.process.console_size
     main, peer, name = terminal.open_console(root, (size.height, size.width) if size else None)
-    devices.bind_console(root, peer)
+    devices.bind_console(root, peer, attached)
     channel.send(protocol.CONSOLE, name, (main,))
     posix.close(main)
     return peer
