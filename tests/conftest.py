@@ -21,7 +21,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that shows whether a differs mark is still true."""
+    """Add how often a race is tried, and what shows whether a differs mark is still true."""
+    parser.addoption("--rounds", type=int, default=10, help="tries of each attack that is a race (default: 10)")
     parser.addoption("--ignore-differs", action="store_true", help="run tests that are marked as differing on a peer")
 
 
@@ -37,8 +38,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """List why tests were skipped, and end with the counts."""
+    """List how races ended and why tests were skipped, and end with the counts."""
     stats = terminalreporter.stats
+    for report in (*stats.get("passed", []), *stats.get("failed", [])):
+        for _, line in report.user_properties:
+            terminalreporter.write_line(line)
     skipped = stats.get("skipped", [])
     reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in skipped)
     for reason, count in sorted(reasons.items()):

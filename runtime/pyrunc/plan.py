@@ -147,9 +147,11 @@ class ContainerPlan:
         """Whether a namespace of this type is new."""
         return bool(self.new & namespaces.FLAGS[kind])
 
-    def open_mount_sources(self, host: HostFacts) -> None:
+    def open_mount_sources(self, host: HostFacts) -> "list[str]":
         """Open what bind mounts bind where init may not: a user namespace's root has no privilege over the source; and
-        where init binds in the runtime's own mount namespace. The copies are to the host what init's would be."""
+        where init binds in the runtime's own mount namespace. The copies are to the host what init's would be.
+        Warnings."""
+        warnings = []
         foreign = (self.enters_user_namespace and host.euid == 0) or not self.has_mount_namespace
         kind = mountoptions.propagation_of_copies(self.propagation)
         for i, mount in enumerate(self.mounts):
@@ -157,6 +159,10 @@ class ContainerPlan:
                 mount.mapping.open(next((join.fd for join in self.joins if join.kind == "user"), -1), mount.pointer)
             if mount.options.bind and (foreign or mount.mapping is not None):
                 self.mount_sources[i] = mounts.detach(mount, kind if kind & MS_REC else 0)
+                if self.enters_user_namespace and (words := mounts.keep_locked(mount, self.mount_sources[i])):
+                    text = f"the source of the mount to `{mount.destination}` stays {words}, as the host has it"
+                    warnings.append(f"{text} ({mount.pointer}/options)")
+        return warnings
 
     @property
     def new_at_once(self) -> int:

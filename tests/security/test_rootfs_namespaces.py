@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import mounts, paths, procfs, rootfs, syscalls
+from pyrunc.kernel.mounts import Attached
 from pyrunc.kernel.syscalls import CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER
 
 from tests.image import Image, mount, untouched
+from tests.swapping import swapping
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -43,9 +45,9 @@ def test_user_namespace_without_the_others_gets_readonly_copies(place: Image) ->
     """Where the kernel refuses new ones; CVE-2023-25809 for the cgroups."""
 
     def body(root: int) -> object:
-        mounts.attach(root, mount("/sys", "sysfs", "nosuid,rw"))
-        mounts.attach(root, mount("/sys/fs/cgroup", "cgroup", "rw"), cgroup_namespace=False)
-        mounts.attach(root, mount("/proc", "proc", "nosuid"))
+        mounts.attach(root, mount("/sys", "sysfs", "nosuid,rw"), Attached())
+        mounts.attach(root, mount("/sys/fs/cgroup", "cgroup", "rw"), Attached(), cgroup_namespace=False)
+        mounts.attach(root, mount("/proc", "proc", "nosuid"), Attached())
         return options_of(place.root / "sys"), options_of(place.root / "proc")
 
     sys_mounts, proc_mounts = place.inside(body, CLONE_NEWUSER)  # type: ignore[misc]  # the pair that body gives
@@ -57,7 +59,7 @@ def test_user_namespace_without_the_others_gets_readonly_copies(place: Image) ->
 
 def test_refused_cgroup_mount_of_an_own_namespace_is_an_error(place: Image) -> None:
     with pytest.raises(PyruncError, match=r"mount `cgroup` to `/c` .*: Operation not permitted"):
-        place.inside(lambda root: mounts.attach(root, mount("/c", "cgroup")), CLONE_NEWUSER)
+        place.inside(lambda root: mounts.attach(root, mount("/c", "cgroup"), Attached()), CLONE_NEWUSER)
 
 
 @pytest.mark.parametrize(("flags", "refused"), [(CLONE_NEWNS, False), (CLONE_NEWNS | CLONE_NEWPID, True)])
@@ -72,7 +74,7 @@ def test_copy_of_the_hosts_proc_only_in_its_pid_namespace(place: Image, flags: i
         if child:
             return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         try:
-            mounts.attach(rootfs.prepare(str(place.root)), mount("/proc", "proc"))
+            mounts.attach(rootfs.prepare(str(place.root)), mount("/proc", "proc"), Attached())
         except PyruncError as error:
             os._exit(error.errno)
         os._exit(0 if [entry[1][:2] for entry in options_of(place.root / "proc")] == ["ro", "ro"] else 100)
@@ -115,8 +117,8 @@ def test_locked_flags_stay(place: Image) -> None:
         syscalls.unshare(CLONE_NEWUSER)
         syscalls.unshare(CLONE_NEWNS)
         copy = rootfs.prepare(str(place.root))
-        mounts.attach(copy, mount("/a", "", "rbind,noexec", str(source)))
-        mounts.attach(copy, mount("/b", "", "rbind,rw,dev", str(source)))
+        mounts.attach(copy, mount("/a", "", "rbind,noexec", str(source)), Attached())
+        mounts.attach(copy, mount("/b", "", "rbind,rw,dev", str(source)), Attached())
         return options_of(place.root / "a"), options_of(place.root / "b")
 
     first, second = place.inside(host)  # type: ignore[misc]  # the pair that body gives
@@ -131,19 +133,10 @@ def test_detached_source_from_outside(place: Image) -> None:
     def body(root: int) -> object:
         tree = mounts.detach(entry)
         syscalls.mount("tmpfs", str(place.outside), "tmpfs", 0)
-        mounts.attach(root, entry, source_fd=tree)
+        mounts.attach(root, entry, Attached(), source_fd=tree)
         return (place.root / "data/file").read_text(), options_of(place.root / "data/file")[0][1][:2]
 
     assert place.inside(body) == ["outside marker", "ro"]
-
-
-SWAPPER = """
-import ctypes, os, sys
-libc, (a, b) = ctypes.CDLL(None), map(os.fsencode, sys.argv[1:])
-print("ready", flush=True)
-while os.getppid() != 1:
-    libc.renameat2(-100, a, -100, b, 2)
-"""
 
 
 def test_swapped_destination(place: Image) -> None:
@@ -151,26 +144,21 @@ def test_swapped_destination(place: Image) -> None:
     volume = place.root / "data"
     (volume / "a").mkdir()
     (volume / "link").symlink_to(place.outside)
-    with subprocess.Popen(
-        [sys.executable, "-c", SWAPPER, volume / "a", volume / "link"], stdout=subprocess.PIPE
-    ) as swapper:
-        assert swapper.stdout is not None
-        swapper.stdout.readline()
+    with swapping(volume / "a", volume / "link"):
 
         def body(root: int) -> object:
             done = failed = 0
             for i in range(500):
                 try:
                     os.close(paths.make_file(root, f"/data/a/d{i}/file"))
-                    mounts.attach(root, mount("/data/a/m", "", "bind", "/etc/hostname"))
-                    mounts.attach(root, mount(f"/data/a/t{i % 9}", "tmpfs"))
+                    mounts.attach(root, mount("/data/a/m", "", "bind", "/etc/hostname"), Attached())
+                    mounts.attach(root, mount(f"/data/a/t{i % 9}", "tmpfs"), Attached())
                     done += 1
                 except PyruncError:
                     failed += 1  # seen while it was being exchanged
             return done, failed, [line for line in options_of(place.outside) if line]
 
         done, failed, outside = place.inside(body)  # type: ignore[misc]  # the tuple that body gives
-        swapper.kill()
     assert (done + failed, outside) == (500, [])
     assert done > 0
     shutil.rmtree(volume)
@@ -188,9 +176,9 @@ for source, destination, kind, options in (
     ("tmpfs", "/etc", "tmpfs", ("tmpcopyup",)),
     ("/etc/hostname", "/new/dir/file", "", ("bind", "ro")), ("tmpfs", "/t", "tmpfs", ("iversion",)),
 ):
-    mounts.attach(root, mounts.Mount(source, destination, kind, mountoptions.parse(options)))
-devices.create(root, [])
-devices.link(root)
+    mounts.attach(root, mounts.Mount(source, destination, kind, mountoptions.parse(options)), mounts.Attached())
+devices.create(root, [], mounts.Attached())
+devices.link(root, mounts.Attached())
 null = rootfs.null_device()
 rootfs.pivot(root)
 rootfs.mask(root, ["/proc/version", "/proc/tty"], null)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.bundle import Bundle
+from tests.kernelcalls import MS_BIND, MS_REMOUNT, mount, umount
 from tests.peers import differs
 from tests.runtime import Runtime, error_text, new_id
 
@@ -172,3 +173,22 @@ def test_passwd_that_root_of_the_namespace_may_not_read(runtime: Runtime, bundle
     os.chown(passwd, 0, 0)
     passwd.chmod(0o600)
     assert runtime.output(bundle, "echo $HOME") == "/\n"
+
+
+@differs(crun="1.8.1 is silent", runc="1.1.5 is silent")
+@pytest.mark.parametrize("words", [("rw",), ("rw", "suid"), ("rw", "dev", "exec")])
+def test_flags_of_the_hosts_mount_stay(runtime: Runtime, bundle: Bundle, area: Path, words: tuple[str, ...]) -> None:
+    """As the kernel locks them; engines say `rw` of every volume, so it is no error."""
+    source = area / "source"
+    source.mkdir()
+    mount("tmpfs", str(source), "tmpfs")
+    mount("none", str(source), "", MS_REMOUNT | MS_BIND | 0x1 | 0x2 | 0x4 | 0x8)
+    try:
+        bundle.user_namespace().mount("/mnt", source, "rbind", *words)
+        result = runtime.run(bundle.shell("grep ' /mnt ' /proc/self/mountinfo"))
+        runtime.create_fails(bundle.mount("/tmp", source, "rbind", "rrw"), "locked", "/mounts/8")
+    finally:
+        umount(str(source))
+    assert {"ro", "nosuid", "nodev", "noexec"} <= set(result.stdout.split()[5].split(","))
+    assert "stays read-only" in result.stderr
+    assert "/mounts/7/options" in result.stderr

@@ -143,6 +143,22 @@ def detach(mount: Mount, propagation: int = 0) -> int:
     return tree
 
 
+def keep_locked(mount: Mount, tree: int) -> str:
+    """Take from the options what would take off a flag of the source, for a container in a user namespace; the flags.
+
+    The kernel locks them where a mount comes into a namespace of less privilege (mount_namespaces(7)), but not one that
+    is attached from a descriptor: then `rw` of the container would undo what the host has. ConfigError for `rrw` and
+    the like, which are nobody's default.
+    """
+    options, flags = mount.options, syscalls.mount_flags(tree)
+    names = {1: "read-only", 2: "nosuid", 4: "nodev", 8: "noexec"}  # ST_*, MS_* and MOUNT_ATTR_* are the same here
+    if any(flags & options.recursive_clear & flag for flag in names):
+        raise mount.refusal("the source has flags that are locked in a user namespace")
+    kept = [name for flag, name in names.items() if flags & options.cleared & flag]
+    options.cleared &= ~(flags & 0xF)
+    return ", ".join(kept)
+
+
 def _map_ids(mount: Mount, tree: int) -> None:
     """Give a detached mount its id mapping (mount_setattr(2), MOUNT_ATTR_IDMAP). Not later: once it can be seen, the
     kernel says EINVAL."""

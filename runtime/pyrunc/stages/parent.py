@@ -57,7 +57,7 @@ def _create(plan: "ContainerPlan", container: Container, host: "HostFacts", made
     for join in plan.joins:
         join.open()
     _refuse_to_change_the_host(plan)
-    plan.open_mount_sources(host)
+    made.warnings += plan.open_mount_sources(host)
     open_hook_streams(plan)
     gates = _make_gates(container)
     cgroup = place(plan, container, host)
