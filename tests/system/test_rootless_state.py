@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.bundle import Bundle
+from tests.kernelcalls import mount, umount
 from tests.ordinaryuser import OrdinaryUser
 from tests.peers import differs, only_pyrunc
 from tests.runtime import Result, Runtime, error_text, new_id
@@ -135,3 +136,28 @@ def test_a_umask_that_takes_everything_from_the_owner(
     assert created.returncode == 0, created.stderr
     assert runtime.delete(container_id, "--force").returncode == 0
     assert not (runtime.root / container_id).exists()
+
+
+@only_pyrunc("empties the mount, and says nothing")
+def test_what_is_mounted_in_a_state_directory_keeps_its_files(runtime: Runtime, user: OrdinaryUser) -> None:
+    """The user may not detach it, and it may hold anything."""
+    data = runtime.root / "x/data"
+    data.mkdir(parents=True)
+    mount("tmpfs", str(data), "tmpfs", 0, f"uid={user.id},gid={user.id},mode=700")
+    try:
+        (data / "deep").mkdir()
+        for name in ("precious", "deep/precious"):
+            (data / name).write_text("")
+        (runtime.root / "x/journal").write_text('["id","x"]\n')
+        for path in (runtime.root, *runtime.root.rglob("*")):
+            os.chown(path, user.id, user.id)
+        kept = os.open(data, os.O_RDONLY)
+        error_text(runtime.delete("x", "--force"), "busy")
+        assert sorted(os.listdir(kept)) == ["deep", "precious"]
+        os.close(kept)
+    finally:
+        for line in Path("/proc/self/mountinfo").read_text().splitlines():
+            if str(runtime.root) in line:
+                umount(line.split()[4])
+    assert runtime.delete("x", "--force").returncode == 0  # now what was left goes, too
+    assert list(runtime.root.iterdir()) == []
