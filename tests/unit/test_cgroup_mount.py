@@ -1,6 +1,8 @@
 """A mount of the unified hierarchy: its options are those of all its mounts, on the host as well."""
 
 import pytest
+from pyrunc.cgroup import files
+from pyrunc.errors import PyruncError
 from pyrunc.kernel import filesystems, mountoptions, procs
 from pyrunc.kernel.mounts import Mount
 
@@ -28,3 +30,18 @@ def test_options_of_the_host_stay(monkeypatch, cgroup_namespace, given, expected
 def test_host_without_the_hierarchy(monkeypatch):
     monkeypatch.setattr(procs, "read", lambda path: b"30 1 8:1 / / rw shared:1 - ext4 /dev/sda1 rw\n")
     assert filesystems._options_of_the_hierarchy() == []
+
+
+@pytest.mark.parametrize(("error", "there"), [(2, False), (13, False), (20, False), (24, None), (5, None), (12, None)])
+def test_only_what_is_not_there_counts_as_not_mounted(monkeypatch, error, there):
+    """EMFILE, say: who took that for a host without cgroup v2 would leave the container's cgroup and say nothing."""
+
+    def fail(_):
+        raise OSError(error, "")
+
+    monkeypatch.setattr("posix.stat", fail)
+    if there is False:
+        assert files.mount_point() is None
+        return
+    with pytest.raises(PyruncError, match="look for cgroup v2 in `/sys/fs/cgroup`"):
+        files.mount_point()

@@ -7,13 +7,22 @@ from pyrunc.kernel import procs
 
 MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")  # the second on a hybrid host
 _ENODEV, _EOPNOTSUPP = 19, 95
+_NOT_THERE = (2, 13, 20)  # ENOENT, EACCES, ENOTDIR
 
 
 def mount_point() -> "str | None":
-    """Where the unified hierarchy is mounted, None if it is not."""
+    """Where the unified hierarchy is mounted, None if it is not, or not for this user.
+
+    Raises PyruncError if that cannot be found out: who took this for "not mounted" would forget a cgroup.
+    """
     for path in MOUNTS:
-        if posix.access(f"{path}/cgroup.controllers", posix.F_OK):  # every cgroup v2 has it, no cgroup v1
-            return path
+        try:
+            posix.stat(f"{path}/cgroup.controllers")  # every cgroup v2 has it, no cgroup v1
+        except OSError as error:
+            if error.errno in _NOT_THERE:
+                continue
+            raise PyruncError.from_os(f"look for cgroup v2 in `{path}`", error) from None
+        return path
     return None
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "JOIN_HINTS",
+    "empty",
     "enter",
     "exists",
     "fork",
@@ -227,11 +228,20 @@ def kill(path: str, patience: float = PATIENCE) -> None:
 
 def populated(path: str) -> bool:
     """Whether a process that has not ended is in the cgroup or below; the kernel counts them, wherever they hide."""
+    return "populated 1" in _events(path)
+
+
+def empty(path: str) -> bool:
+    """Whether the cgroup is there, and all processes that were in it have ended."""
+    return "populated 0" in _events(path)
+
+
+def _events(path: str) -> str:
+    top = mount_point()
     try:
-        events = read(f"{directory(path)}/cgroup.events") or ""
+        return "" if top is None else read(f"{top}{path}/cgroup.events") or ""
     except OSError as error:
         raise PyruncError.from_os(f"look for the processes of cgroup `{path}`", error) from None
-    return "populated 1" in events
 
 
 def remove_unused(path: str) -> None:
