@@ -54,7 +54,7 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
         context.log.warning(warning)
     ending.hold()
     container = Container.claim(context.root, options.container_id)
-    made = None
+    made, told = None, ""
     try:
         ending.release()
         container.write("config.json", text)
@@ -71,6 +71,7 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
         made = parent.create(todo, container, here)
         if options.pid_file:
             procs.write_pid_file(options.pid_file, made.pid)
+            told = options.pid_file
         if options.pidfd_socket:
             procs.send_pidfd(options.pidfd_socket, made.pid)
         for warning in made.warnings:
@@ -78,6 +79,8 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
         ending.hold()  # it is whole: who goes on with it releases the signals where he can undo it
     except BaseException:
         ending.hold()
+        if told:
+            procs.remove_pid_file(told)
         if made is not None:
             from .delete import destroy
 

@@ -112,7 +112,7 @@ def _let_go(arguments: Arguments, plan: "execplan.ExecPlan", made: stage.Entered
     except BaseException as error:
         made.abandon()
         if pid_file:
-            _remove(pid_file)
+            procs.remove_pid_file(pid_file)
         if isinstance(error, PyruncError) and not state.alive():
             raise NotPermitted("container not running") from None
         raise
@@ -166,11 +166,3 @@ def _options(arguments: Arguments) -> execplan.ExecOptions:
     if "no-new-privs" in arguments.options:
         options.no_new_privileges = arguments.flag("no-new-privs")
     return options
-
-
-def _remove(path: str) -> None:
-    """Nobody is to look for a process that failed; it may not have come to the file."""
-    try:
-        posix.unlink(path)
-    except FileNotFoundError:
-        return

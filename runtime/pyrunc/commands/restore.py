@@ -77,13 +77,14 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
     want = restorer.Images(program, where.work, where.images_fd, where.work_fd, asked)
     ending.hold()
     container = Container.claim(context.root, options.container_id)
-    made = restorer.Restored()
+    made, told = restorer.Restored(), ""
     try:
         ending.release()
         container.write("config.json", text)
         restorer.restore(todo, container, made, want, here)
         if options.pid_file:
             procs.write_pid_file(options.pid_file, made.pid)
+            told = options.pid_file
         if options.pidfd_socket:  # crun's annotation for it; restore has no option
             procs.send_pidfd(options.pidfd_socket, made.pid)
         for warning in made.warnings:
@@ -91,6 +92,8 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
         ending.hold()  # as in create
     except BaseException as error:
         ending.hold()
+        if told:
+            procs.remove_pid_file(told)
         restorer.undo(todo, made, error)
         container.remove()
         raise

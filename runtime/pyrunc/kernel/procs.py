@@ -84,6 +84,20 @@ def _fields(text: bytes) -> "list[bytes]":
     return text[text.rfind(b")") + 2 :].split()  # the name before may hold spaces and parentheses
 
 
+def words(pid: "int | str") -> "list[str]":
+    """The command line of a process; [] if there is none to be seen."""
+    try:
+        text = read(f"/proc/{pid}/cmdline").decode("utf-8", "surrogateescape")
+    except OSError:
+        return []
+    return text.removesuffix("\0").split("\0")
+
+
+def script(pid: "int | str") -> str:
+    """What a process's interpreter runs: its first word that is no option. "" without any."""
+    return next((word for word in words(pid)[1:] if not word.startswith("-")), "")
+
+
 def killed(pid: int) -> bool:
     """Whether our child, which is not reaped, has got SIGKILL. One that has ended by itself, however soon, has not.
 
@@ -114,6 +128,16 @@ def alive(pid: int, start_time: int) -> bool:
     """
     fields = _stat_fields(pid) if pid > 0 else []
     return bool(fields) and int(fields[19]) == start_time and (fields[0] not in {b"Z", b"X"} or int(fields[17]) > 1)
+
+
+def vantage() -> "list[int]":
+    """From where we see processes: the inodes of our pid namespace, in which pids are what they are, and of our time
+    namespace, which shifts their start times (time_namespaces(7)). OSError without a procfs of this pid namespace."""
+    try:
+        time = posix.stat("/proc/self/ns/time").st_ino
+    except FileNotFoundError:  # before Linux 5.6
+        time = 0
+    return [posix.stat("/proc/self/ns/pid").st_ino, time]
 
 
 def first_thread_ended(pid: int) -> bool:
@@ -184,23 +208,64 @@ def try_in_child(flags: int, work: "Callable[[], None]") -> int:
 def write_pid_file(path: str, pid: int) -> None:
     """Whole or not at all: conmon reads it as soon as we are gone.
 
-    A temporary file that is there is not written into but removed: its owner could change what it says afterwards.
+    The file has no name before it is whole: a command that is killed leaves none, and nobody can have prepared it.
     """
+    directory, slash, _ = path.rpartition("/")
+    try:
+        try:
+            fd = posix.open(f"{directory}{slash}.", _O_TMPFILE | posix.O_WRONLY | posix.O_CLOEXEC, 0o644)
+        except OSError as error:
+            if error.errno not in _NO_TMPFILE:
+                raise
+            _write_and_rename(path, pid)
+            return
+        try:
+            posix.write(fd, str(pid).encode())
+            _link(fd, path)
+        finally:
+            posix.close(fd)
+    except OSError as error:
+        raise PyruncError.from_os(f"write the pid file `{path}`", error) from None
+
+
+def _link(fd: int, path: str) -> None:
+    """Give an unnamed file its name, in the place of a file of that name (open(2), O_TMPFILE)."""
+    source = f"/proc/self/fd/{fd}"
+    try:
+        posix.link(source, path, src_dir_fd=fd)  # without any, CPython calls link(2), which does not follow
+    except FileExistsError:
+        posix.unlink(path)
+        posix.link(source, path, src_dir_fd=fd)
+
+
+def _write_and_rename(path: str, pid: int) -> None:
+    """On a file system without unnamed files, such as NFS. A temporary file that is there is not written into but
+    removed: its owner could change what it says afterwards."""
     directory, slash, name = path.rpartition("/")
     partial = f"{directory}{slash}.{name}.{posix.getpid()}"
     try:
-        try:  # noqa: SIM105  (contextlib costs a millisecond of start-up)
-            posix.unlink(partial)
-        except FileNotFoundError:
-            pass
+        remove_pid_file(partial)
         fd = posix.open(partial, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC, 0o644)
         try:
             posix.write(fd, str(pid).encode())
         finally:
             posix.close(fd)
         posix.rename(partial, path)
-    except OSError as error:
-        raise PyruncError.from_os(f"write the pid file `{path}`", error) from None
+    except BaseException:
+        remove_pid_file(partial)
+        raise
+
+
+def remove_pid_file(path: str) -> None:
+    """Nobody is to look for a process that failed; the command may not have come to the file."""
+    try:
+        posix.unlink(path)
+    except OSError:
+        return
+
+
+_O_TMPFILE = 0o20000000 | posix.O_DIRECTORY
+_NO_TMPFILE = (21, 22, 95)  # EISDIR, EINVAL, EOPNOTSUPP: a kernel or a file system that has them not
 
 
 def send_pidfd(path: str, pid: int) -> None:
