@@ -43,6 +43,8 @@ CALLS = [
     ("keyctl", "int operation, unsigned long a, unsigned long b, unsigned long c",
      "SYS_keyctl, operation, a, b, c, 0"),
     ("join_session_keyring", "const char *name", "SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, name, 0, 0, 0"),
+    ("rename_to_new", "const char *old, const char *new",
+     "SYS_renameat2, AT_FDCWD, old, AT_FDCWD, new, 1 /* RENAME_NOREPLACE */"),
     ("capset", "const void *header, const void *sets", "SYS_capset, header, sets"),
     ("prctl", "int option, unsigned long a, unsigned long b", "SYS_prctl, option, a, b, 0, 0"),
     ("bpf", "int command, void *attr, unsigned size", "SYS_bpf, command, attr, size"),

@@ -6,14 +6,15 @@
     exec.result   how that went, read by `start`
     state.json    written last (temporary file, then rename): create has come to its end
 
-Making the directory claims the id; commands that change a container hold flock(2) on it. Removing renames it first, so
-that a removal cut short leaves nothing under the id.
+It is made, locked and with a journal, under another name, and renamed to the id, which claims that: under an id there
+is never a directory that is not yet anybody's. Commands that change a container hold flock(2) on it. Removing renames
+it first, so that a removal cut short leaves nothing under the id (`stateroot.collect` removes that).
 """
 
 import fcntl
 import posix
 
-from . import SPEC_VERSION, jsontext, lifecycle
+from . import SPEC_VERSION, jsontext, lifecycle, stateroot
 from .cgroup import fs as cgroup_fs
 from .errors import NotFound, PyruncError
 from .kernel import procs
@@ -22,13 +23,12 @@ STATE_VERSION = 1
 # What the journal may say, each line being a JSON array of key and value. An intent is noted before the thing is made,
 # the thing itself when it is known to be ours: another may have made it, or use it.
 JOURNAL = {
-    "id": str, "pid": int, "startTime": int, "mountsBefore": list, "mounted": str,
+    "id": str, "init": list, "pid": int, "startTime": int, "mountsBefore": list, "mounted": str,
     "cgroupIntent": str, "cgroupFound": bool, "cgroup": str, "unitIntent": list, "unit": list,
     "resctrlGroupIntent": str, "resctrlGroup": str, "resctrlMonitorIntent": str, "resctrlMonitor": str,
 }  # fmt: skip
 _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
-_MAX_ID, _MAX_STATE = 255 - len(".deleted-") - 17, 64 << 20
-_DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC | posix.O_NOFOLLOW
+_MAX_ID, _MAX_STATE = 255 - len(stateroot.GRAVE) - 17, 64 << 20
 
 
 def check_id(container_id: str) -> None:
@@ -61,6 +61,23 @@ class State:
         """Type -> [device, inode] of the namespaces that it was created with; {} if an older pyrunc made it."""
         saved = self.data.get("namespaces")
         return {kind: its for kind, its in saved.items() if isinstance(its, list)} if isinstance(saved, dict) else {}
+
+    def why_unsure(self) -> str:
+        """Why the init process may run although it is not seen to be alive; "" if it has surely ended."""
+        seen_from = self.data.get("seenFrom")
+        try:
+            vantage = procs.vantage()
+            if self.pid <= 1 or self.start_time <= 0:  # let go by nobody, unless the state is damaged
+                why = "its state does not say which process is its first" if self.saved else ""
+            elif seen_from is None:  # an older pyrunc made it
+                inside = self.data.get("privatePids") is True and self.cgroup and cgroup_fs.populated(self.cgroup)
+                why = "its first process is not to be seen, but its cgroup is not empty" if inside else ""
+            else:
+                why = "it was created in another pid or time namespace, which sees processes in another way"
+                why = why if seen_from != vantage else ""
+        except OSError:
+            why = "there is no /proc of this pid namespace, to look for its processes"
+        return "" if why and self.cgroup is not None and cgroup_fs.empty(self.cgroup) else why
 
     def own_cgroup(self, doing: str) -> str:
         """The container's cgroup, for `doing`, which cannot be done without."""
@@ -122,24 +139,67 @@ class Container:
 
     @classmethod
     def claim(cls, root: str, container_id: str) -> "Container":
-        """Take an unused id, locked. Raises PyruncError if it is taken."""
+        """Take an unused id, locked. Raises PyruncError if it is taken; on failure nothing is left."""
         check_id(container_id)
         path = f"{root}/{container_id}"
         try:
             try:
-                check_root(root)
+                stateroot.check(root)
             except FileNotFoundError:
-                _make_root(root)
-            posix.mkdir(path, 0o700)
-            fd = posix.open(path, _DIRECTORY)
+                stateroot.make(root)
+                stateroot.check(root)
+            for _ in range(_TRIES):
+                if (container := cls._claim(root, container_id)) is not None:
+                    return container
         except FileExistsError:
             raise PyruncError(f"container with id `{container_id}` already exists") from None
         except OSError as error:
             raise PyruncError.from_os(f"create the state directory `{path}`", error) from None
-        container = cls(root, container_id, fd)
-        container.lock()
-        container.note("id", container_id)
+        raise PyruncError(f"create the state directory `{path}`: it is always removed again by others")
+
+    @classmethod
+    def _claim(cls, root: str, container_id: str) -> "Container | None":
+        """None if `stateroot.collect` has taken it for one that was left, before it was locked."""
+        container = cls(root, container_id, -1)
+        hidden = f"{root}/{stateroot.CLAIM}{container_id}-{posix.urandom(8).hex()}"
+        try:
+            posix.mkdir(hidden, 0o700)
+            try:
+                container.fd = posix.open(hidden, stateroot.DIRECTORY)
+            except FileNotFoundError:
+                return None
+            fcntl.flock(container.fd, fcntl.LOCK_EX)
+            if not container._is_at(hidden):
+                posix.close(container.fd)
+                return None
+            stateroot.check_owner(hidden, posix.fstat(container.fd), only_ours=True)
+            container.note("id", container_id)
+            _publish(hidden, container.path)
+        except BaseException:
+            container._discard(hidden)
+            raise
         return container
+
+    def _discard(self, hidden: str) -> None:
+        """Undo a claim, wherever it has come to. Nobody else can know the name."""
+        from .kernel import trees
+
+        for path in (hidden, self.path):
+            try:
+                if self._is_at(path) if self.fd >= 0 else path == hidden:
+                    trees.remove(path)
+            except OSError:  # why the claim failed says more; what stays is collected by a later command
+                continue
+        if self.fd >= 0:
+            posix.close(self.fd)
+
+    def _is_at(self, path: str) -> bool:
+        """Whether the directory is there under this name."""
+        try:
+            there, mine = posix.stat(path, follow_symlinks=False), posix.fstat(self.fd)
+        except FileNotFoundError:
+            return False
+        return (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)
 
     @classmethod
     def open(cls, root: str, container_id: str) -> "Container":
@@ -147,10 +207,10 @@ class Container:
         check_id(container_id)
         path = f"{root}/{container_id}"
         try:
-            check_root(root)
-            fd = posix.open(path, _DIRECTORY)
+            stateroot.check(root)
+            fd = posix.open(path, stateroot.DIRECTORY)
             try:
-                _check_owner(path, posix.fstat(fd), (posix.geteuid(),))
+                stateroot.check_owner(path, posix.fstat(fd), only_ours=True)
             except PyruncError:
                 posix.close(fd)
                 raise
@@ -162,10 +222,7 @@ class Container:
 
     def exists(self) -> bool:
         """Whether the directory is still there under the id; asked by who holds the lock."""
-        try:
-            return posix.stat(self.path, follow_symlinks=False).st_ino == posix.fstat(self.fd).st_ino
-        except FileNotFoundError:
-            return False
+        return self._is_at(self.path)
 
     def owner(self) -> str:
         """The name of the user whose container this is; `#1234` for one without a name."""
@@ -182,14 +239,20 @@ class Container:
     def lock(self) -> None:
         """Wait for the lock. Raises NotFound if the container was deleted meanwhile."""
         fcntl.flock(self.fd, fcntl.LOCK_EX)
+        self._require_there()
+
+    def _require_there(self) -> None:
+        if not self._is_at(self.path):
+            raise NotFound(f"container `{self.id}` does not exist")
+
+    def try_lock(self) -> bool:
+        """Take the lock if it is free. Raises NotFound as `lock` does."""
         try:
-            there = posix.stat(self.path, follow_symlinks=False)
-            mine = posix.fstat(self.fd)
-            if (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino):
-                return
-        except FileNotFoundError:
-            pass
-        raise NotFound(f"container `{self.id}` does not exist")
+            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        self._require_there()
+        return True
 
     def unlock(self) -> None:
         """Give the lock up before the command ends."""
@@ -217,6 +280,9 @@ class Container:
                 key, value = entry
                 if type(value) is JOURNAL.get(key):
                     data[key] = value
+        init = data.pop("init", None)  # (versions before 0.1 wrote "pid" and "startTime")
+        if isinstance(init, list) and len(init) == 4 and all(isinstance(number, int) for number in init):
+            data |= {"pid": init[0], "startTime": init[1], "seenFrom": init[2:]}
         return data
 
     # -- the state ------------------------------------------------------------------------------------------------
@@ -238,7 +304,8 @@ class Container:
             data = jsontext.loads(content, "state.json")
         except PyruncError as error:
             raise PyruncError(f"the state of container `{self.id}` is damaged: {error}", hint=_DAMAGED_HINT) from None
-        if not (isinstance(data, dict) and isinstance(data.get("pid"), int) and isinstance(data.get("bundle"), str)):
+        types = {"pid": int, "startTime": int, "bundle": str}
+        if not (isinstance(data, dict) and all(type(data.get(key)) is kind for key, kind in types.items())):
             raise PyruncError(f"the state of container `{self.id}` is damaged", hint=_DAMAGED_HINT)
         if _integer(data, "version") > STATE_VERSION:
             raise PyruncError(f"the state of container `{self.id}` was written by a newer pyrunc")
@@ -247,15 +314,25 @@ class Container:
     def load_or_journal(self) -> State:
         """Like `load`, but a damaged state gives way to the journal: for `delete --force`.
 
-        A directory that has neither, and is not empty, was never ours: with a --root that is another's place, such
-        as /etc, it would be removed with all that is in it.
+        One of which the journal is not a container's of this id was never ours: with a --root that is another's place,
+        such as /etc, it would be removed with all that is in it.
         """
         try:
             return self.load()
         except PyruncError:
-            if posix.listdir(self.fd) and not (self.has("journal") or self.has("state.json")):
-                raise PyruncError(f"`{self.path}` is no state directory of a container: it has no journal") from None
-            return State(self._journal(), saved=True)
+            journal = self._journal()
+            if journal.get("id") != self.id:
+                text = f"`{self.path}` is no state directory of a container: it has no journal of `{self.id}`"
+                raise PyruncError(text) from None
+            return State(journal, saved=True)
+
+    def load_surely(self, state: State) -> State:
+        """The state, with the init process of the journal if that is another, and runs: then the state is damaged."""
+        if not state.alive():
+            noted = State(self._journal(), saved=True)
+            if (noted.pid, noted.start_time) != (state.pid, state.start_time) and noted.alive():
+                state.pid, state.start_time = noted.pid, noted.start_time
+        return state
 
     def status(self, state: State) -> str:
         """The status, derived from facts."""
@@ -329,51 +406,34 @@ class Container:
         return content
 
     def remove(self) -> None:
-        """Remove the directory, under another name first, so that the id is free or taken but never half there."""
+        """Remove the directory, under another name first, so that the id is free or taken but never half there; and
+        what removals that were cut short have left."""
         from .kernel import trees
 
-        grave = f"{self.root}/.deleted-{self.id}-{posix.urandom(8).hex()}"
+        grave = f"{self.root}/{stateroot.GRAVE}{self.id}-{posix.urandom(8).hex()}"
         try:
             posix.rename(self.path, grave)
             trees.remove(grave)
         except OSError as error:
             raise PyruncError.from_os(f"remove the state directory `{self.path}`", error) from None
+        stateroot.collect(self.root)
 
 
 _DAMAGED_HINT = "`pyrunc delete --force` removes what is left of it"
+_TRIES = 8
 
 
-def check_root(root: str) -> None:
-    """Raise PyruncError if others could change what lies in the state root, or lead us elsewhere; OSError without one.
+def _publish(hidden: str, path: str) -> None:
+    """Give a claimed directory its name. FileExistsError if that is taken, be it by an empty directory."""
+    from .kernel import syscalls
 
-    What a state says is killed and removed, by root maybe: two users must never meet (XDG_RUNTIME_DIR=/tmp).
-    """
-    trusted = (posix.geteuid(), 0)
-    for facts in (posix.stat(root, follow_symlinks=False), posix.stat(root)):
-        _check_owner(root, facts, trusted)
-
-
-def _check_owner(path: str, facts: "posix.stat_result", trusted: "tuple[int, ...]") -> None:
-    hint = "choose another by --root, or by XDG_RUNTIME_DIR"
-    if facts.st_uid not in trusted:
-        raise PyruncError(f"the state directory `{path}` belongs to uid {facts.st_uid}", hint=hint)
-    # In a directory like /tmp nobody can rename or remove what is another's.
-    writable = facts.st_mode & 0o022 and not facts.st_mode & _S_ISVTX
-    if writable and facts.st_mode & _S_IFMT != _S_IFLNK:
-        raise PyruncError(f"others may write into the state directory `{path}`", hint=hint)
-
-
-_S_IFMT, _S_IFLNK, _S_ISVTX = 0o170000, 0o120000, 0o1000
-
-
-def _make_root(root: str) -> None:
-    parent = root.rpartition("/")[0]
     try:
-        posix.mkdir(root, 0o700)
-    except FileExistsError:
-        pass
-    except FileNotFoundError:
-        if not parent:
+        syscalls.rename_to_new(hidden, path)
+    except OSError as error:
+        if error.errno not in {_EINVAL, _ENOSYS}:
             raise
-        _make_root(parent)
-        posix.mkdir(root, 0o700)
+        posix.mkdir(path, 0o700)  # NFS: a create that is killed here leaves an empty directory
+        posix.rename(hidden, path)
+
+
+_EINVAL, _ENOSYS = 22, 38

@@ -62,7 +62,7 @@ def calls_of_create(runtime: Runtime, bundle: Bundle) -> list[SystemCall]:
         if match := re.match(r"(\w+)\(", line):
             counts[match[1]] += 1
             calls.append(SystemCall(match[1], counts[match[1]], line))
-    claim = next(i for i, call in enumerate(calls) if call.name == "mkdir" and f"/{container_id}" in call.line)
+    claim = next(i for i, call in enumerate(calls) if call.name == "mkdir" and container_id in call.line)
     return calls[claim:]
 
 

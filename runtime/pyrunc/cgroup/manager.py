@@ -68,11 +68,17 @@ def place(want: Want, note: "Callable[[str, str | int], None]") -> int:
         from . import values
 
         needed = values.controllers(want.settings)
+    ours = False
     try:
         if not fs.exists(want.path):
             note("cgroupIntent", want.path)
+            ours = True
         fd, want.found = fs.make(want.path)
-    except PyruncError as error:
+    except BaseException as error:
+        if ours:  # a signal, or too few descriptors: it may be there
+            _remove_if_there(want.path)
+        if not isinstance(error, PyruncError):
+            raise
         if needed and error.errno in _NOT_PERMITTED:
             raise control.not_ours(want.path, needed, error.errno) from None
         error.pointer = "/linux/cgroupsPath" if want.named else ""
@@ -91,6 +97,14 @@ def place(want: Want, note: "Callable[[str, str | int], None]") -> int:
         fs.remove(want.path, keep=want.found)
         raise
     return fd
+
+
+def _remove_if_there(path: str) -> None:
+    """Remove what may have been made. Why it was not to be says more than why that fails (EROFS, say)."""
+    try:
+        fs.remove_unused(path)
+    except PyruncError:
+        return
 
 
 def adopt(want: Want, pid: int, *, placed: bool, description: str) -> str:

@@ -2,8 +2,9 @@
 
 import posix
 
+from pyrunc import stateroot
 from pyrunc.arguments import Arguments, Option, Verb
-from pyrunc.container import Container, check_root
+from pyrunc.container import Container
 from pyrunc.context import Context, print_json, print_lines
 from pyrunc.errors import PyruncError, UsageError, printable
 
@@ -31,7 +32,7 @@ def run(context: Context, arguments: Arguments) -> int:
 
 def _names(context: Context) -> "list[str]":
     try:
-        check_root(context.root)
+        stateroot.check(context.root)
         return sorted(name for name in posix.listdir(context.root) if not name.startswith("."))
     except FileNotFoundError:
         return []  # it is made with the first container

@@ -3,7 +3,7 @@
 import fcntl
 import posix
 
-from pyrunc.container import check_root
+from pyrunc import stateroot
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import procs, syscalls, trees
 
@@ -68,7 +68,7 @@ def state_directory(subject: Subject) -> Finding:
         where = where.rpartition("/")[0] or "/"
     if where == subject.root:
         try:
-            check_root(where)
+            stateroot.check(where)
         except PyruncError as error:
             return Finding(MISSING, error.message, error.hint, fatal=True)
     trial = f"{where}/.doctor-{posix.urandom(8).hex()}"

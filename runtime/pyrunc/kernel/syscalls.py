@@ -227,6 +227,11 @@ def execveat(directory: int, path: str, argv: list[str], env: list[str]) -> None
     )
 
 
+def rename_to_new(old: str, new: str) -> None:
+    """renameat2(2) with RENAME_NOREPLACE: EEXIST if there is a `new`, EINVAL if the file system cannot say so."""
+    _result(lib.pyrunc_rename_to_new(c_string(old), c_string(new)))
+
+
 def sethostname(name: str) -> None:
     """sethostname(2); here because `socket` has the only other face of it."""
     data = c_string(name)

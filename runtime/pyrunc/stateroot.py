@@ -1,0 +1,105 @@
+"""The state root, the directory in which each container has its state directory: who could change it, and what commands
+that were killed have left in it.
+"""
+
+import fcntl
+import posix
+
+from .errors import PyruncError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CLAIM, GRAVE = ".claim-", ".deleted-"  # of a state directory that is not yet, or no longer, a container's
+DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC | posix.O_NOFOLLOW
+_S_IFMT, _S_IFLNK, _S_ISVTX = 0o170000, 0o120000, 0o1000
+_MOST_LINKS, _ELOOP = 40, 40  # as the kernel has it
+_UNMAPPED = 65534  # /proc/sys/kernel/overflowuid, unless somebody has changed it
+_FIRST_USER_NAMESPACE = 0xEFFFFFFD  # its inode (include/linux/proc_ns.h)
+
+
+def check(root: str) -> None:
+    """Raise PyruncError if others could change what lies in the state root, or lead us elsewhere; OSError without one.
+
+    What a state says is killed and removed, by root maybe: two users must never meet (XDG_RUNTIME_DIR=/tmp). And who
+    can move away a directory above makes us forget a container that runs. As sshd(8) does, with what is above a file
+    of keys: each directory and link on the way must be root's or ours.
+    """
+    for path, facts in way(root):
+        check_owner(path, facts)
+
+
+def way(path: str) -> "Iterator[tuple[str, posix.stat_result]]":
+    """Each directory and each link on the way to an absolute path, from `/` on, with its facts. OSError."""
+    names, here, links = path.split("/"), "", 0
+    yield "/", posix.stat("/")
+    while names:
+        name = names.pop(0)
+        if name in {"", "."}:
+            continue
+        above, here = here, f"{here}/{name}" if name != ".." else here.rpartition("/")[0]
+        facts = posix.stat(here or "/", follow_symlinks=False)
+        yield here or "/", facts
+        if facts.st_mode & _S_IFMT == _S_IFLNK:
+            links += 1
+            if links > _MOST_LINKS:
+                raise OSError(_ELOOP, "", here)
+            target = posix.readlink(here)
+            names[:0], here = target.split("/"), "" if target.startswith("/") else above
+
+
+def check_owner(path: str, facts: "posix.stat_result", *, only_ours: bool = False) -> None:
+    """Raise PyruncError if others than root and this user (`only_ours`: than this user) can change a directory."""
+    hint, euid = "choose another by --root, or by XDG_RUNTIME_DIR", posix.geteuid()
+    if facts.st_uid != euid and (only_ours or not (facts.st_uid == 0 or _is_outside(facts.st_uid))):
+        raise PyruncError(f"the state directory `{path}` belongs to uid {facts.st_uid}", hint=hint)
+    # In a directory like /tmp nobody can rename or remove what is another's.
+    writable = 0o002 if facts.st_gid == 0 else 0o022
+    if facts.st_mode & writable and not facts.st_mode & _S_ISVTX and facts.st_mode & _S_IFMT != _S_IFLNK:
+        raise PyruncError(f"others may write into the state directory `{path}`", hint=hint)
+
+
+def _is_outside(uid: int) -> bool:
+    """Whether this is how an id looks that our user namespace does not have: of the host's root, say."""
+    try:
+        return uid == _UNMAPPED and posix.stat("/proc/self/ns/user").st_ino != _FIRST_USER_NAMESPACE
+    except OSError:
+        return False
+
+
+def make(root: str) -> None:
+    """Make the state root, and what is above it."""
+    parent = root.rpartition("/")[0]
+    try:
+        posix.mkdir(root, 0o700)
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        if not parent:
+            raise
+        make(parent)
+        posix.mkdir(root, 0o700)
+
+
+def collect(root: str) -> None:
+    """Remove what commands that were killed have left: directories that are of no container. Who works at one holds its
+    lock. One that cannot be removed stays, with what is mounted in it, for the next time."""
+    try:
+        names = [name for name in posix.listdir(root) if name.startswith((CLAIM, GRAVE))]
+    except OSError:
+        return
+    for name in names:
+        try:
+            fd = posix.open(f"{root}/{name}", DIRECTORY)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            from .kernel import trees
+
+            trees.remove(f"{root}/{name}")
+        except (OSError, PyruncError):
+            continue
+        finally:
+            posix.close(fd)
