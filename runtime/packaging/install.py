@@ -11,6 +11,7 @@ DESTDIR goes before all of these on disk, and into none of the files.
 
 import argparse
 import compileall
+import os
 import py_compile
 import shutil
 import subprocess
@@ -142,6 +143,7 @@ def main() -> None:
     parser.add_argument("--python", default=sys.executable, help="the interpreter of the launcher")
     parser.add_argument("--remove", action="store_true")
     arguments = parser.parse_args()
+    os.umask(0o022)  # a caller's may let others write into the directories that are made here
     layout = Layout(arguments.prefix, arguments.sysconfdir, arguments.destdir.rstrip("/"))
     try:
         if arguments.remove:

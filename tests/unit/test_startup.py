@@ -130,6 +130,14 @@ def test_doctor_says_that_others_can_change_the_code(library: Path, name: str) -
     assert f"can change `{library}/{name}`" in finding["finding"]
 
 
+@pytest.mark.parametrize("mode", [0o777, 0o775])
+def test_doctor_says_that_others_can_change_what_is_above_the_code(library: Path, mode: int) -> None:
+    library.chmod(mode)
+    finding = installation(library)
+    assert finding["status"] == "degraded"
+    assert f"can change `{library}`" in finding["finding"]
+
+
 def test_doctor_says_that_byte_code_is_cut_off(library: Path) -> None:
     source = library / "pyrunc/commands/spec.py"
     cached = Path(str(py_compile.compile(str(source))))

@@ -6,7 +6,8 @@ no effect until it is installed anew.
 
 import posix
 
-from pyrunc import startup
+from pyrunc import startup, stateroot
+from pyrunc.kernel import procs
 
 from .finding import DEGRADED, OK, Finding, Subject
 
@@ -15,16 +16,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PACKAGE = startup.__file__.rpartition("/")[0]
-_S_ISVTX = 0o1000
+_S_ISVTX, _S_IFMT, _S_IFLNK = 0o1000, 0o170000, 0o120000
 _UNCHECKED = 1  # PEP 552: flags of a cache file that holds a hash of the source, which imports do not look at
 
 
 def installation(subject: Subject) -> Finding:
     """The sources are compared by the hash that the byte code holds."""
     files = list(_files(_PACKAGE))
-    if loose := sorted(path for path in files if _is_loose(path, subject.host.euid)):
+    if loose := sorted(path for path in files if _is_loose(posix.stat(path), subject.host.euid)):
         text = f"others than root and this user can change {_some(loose)}, and so what is executed"
         return Finding(DEGRADED, text, f"chown -R root: {_PACKAGE} && chmod -R go-w {_PACKAGE}")
+    # Who can rename a directory above puts another installation in the place of this one.
+    places = {path: facts for start in (_PACKAGE, _program()) for path, facts in stateroot.way(start)}
+    if loose := sorted(path for path, facts in places.items() if _is_loose(facts, subject.host.euid)):
+        text = f"others than root and this user can change {_some(loose)}, on the way to what is executed"
+        return Finding(DEGRADED, text, "install to a prefix that is root's alone: make install PREFIX=/usr/local")
     if stale := sorted({source for path in files for source in _changed_since(path)}):
         return Finding(DEGRADED, f"{_some(stale)} differs from the byte code, which is what runs", "make install")
     return Finding(OK, "the byte code is that of the sources, and nobody else can change it")
@@ -40,9 +46,15 @@ def _files(directory: str) -> "Iterator[str]":
                 yield entry.path
 
 
-def _is_loose(path: str, euid: int) -> bool:
-    facts = posix.stat(path)
-    return facts.st_uid not in (0, euid) or bool(facts.st_mode & 0o022 and not facts.st_mode & _S_ISVTX)
+def _program() -> str:
+    """The launcher, as it was called; the package, if it was found in another way."""
+    path = procs.script("self")
+    return path if path.startswith("/") and posix.access(path, posix.F_OK) else _PACKAGE
+
+
+def _is_loose(facts: "posix.stat_result", euid: int) -> bool:
+    writable = facts.st_mode & 0o022 and not facts.st_mode & _S_ISVTX and facts.st_mode & _S_IFMT != _S_IFLNK
+    return facts.st_uid not in (0, euid) or bool(writable)
 
 
 def _changed_since(path: str) -> "Iterator[str]":
