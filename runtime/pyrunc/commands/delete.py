@@ -1,6 +1,6 @@
 """pyrunc delete: remove what create made (runtime.md, "Delete")."""
 
-from pyrunc import lifecycle
+from pyrunc import lifecycle, stateroot
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.container import Container, SavedHook, State
 from pyrunc.context import Context
@@ -25,12 +25,18 @@ def run(context: Context, arguments: Arguments) -> int:
     force = arguments.flag("force")
     try:
         container = Container.open(context.root, arguments.operands[0])
-        container.lock()
+        if not force:
+            container.lock()
+        elif not container.try_lock():
+            from . import takeover
+
+            takeover.lock(container)
     except NotFound:
         if force:
+            stateroot.collect(context.root)
             return 0
         raise
-    state = container.load_or_journal() if force else container.load()
+    state = container.load_surely(container.load_or_journal() if force else container.load())
     if not force:
         status = container.status(state)
         if status == lifecycle.CREATING:  # we hold the lock, so nobody is creating it: create was killed
@@ -50,6 +56,10 @@ def destroy(context: Context, container: Container, state: State) -> None:
         if not procs.wait_gone(state.pid, state.start_time, _PATIENCE):
             hint = "it may be in a call that cannot be interrupted (state D in ps), of a file server that is gone, say"
             raise PyruncError(f"process {state.pid} of container `{container.id}` does not die", hint=hint)
+    elif why := state.why_unsure():
+        # To forget a container that runs would be worse than to keep one that has ended.
+        hint = f"if it has, with the machine or container that it ran in, say: remove the directory `{container.path}`"
+        raise PyruncError(f"cannot tell whether container `{container.id}` has ended: {why}", hint=hint)
     if state.cgroup is not None or state.unit is not None:
         _remove_cgroup(context, state, was_alive=was_alive)
     elif (intent := state.data.get("cgroupIntent")) and not state.data.get("cgroupFound"):

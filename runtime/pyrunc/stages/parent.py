@@ -25,8 +25,8 @@ class Created:
     """The init process that waits for `start`, and the terminal's end that was not sent to a console socket (or -1)."""
 
     __slots__ = (
-        "cgroup", "channel", "helper", "interfaces", "mounted", "mounts_before", "pid", "placed", "start_time",
-        "terminal", "warnings",
+        "cgroup", "channel", "helper", "interfaces", "mounted", "mounts_before", "pid", "placed", "seen_from",
+        "start_time", "terminal", "warnings",
     )  # fmt: skip
 
     def __init__(self, pid: int) -> None:
@@ -34,6 +34,7 @@ class Created:
         self.mounted = ""  # the root, where no mount namespace keeps ours apart
         self.mounts_before: list[int] = []  # what was mounted there
         self.pid, self.start_time, self.terminal = pid, 0, -1
+        self.seen_from: list[int] = []  # `procs.vantage` of pid and start_time
         self.helper = 0  # the process that makes init
         self.channel: Channel | None = None
         self.interfaces: Move | None = None
@@ -281,8 +282,8 @@ def note_init(made: Created, container: Container) -> None:
     """Write down who init is."""
     facts = procs.stat(made.pid)
     made.start_time = facts[1] if facts else 0
-    container.note("pid", made.pid)
-    container.note("startTime", made.start_time)
+    made.seen_from = procs.vantage()
+    container.note("init", [made.pid, made.start_time, *made.seen_from])
 
 
 def save(plan: "ContainerPlan", container: Container, made: Created) -> None:
@@ -293,6 +294,7 @@ def save(plan: "ContainerPlan", container: Container, made: Created) -> None:
         "mounted": made.mounted or None,
         "mountsBefore": made.mounts_before,
         "namespaces": namespaces.identities(made.pid),
+        "seenFrom": made.seen_from,
     }
     container.save({**plan.saved_state(made.pid, made.start_time, made.cgroup), **more})
 
