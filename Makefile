@@ -12,6 +12,7 @@ DESTDIR ?=
 SYSCONFDIR ?= /etc
 BUNDLE ?= hello
 ROUNDS ?= 50
+FUZZ_SECONDS ?= 600
 # How many faults `make faults` tries of each kind of container, and which (the same for the same number).
 SAMPLE ?= 40
 SEED ?= 1
@@ -77,6 +78,11 @@ faults: tools build docs ## let system calls of commands fail, a SAMPLE=40 of ea
 	@$(python) $(PACKAGING)/install.py --prefix=$(CURDIR)/$(INSTALLED) --sysconfdir=$(CURDIR)/$(INSTALLED)/etc \
 	    --python=$(python) > /dev/null
 	@RUNTIME=$(CURDIR)/$(INSTALLED)/bin/pyrunc $(VENV)/bin/python -m tests.faults --sample $(SAMPLE) --seed $(SEED)
+
+.PHONY: fuzz
+fuzz: tools build ## fuzz the parsers, and pyrunc-init's reader of steps (FUZZ_SECONDS=600 each)
+	@tests/fuzz/parsers $(FUZZ_SECONDS)
+	@tests/fuzz/init $(FUZZ_SECONDS)
 
 .PHONY: test-vm
 test-vm: build ## podman's checks with an installed pyrunc in a virtual machine, its root and an ordinary user (as root)

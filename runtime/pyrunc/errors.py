@@ -13,7 +13,7 @@ permitted" and "no such file or directory" appear only where the kernel said so.
 MESSAGE_LIMIT = 4096  # bytes; conmon reads one block of 8191 from our stderr and never drains the rest
 PART_LIMIT = 1000  # of them, at most, for the document, for the place in it and for the hint
 
-_ENOSYS = 38
+_ENOSYS, _LARGEST_ERRNO = 38, 4095  # include/linux/err.h, MAX_ERRNO
 
 _STRERROR = {  # libc's strerror is only consulted for the rest: its table costs an import
     1: "Operation not permitted",
@@ -125,9 +125,10 @@ class PyruncError(Exception):
     def from_wire(cls, wire: "dict[str, object]") -> "PyruncError":
         """The error that a child sent."""
         kind = _KINDS.get(str(wire.get("error")), PyruncError)
+        errno = wire.get("errno")
         return kind(
             str(wire.get("message", "")),
-            errno=int(str(wire.get("errno", 0))),
+            errno=errno if type(errno) is int and abs(errno) <= _LARGEST_ERRNO else 0,
             pointer=str(wire.get("pointer", "")),
             hint=str(wire.get("hint", "")),
             stage=str(wire.get("stage", "")),

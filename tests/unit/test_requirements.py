@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 
 TOP = Path(__file__).resolve().parents[2]
 PACKAGING = TOP / "runtime/packaging"
-GROUPS = ("build", "runtime", "test")
+GROUPS = ("build", "runtime", "test", "fuzz")
 ENTRY = re.compile(r"(?P<name>[\w.-]+)==(?P<version>[\w.+!]+)(?P<hashes>(?: \\\n    --hash=sha256:[0-9a-f]{64})+)\n")
 
 

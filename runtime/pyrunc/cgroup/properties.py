@@ -30,6 +30,8 @@ def of_settings(settings: "list[Setting]") -> "list[Property]":
     for setting in settings:
         try:
             found = _of_setting(setting)
+            if any(kind == "t" and not 0 <= int(str(amount)) <= INFINITY for _, kind, amount in found):
+                raise ValueError("more than D-Bus's number of 64 bits")
         except ValueError:
             raise ConfigError(f"`{setting.value}` is no value for {setting.file}", pointer=setting.pointer) from None
         result |= {each[0]: each for each in found}
