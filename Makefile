@@ -101,6 +101,10 @@ test-engines: build ## docker's and containerd's checks with an installed pyrunc
 	@conformance/test-vm containerd --plan engines --keep
 	@conformance/test-vm docker --plan engines --no-install
 
+.PHONY: test-lsm
+test-lsm: build ## labels with AppArmor and with SELinux in force, with pyrunc and its peers in a virtual machine, as root
+	@conformance/test-lsm
+
 .PHONY: conformance
 conformance: build ## opencontainers' validation programs with pyrunc and PEERS, as root
 	@$(PACKAGING)/system-packages busybox-static
