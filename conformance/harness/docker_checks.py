@@ -29,6 +29,12 @@ def read(files: str) -> str:
     return f"cd {CGROUPS}; cat {files}"
 
 
+def way_out(pid: str) -> str:
+    """A PATH to the programs in the root of process `pid` (the host's number), through any descriptor that the runtime
+    might have open when it looks a program up: a procfs of the host's, or a directory that has one."""
+    return ":".join(f"/proc/self/fd/{fd}/{procfs}{pid}/root/bin" for fd in range(64) for procfs in ("", "proc/"))
+
+
 # -- base: the life of a container ---------------------------------------------------------------------------------
 
 
@@ -118,3 +124,11 @@ def limits(engine: DockerWords) -> None:
     name = sleeper(engine, "--pids-limit", "7")
     equal(engine("exec", name, "cat", "/sys/fs/cgroup/pids.max"), "7")
     matches(engine("exec", name, "cat", "/sys/fs/cgroup/pids.current"), "[2-7]")
+
+
+@check("exec", "exec: no path leads out of the container through a descriptor of the runtime")
+def exec_way_out(engine: DockerWords) -> None:
+    path = way_out(engine.inspect(sleeper(engine), ".State.Pid"))
+    name = engine.start(["--env", f"PATH={path}"], "/bin/sleep", "1000")
+    result = engine.call("exec", name, "echo", "found")
+    equal((result.status != 0, "found" in result.out), (True, False), str(result))

@@ -1,13 +1,14 @@
 """AppArmor in force: a profile of the test's own, loaded into the kernel."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from pyrunc.kernel import lsm
 
 from tests.bundle import Bundle
+from tests.descriptorpaths import lend, programs_found
 from tests.runtime import Runtime
 
 PROFILE = """
@@ -73,3 +74,13 @@ def test_exec(runtime: Runtime, secret: Bundle, asked: bool) -> None:
         found = runtime.call("exec", *options, container.id, "sh", "-c", READ)
     assert "pyrunc-test" in found.stdout
     assert found.stdout.strip().endswith("denied")
+
+
+def test_exec_finds_no_program_of_another_container(runtime: Runtime, make_bundle: Callable[[], Bundle]) -> None:
+    attacker, victim = make_bundle(), make_bundle()
+    lend(victim)
+    for bundle in (attacker, victim):
+        bundle.process["apparmorProfile"] = "pyrunc-test"
+        bundle.process["args"] = ["sleep", "1000"]
+    with runtime.running(victim) as lender, runtime.running(attacker) as container:
+        assert programs_found(container, lender.pid) == []

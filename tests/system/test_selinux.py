@@ -4,13 +4,14 @@ container's, so that what else does not work is the runtime's doing and not the 
 import ctypes
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from pyrunc.kernel import lsm
 
 from tests.bundle import Bundle
+from tests.descriptorpaths import lend, programs_found
 from tests.runtime import Container, Runtime, error_text
 
 # Rules of CIL, which need no compiler. NODOMAIN is a type that nobody may enter.
@@ -190,3 +191,13 @@ def test_label_of_the_session_keyring(runtime: Runtime, bundle: Bundle) -> None:
     bundle.process["selinuxLabel"] = context("pyrunc_test_t")
     with runtime.running(bundle.shell("exec sleep 1000")) as container:
         assert session_keyrings(container) == [context("pyrunc_test_t")]
+
+
+def test_exec_finds_no_program_of_another_container(runtime: Runtime, make_bundle: Callable[[], Bundle]) -> None:
+    attacker, victim = make_bundle(), make_bundle()
+    lend(victim)
+    for bundle in (attacker, victim):
+        bundle.process["selinuxLabel"] = context("pyrunc_test_t")
+        bundle.process["args"] = ["sleep", "1000"]
+    with runtime.running(victim) as lender, runtime.running(attacker) as container:
+        assert programs_found(container, lender.pid) == []

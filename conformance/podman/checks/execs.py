@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 
-from conformance.harness.docker_checks import sleeper
+from conformance.harness.docker_checks import sleeper, way_out
 from conformance.harness.engine import CALL_SECONDS
 from conformance.harness.terminal import Terminal
 from conformance.podman.harness import IMAGE, Podman, check, equal, matches, wait_until
@@ -132,6 +133,17 @@ def healthcheck(podman: Podman) -> None:
     podman("exec", name, "touch", "/healthy")
     equal(podman("healthcheck", "run", name), "")
     equal(podman.inspect(name, ".State.Health.Status"), "healthy")
+
+
+@check("exec", "healthcheck run: no path leads out of the container through a descriptor of the runtime")
+def healthcheck_way_out(podman: Podman) -> None:
+    """podman does this by itself, time and again; where the program lies is the image's to say."""
+    path = way_out(podman.inspect(sleeper(podman), ".State.Pid"))
+    words = ["--health-cmd", json.dumps(["echo", "found"]), "--health-interval", "disable"]
+    name = podman.start(["--env", f"PATH={path}", *words], "/bin/sleep", "1000")
+    result = podman.call("healthcheck", "run", name)
+    log = podman.inspect(name, "json .State.Health.Log")
+    equal((result.status != 0, "found" in log), (True, False), f"{result}\n{log}")
 
 
 @check("exec", "cp: into a running container and out of it")
