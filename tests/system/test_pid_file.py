@@ -19,7 +19,7 @@ def test_run_whose_poststart_hook_fails(runtime: Runtime, bundle: Bundle, area: 
     container_id = new_id()
     bundle.shell("exec sleep 1000").hook("poststart", "exit 1")
     result = runtime.run(bundle, "--detach", "--pid-file", area / "pid", container_id=container_id)
-    error_text(result, "poststart")
+    error_text(result, "hook #0")
     assert not (area / "pid").exists()
     assert runtime.delete(container_id, "--force").returncode == 0
 
