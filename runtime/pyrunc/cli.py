@@ -156,7 +156,13 @@ def _run_verb(verb: str, argv: "list[str]", given: Arguments, log: Log) -> int:
     if into.flag("help"):
         return _print(arguments.usage(verb, definition))
     arguments.check_operands(verb, definition, into)
-    result: int = module.run(Context(given, log, original_environment()), into)
+    try:
+        result: int = module.run(Context(given, log, original_environment()), into)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        whose = f" of `{into.operands[0]}`" if definition.operands[:1] == ("ID",) else ""
+        raise PyruncError.from_os(f"{verb}{whose}: {_where(error)}", error) from None
     return result
 
 

@@ -35,20 +35,13 @@ def main() -> int:
         build_rootfs(place / "template")
         striker = Striker(place)
         for number, kind in enumerate(given.kind):
-            end = given.seconds and time.monotonic() + given.seconds / len(given.kind)
             files = Path(f"/run/faults-{number}")
             files.mkdir(mode=0o777)
             with kinds.made(kind, place / kind, place / "template") as made:
-                bench = Bench(made, striker, files)
-                cases = [case for command in given.command for case in bench.cases(command)]
-                cases = [case for case in cases if case.what.startswith(given.what)]
-                cases = [case for case in cases if not given.process or case.call.process in given.process]
-                table.possible += len(cases)
-                count = len(cases) if given.sample == "all" else min(int(given.sample), len(cases))
-                for case in chance.sample(cases, count):
-                    if end and time.monotonic() > end:
-                        break
-                    table.add(kind, case, bench.strike(case))
+                try:
+                    _strike(Bench(made, striker, files), kind, given, table, chance)
+                except AssertionError as error:  # a command that was not struck has failed
+                    table.give_up(kind, str(error))
         kinds.end_others()
         privatehost.remove_cgroup_parent()
     text = table.markdown()
@@ -56,6 +49,21 @@ def main() -> int:
     if given.markdown:
         given.markdown.write_text(text)
     return 1 if table.red else 0
+
+
+def _strike(
+    bench: Bench, kind: str, given: argparse.Namespace, table: report.Table, chance: random.Random
+) -> None:
+    """Try the faults that were asked for, of one kind of containers."""
+    end = given.seconds and time.monotonic() + given.seconds / len(given.kind)
+    cases = [case for command in given.command for case in bench.cases(command)]
+    cases = [case for case in cases if case.what.startswith(given.what)]
+    cases = [case for case in cases if not given.process or case.call.process in given.process]
+    table.possible += len(cases)
+    for case in chance.sample(cases, len(cases) if given.sample == "all" else min(int(given.sample), len(cases))):
+        if end and time.monotonic() > end:
+            break
+        table.add(kind, case, bench.strike(case))
 
 
 def _arguments() -> argparse.Namespace:

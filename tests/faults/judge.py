@@ -33,7 +33,7 @@ def of_text(result: Result, what: str) -> "list[Problem]":
 
 def of_idioms(result: Result) -> "list[Problem]":
     """Of any command: what no user is to read."""
-    idioms = (("traceback", "Traceback"), ("internal error", "internal error"), ("no object", ": in `"))
+    idioms = (("traceback", "Traceback"), ("internal error", "internal error"), ("no object", "pyrunc: in `"))
     for name, idiom in idioms:
         if idiom in result.stderr:
             return [(name, result.stderr.strip()[-300:])]

@@ -31,6 +31,11 @@ class Table:
             self._examples[name].append(f"{where}, {case.what}: {text.strip()}")
             sys.stderr.write(f"{name}: {self._examples[name][-1]}\n")
 
+    def give_up(self, kind: str, text: str) -> None:
+        """A command failed though nothing struck it: no more of this kind."""
+        self.red += 1
+        self._examples["failed undisturbed"].append(f"{kind}: {text}")
+
     def markdown(self) -> str:
         """A row for each kind, command and process; then the red cases, by class."""
         struck = sum(row["struck"] for row in self._rows.values())

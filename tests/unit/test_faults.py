@@ -84,7 +84,7 @@ def test_what_programs_of_others_do_is_not_ours(striker: Striker) -> None:
         ("pyrunc: warning: so it is\npyrunc: open `/a`: Input/output error\n", "error=5", []),
         ("pyrunc: open `/a`: File exists\n", "error=5", ["no cause"]),
         ("pyrunc: Input/output error\n", "error=5", ["no object"]),
-        ("pyrunc: create: in `stages.parent.create`: Input/output error\n", "error=5", ["no object"]),
+        ("pyrunc: create of `x`: in `stages.parent.create`: Input/output error\n", "error=5", []),
         ("pyrunc: one `a`\npyrunc: two `b`: Input/output error\n", "error=5", ["several lines"]),
         ("", "error=5", ["silent"]),
         ("", "signal=15", []),

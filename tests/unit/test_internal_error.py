@@ -2,10 +2,11 @@
 
 import pytest
 from pyrunc import cli
+from pyrunc.container import Container
 
 
-@pytest.fixture(autouse=True)
-def _fault(monkeypatch):
+@pytest.fixture
+def fault(monkeypatch):
     def fail(*_):
         raise ValueError("a fault")
 
@@ -13,6 +14,7 @@ def _fault(monkeypatch):
 
 
 @pytest.mark.parametrize(("verb", "status"), [("list", 1), ("exec", 255)])
+@pytest.mark.usefixtures("fault")
 def test_is_one_line(capfd, verb, status):
     assert cli.run([verb]) == status
     (line,) = capfd.readouterr().err.splitlines()
@@ -20,6 +22,7 @@ def test_is_one_line(capfd, verb, status):
 
 
 @pytest.mark.parametrize("option", ["--debug", "--log-level=debug"])
+@pytest.mark.usefixtures("fault")
 def test_is_shown_whole_with_debug(option):
     with pytest.raises(ValueError, match="a fault"):
         cli.run([option, "list"])
@@ -43,3 +46,12 @@ def test_what_nobody_has_put_into_words_names_an_object_or_a_place(capfd, monkey
     monkeypatch.setattr(cli, "_run_verb", fail)
     assert cli.run(["list"]) == 1
     assert capfd.readouterr().err == text + "\n"
+
+
+def test_an_error_in_a_command_names_its_container(capfd, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Container, "open", fail)
+    assert cli.run(["--root", str(tmp_path), "state", "box"]) == 1
+    assert capfd.readouterr().err == "pyrunc: state of `box`: in `commands.state.run`: No space left on device\n"

@@ -46,7 +46,10 @@ def start(context: Context, container: Container) -> "Proxy | None":
     if state.data.get("process") is False:
         raise PyruncError(f"container `{container.id}` has no process to start", pointer="/process")
     proxy = _proxy(context, container) if b"NOTIFY_SOCKET" in context.environment and container.has("notify") else None
-    _release(container, state)
+    try:
+        _release(container, state)
+    except OSError as error:
+        raise PyruncError.from_os(f"start container `{container.id}`", error) from None
     hooks = state.hooks("poststart")
     if hooks:
         _poststart(context, container, state, hooks)
