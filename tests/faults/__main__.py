@@ -56,7 +56,8 @@ def _strike(
 ) -> None:
     """Try the faults that were asked for, of one kind of containers."""
     end = given.seconds and time.monotonic() + given.seconds / len(given.kind)
-    cases = [case for command in given.command for case in bench.cases(command)]
+    commands = [command for command in given.command if command not in kinds.NOT_WITH.get(kind, ())]
+    cases = [case for command in commands for case in bench.cases(command)]
     cases = [case for case in cases if case.what.startswith(given.what)]
     cases = [case for case in cases if not given.process or case.call.process in given.process]
     table.possible += len(cases)

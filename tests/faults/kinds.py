@@ -85,6 +85,8 @@ KINDS: "dict[str, Callable[[Bundle, Path], None]]" = {
     "rootless": _plain,
     "terminal": _terminal,
 }
+# An ordinary user's have no cgroup here, and these cannot be done without.
+NOT_WITH = {"rootless": ("pause", "resume", "update")}
 _others: "dict[str, subprocess.Popen[bytes]]" = {}
 
 
