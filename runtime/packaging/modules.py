@@ -17,7 +17,7 @@ _OF_CGROUPS = ("pyrunc.cgroup.control", "pyrunc.cgroup.devices", "pyrunc.cgroup.
 # What the function that starts every command imports, and commands in functions that nearly every call comes to.
 MORE = {
     CLI: ("pyrunc.kernel.descriptors", "pyrunc.host", "pyrunc.bundle"),
-    "create": _OF_CGROUPS,
+    "create": (*_OF_CGROUPS, "pyrunc.commands.delete", "pyrunc.kernel.trees"),  # to undo, when nothing may be loaded
     "run": (*_OF_CGROUPS, "pyrunc.kernel.trees"),
     "delete": ("pyrunc.cgroup.manager", "pyrunc.cgroup.names", "pyrunc.kernel.trees"),
 }

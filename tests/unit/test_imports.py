@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "execplan": ("errors", "kernel", "spec", "confined"),
     "doctor": ("errors", "host", "kernel", "cgroup", "container", "startup", "stateroot"),
     "criu": ("errors", "jsontext", "kernel"),
-    "stages": ("errors", "jsontext", "log", "kernel", "cgroup", "hooks", "container", "criu"),
+    "stages": ("errors", "ending", "jsontext", "log", "kernel", "cgroup", "hooks", "container", "criu"),
     "commands": (
         "errors", "jsontext", "arguments", "lifecycle", "log", "bundle", "kernel", "host", "spec", "cgroup", "hooks",
         "container", "plan", "execplan", "criu", "stages", "doctor",

@@ -14,6 +14,7 @@ A limit below what the interpreter uses would kill init: `restrict` belongs afte
 import posix
 
 from pyrunc.errors import PyruncError
+from pyrunc.kernel import descriptors
 
 from . import fs
 
@@ -75,6 +76,7 @@ def place(want: Want, note: "Callable[[str, str | int], None]") -> int:
             ours = True
         fd, want.found = fs.make(want.path)
     except BaseException as error:
+        descriptors.free_reserve()
         if ours:  # a signal, or too few descriptors: it may be there
             _remove_if_there(want.path)
         if not isinstance(error, PyruncError):
@@ -93,6 +95,7 @@ def place(want: Want, note: "Callable[[str, str | int], None]") -> int:
             fd, _ = fs.make(want.path + want.leaf)
             posix.close(above)
     except BaseException:
+        descriptors.free_reserve()
         posix.close(fd)
         fs.remove(want.path, keep=want.found)
         raise

@@ -5,7 +5,7 @@ from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.container import Container
 from pyrunc.context import Context
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import credentials, procs
+from pyrunc.kernel import credentials, descriptors, procs
 from pyrunc.spec.config import parse_config
 from pyrunc.stages import parent
 
@@ -34,10 +34,24 @@ def create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[Co
     try:
         return _create(context, arguments, detach=detach)
     except PyruncError as error:
+        _explain(error, context)
+        raise
+
+
+_LIMITS = (12, 24)  # ENOMEM, EMFILE
+
+
+def _explain(error: PyruncError, context: Context) -> None:
+    """Add what the host lacks, if it can be found out. Want of descriptors or memory is our caller's limit, and would
+    keep the search from being loaded."""
+    if error.errno in _LIMITS:
+        return
+    try:
         from pyrunc.doctor import causes
 
         causes.explain(error, host.facts(context.environment), context.environment, context.root)
-        raise
+    except (ImportError, OSError, MemoryError):
+        return
 
 
 def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[Container, parent.Created]":
@@ -52,6 +66,7 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
         sealed.protect_interpreter(context.environment)
     for warning in config.warnings:
         context.log.warning(warning)
+    descriptors.reserve()
     ending.hold()
     container = Container.claim(context.root, options.container_id)
     made, told = None, ""
@@ -79,6 +94,7 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
         ending.hold()  # it is whole: who goes on with it releases the signals where he can undo it
     except BaseException:
         ending.hold()
+        descriptors.free_reserve()
         if told:
             procs.remove_pid_file(told)
         if made is not None:

@@ -5,7 +5,7 @@ import posix
 
 from pyrunc import stateroot
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import procs, syscalls, trees
+from pyrunc.kernel import procs, syscalls
 
 from .finding import DEGRADED, MISSING, OK, Finding, Subject
 
@@ -86,7 +86,11 @@ def state_directory(subject: Subject) -> Finding:
     except OSError as error:
         return _no_state(subject, where, f"the file system of `{where}` takes no fifo or lock ({_why(error)})")
     finally:
-        trees.remove(trial)
+        for remove, name in ((posix.unlink, f"{trial}/fifo"), (posix.rmdir, trial)):
+            try:
+                remove(name)
+            except FileNotFoundError:
+                continue
     return Finding(OK, f"`{subject.root}` can be written")
 
 

@@ -42,6 +42,24 @@ def open_standard_streams() -> None:
             raise PyruncError.from_os(f"open `/dev/null` in place of the closed descriptor {fd}", error) from None
 
 
+_SPARE = 6  # to import a module, or to remove a cgroup or a directory with one in it
+_spare: "list[int]" = []
+
+
+def reserve() -> None:
+    """Take some numbers out of use, so that undoing has them after a failure for want of descriptors (EMFILE)."""
+    try:
+        _spare.extend(posix.dup(2) for _ in range(_SPARE))  # nobody gets further by them than by 2 itself
+    except OSError as error:
+        raise PyruncError.from_os(f"keep {_SPARE} descriptors for undoing", error) from None
+
+
+def free_reserve() -> None:
+    """Now it is undone. May be called again."""
+    while _spare:
+        posix.close(_spare.pop())
+
+
 def kept(preserve: int, environ: "Mapping[bytes, bytes]") -> Kept:
     """What --preserve-fds N and socket activation (LISTEN_FDS in the caller's environment) pass on.
 

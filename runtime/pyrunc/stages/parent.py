@@ -2,6 +2,7 @@
 
 import posix
 
+from pyrunc import ending
 from pyrunc.cgroup import fs as cgroup_fs
 from pyrunc.cgroup import manager
 from pyrunc.container import Container
@@ -47,6 +48,8 @@ def create(plan: "ContainerPlan", container: Container, host: "HostFacts") -> Cr
     try:
         _create(plan, container, host, made)
     except BaseException as error:
+        ending.hold()
+        descriptors.free_reserve()
         _undo(plan, made, error)
         raise
     return made
