@@ -142,7 +142,7 @@ static _Noreturn void fail(word index, const struct step *s, long error, long de
         for (size_t i = 0; i < more; i++) r.text[n + 1 + i] = said[said_size - more + i];
         size += more;
     }
-    if (report < 0 || call(__NR_write, report, &r, size) != (long)size) {
+    if (report < 0 || (call(__NR_write, report, &r, size) != (long)size && error != EPIPE)) { /* its end is no news */
         char digits[8], *d = digits + sizeof digits;
         *--d = 0;
         for (long e = error < 0 ? 0 : error % 10000; d == digits + 7 || e; e /= 10) *--d = (char)('0' + e % 10);

@@ -80,6 +80,8 @@ class Channel:
         control = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)] if fds else []
         try:
             self._socket.sendmsg([data], control, _socket.MSG_NOSIGNAL)
+        except BrokenPipeError:
+            raise PeerGone(f"container init exited before it was told `{word}`") from None
         except OSError as error:
             raise PyruncError.from_os(f"tell the other process `{word}`", error) from None
 
@@ -113,6 +115,9 @@ class Channel:
                 break
             except TimeoutError:  # of `pair`
                 self.watch()
+            except ConnectionResetError:  # it ended and had not read all that we sent
+                message, control = b"", []
+                break
         self.fds = []
         for level, kind, data in control:
             if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS):
