@@ -25,6 +25,16 @@ class Context:
 
             self.root = host.state_root(environment)
 
+    def confine(self) -> None:
+        """Give up all privilege that only reading does not take, for good (`privileges`)."""
+        from .kernel import privileges
+
+        try:  # noqa: SIM105  (contextlib costs a millisecond of start-up)
+            self.log.open()  # it may lie where root's privilege is needed
+        except OSError:
+            pass  # said when there is something to write
+        privileges.give_up()
+
     @property
     def cgroup_manager(self) -> str:
         """ "systemd", "cgroupfs" or "disabled"."""

@@ -15,10 +15,11 @@ LEVELS = ("error", "warning", "debug")
 class Log:
     """Where messages go. Warnings are kept until the command ends; errors are written at once, also to stderr."""
 
-    __slots__ = ("_format", "_level", "_path", "_warnings")
+    __slots__ = ("_fd", "_format", "_level", "_path", "_warnings")
 
     def __init__(self, path: str = "", format_: str = "text", level: str = "warning") -> None:
         self._path, self._format, self._level = path, format_, level
+        self._fd = -1
         self._warnings: list[tuple[str, str]] = []
 
     def warning(self, message: str) -> None:
@@ -40,6 +41,13 @@ class Log:
         if self._path:
             _to_stderr(prefix + printable(message))
 
+    def open(self) -> None:
+        """Open the file; raises OSError. By itself it is opened when there is something to write."""
+        if self._path and self._fd < 0:
+            # A fifo that nobody reads is an error: we would wait, and so would those who wait for our lock.
+            flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_NONBLOCK | posix.O_CLOEXEC
+            self._fd = posix.open(self._path, flags, 0o644)
+
     def flush(self) -> None:
         """Write what was kept back."""
         entries, self._warnings = self._warnings, []
@@ -51,13 +59,12 @@ class Log:
             return
         text = "".join(self._line(level, message) for level, message in entries)
         try:
-            # A fifo that nobody reads is an error: we would wait, and so would those who wait for our lock.
-            flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_NONBLOCK | posix.O_CLOEXEC
-            fd = posix.open(self._path, flags, 0o644)
+            self.open()
             try:
-                posix.write(fd, text.encode("utf-8", "replace"))
+                posix.write(self._fd, text.encode("utf-8", "replace"))
             finally:
-                posix.close(fd)
+                posix.close(self._fd)
+                self._fd = -1
         except OSError as error:
             _to_stderr(f"pyrunc: write the log `{printable(self._path)}`: {error.strerror}")
 

@@ -44,7 +44,7 @@ MAY_IMPORT = {
         "container", "plan", "execplan", "criu", "stages", "doctor",
         "context", "ending", "stateroot",
     ),
-    "context": ("errors", "jsontext", "arguments", "log", "bundle", "host"),
+    "context": ("errors", "jsontext", "arguments", "log", "bundle", "host", "kernel"),
     "cli": ("errors", "startup", "ending", "jsontext", "arguments", "log", "context", "kernel"),
 }  # fmt: skip
 

@@ -23,6 +23,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 def run(context: Context, arguments: Arguments) -> int:
     """Print until the container ends."""
     interval = _seconds(arguments.text("interval", "5s"))
+    context.confine()
     container = Container.open(context.root, arguments.operands[0])
     state = container.load()
     if container.status(state) == lifecycle.STOPPED:

@@ -20,6 +20,7 @@ def run(context: Context, arguments: Arguments) -> int:
     form = arguments.text("format", "table")
     if form not in ("table", "json"):
         raise UsageError(f"unknown format `{form}`", hint="use table or json")
+    context.confine()
     rows = [row for name in _names(context) if (row := _row(context, name))]
     if arguments.flag("quiet"):
         print_lines([str(row["id"]) for row in rows])

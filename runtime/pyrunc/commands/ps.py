@@ -19,6 +19,7 @@ def run(context: Context, arguments: Arguments) -> int:
     form = arguments.text("format", "table")
     if form not in ("table", "json"):
         raise UsageError(f"unknown format `{form}`", hint="use table or json")
+    context.confine()
     container = Container.open(context.root, arguments.operands[0])
     pids = cgroup_fs.processes(container.load().own_cgroup("list the processes of"))
     if form == "json":

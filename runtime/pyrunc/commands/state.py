@@ -10,6 +10,7 @@ VERB = Verb("print the state of a container as JSON", ("ID",))
 
 def run(context: Context, arguments: Arguments) -> int:
     """Print it. Takes no lock: a hook may ask while `create` or `start` holds it."""
+    context.confine()
     container = Container.open(context.root, arguments.operands[0])
     state = container.load()
     status = container.status(state)

@@ -12,11 +12,13 @@ VERB = Verb(
 )
 
 
-def run(_: Context, arguments: Arguments) -> int:
+def run(context: Context, arguments: Arguments) -> int:
     """Print a line for each problem and each warning; 1 if there is a problem."""
     directory = bundle.absolute(arguments.operands[0] if arguments.operands else ".")
     path = arguments.text("config") or f"{directory}/config.json"
-    value = bundle.parse(bundle.read_config(directory, arguments.text("config")), path)
+    text = bundle.read_config(directory, arguments.text("config"))
+    context.confine()  # whoever asks whether a config is valid may have it from a stranger
+    value = bundle.parse(text, path)
     errors, warnings = schema.report(value)
     print_lines([f"error: {error}" for error in errors] + [f"warning: {warning}" for warning in warnings])
     if not (errors or warnings):
