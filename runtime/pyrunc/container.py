@@ -347,8 +347,10 @@ class Container:
         """Whether somebody can still read from the fifo: only an init process that was not started yet does."""
         try:
             posix.close(self.open_fifo())
-        except OSError:
-            return False
+        except OSError as error:
+            if error.errno in {_ENXIO, _ENOENT}:  # nobody reads; `start` has removed it
+                return False
+            raise PyruncError.from_os(f"open `{self.path}/exec.fifo`", error) from None
         return True
 
     def open_fifo(self) -> int:
@@ -436,4 +438,4 @@ def _publish(hidden: str, path: str) -> None:
         posix.rename(hidden, path)
 
 
-_EINVAL, _ENOSYS = 22, 38
+_ENOENT, _ENXIO, _EINVAL, _ENOSYS = 2, 6, 22, 38

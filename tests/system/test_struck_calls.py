@@ -1,7 +1,7 @@
 """Single system calls that fail, where to pass over it would make another container than was asked for."""
 
 import shutil
-from errno import EPERM
+from errno import EMFILE, EPERM
 from pathlib import Path
 
 import pytest
@@ -71,3 +71,27 @@ def test_a_capability_that_cannot_be_asked_about_is_not_left_out(
             assert output.read_text() == wanted
             assert runtime.delete(container_id).returncode == 0
     assert 1 in outcomes
+
+
+def test_home_is_not_lost_for_want_of_descriptors(runtime: Runtime, bundle: Bundle, striker: Striker) -> None:
+    opened = [call for call in calls_of_init(runtime, bundle, striker) if call.path.endswith("etc/passwd")]
+    assert opened
+    for call in opened:
+        said = bundle.path / "said"
+        assert create(runtime, bundle, striker.words(INIT, call.number, f"error={EMFILE}"), new_id(), said) == 1
+        assert "`/etc/passwd`: Too many open files" in said.read_text()
+
+
+def test_created_container_is_not_taken_for_running(runtime: Runtime, bundle: Bundle, striker: Striker) -> None:
+    with runtime.created(bundle) as container:
+        said = bundle.path / "said"
+
+        def state(*words: str) -> int:
+            with said.open("wb") as file:
+                return runtime.behind(*words).call("state", container.id, stdout=file, stderr=file).returncode
+
+        assert state(*striker.words(0, 0, "list")) == 0
+        fifos = [call for call in striker.calls() if call.path.endswith("exec.fifo")]
+        assert len(fifos) == 1
+        assert state(*striker.words(0, fifos[0].number, f"error={EMFILE}")) == 1
+        assert "exec.fifo`: Too many open files" in said.read_text()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _ENOSYS, _EOPNOTSUPP, _EDQUOT, _EPERM, _EINVAL, _EROFS = 38, 95, 122, 1, 22, 30
+_ENOMEM, _ENFILE, _EMFILE = 12, 23, 24
 _SIGKILL, _SIGSTOP = 9, 19
 _KEYCTL_SETPERM = 5
 _POSSESSOR_ALL, _USER_VIEW_READ_SEARCH = 0x3F000000, 0x000B0000
@@ -146,7 +147,10 @@ def with_home(env: "list[str]", uid: int, root: int, *, before_pivot: bool) -> "
 def _home(uid: int, root: int, *, before_pivot: bool) -> str:
     try:
         content = _passwd(root, before_pivot=before_pivot)
-    except OSError:  # none, or not for this user's eyes
+    except OSError as error:
+        # Without room it is not the image that has no home for him; all else is the image's.
+        if error.errno in {_EMFILE, _ENFILE, _ENOMEM}:
+            raise PyruncError.from_os("read the container's `/etc/passwd`", error) from None
         content = b""
     for line in content.split(b"\n"):
         fields = line.split(b":")

@@ -225,7 +225,9 @@ def _identity(steps: Program, process: "Process", keep: int, *, set_groups: bool
     # /proc says of the last one may be the image's word, and what is left out a set-user-id program would have.
     for number in range(capabilities.HIGHEST + 1):
         if not bounding >> number & 1:
-            steps.call("prctl", _PR_CAPBSET_DROP, number, label="drop from the bounding set", tolerated=(_EINVAL,))
+            name = capabilities.NAMES[number] if number < len(capabilities.NAMES) else f"capability {number}"
+            steps.call("prctl", _PR_CAPBSET_DROP, number, label=f"drop {name} from the bounding set",
+                       tolerated=(_EINVAL,), pointer="/process/capabilities/bounding")  # fmt: skip
     # A directory that only root may enter, or only the user (FUSE): whoever of the two succeeds.
     cwd = steps.string(process.cwd)
     steps.call("chdir", cwd, label=f"chdir to `{process.cwd}`", tolerated=(_EACCES, _EPERM),
@@ -256,7 +258,8 @@ def _set_capabilities(steps: Program, process: "Process", keep: int) -> None:
     wanted = (sets.effective, sets.permitted, sets.inheritable) if sets else ((), (), ())
     effective, permitted, inheritable = (capabilities.mask(names) & ours for names in wanted)
     header, data = capabilities.packed(effective | keep & ours, permitted | keep & ours, inheritable)
-    steps.call("capset", steps.blob(header), steps.blob(data), label="set the capabilities")
+    steps.call("capset", steps.blob(header), steps.blob(data), label="set the capabilities",
+               pointer="/process/capabilities")  # fmt: skip
 
 
 def _set_ambient(steps: Program, process: "Process") -> None:
