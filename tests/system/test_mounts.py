@@ -8,6 +8,7 @@ import pytest
 from tests.bundle import Bundle
 from tests.kernelcalls import mount, umount
 from tests.peers import differs, only_pyrunc
+from tests.privatehost import CGROUP_ROOT
 from tests.runtime import DEFAULT_RUNTIME, Runtime
 
 
@@ -160,6 +161,18 @@ def test_tmpcopyup_of_a_file_with_holes(runtime: Runtime, bundle: Bundle) -> Non
     (size, blocks), (hole, none), (text,) = (line.split() for line in runtime.output(bundle, script).splitlines())
     assert (int(size), int(hole), none, text) == (1 << 30, 1 << 40, "0", "beginmiddleend")
     assert int(blocks) <= 3 * 16
+
+
+def test_tmpcopyup_stays_within_the_limit_of_memory(runtime: Runtime, bundle: Bundle) -> None:
+    """What is copied is the image's to say; the limit itself comes when init is no interpreter any more."""
+    if "memory" not in (CGROUP_ROOT / "cgroup.controllers").read_text().split():
+        pytest.skip("needs the memory controller of cgroup v2")
+    with (bundle.rootfs / "mnt/big").open("wb") as file:
+        for _ in range(200):
+            file.write(os.urandom(1 << 20))
+    bundle.mount("/mnt", "tmpfs", "tmpcopyup", fstype="tmpfs")
+    bundle.linux["resources"] = {"memory": {"limit": 32 << 20}}
+    runtime.create_fails(bundle, "memory")
 
 
 @differs(crun="1.8.1 uses 755")

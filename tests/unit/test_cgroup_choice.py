@@ -4,8 +4,9 @@ import os
 
 import pytest
 from pyrunc import arguments, cli, plan
-from pyrunc.cgroup import devices, fs, manager, systemd
+from pyrunc.cgroup import control, devices, fs, manager, systemd
 from pyrunc.cgroup.names import Unit
+from pyrunc.cgroup.values import Setting
 from pyrunc.context import Context
 from pyrunc.errors import ConfigError, PyruncError, UsageError
 from pyrunc.log import Log
@@ -125,3 +126,20 @@ def test_scope_of_a_killed_create_is_stopped_if_nobody_is_in_it(monkeypatch, use
     monkeypatch.setattr(fs, "processes", lambda path: users if path == "/s.slice/x.scope" else None)
     manager.stop_unused(Unit("s.slice", "x.scope"), "unix:path=/bus")
     assert done == (["x.scope"] if stopped else [])
+
+
+@pytest.mark.parametrize(
+    ("manager_", "value", "written"),
+    [
+        (manager.CGROUPFS, "1000", [("memory.max", str(1000 + manager.ROOM_FOR_INIT))]),
+        (manager.CGROUPFS, "max", []),
+        (manager.SYSTEMD, "1000", []),  # it has set its own
+        (manager.DISABLED, "1000", []),
+    ],
+)
+def test_what_init_copies_is_limited(monkeypatch, manager_, value, written):
+    done = []
+    monkeypatch.setattr(control, "apply", lambda _, settings: done.extend((each.file, each.value) for each in settings))
+    settings = [Setting("pids.max", "5", "/pids/limit"), Setting("memory.max", value, "/memory/limit")]
+    manager.limit_copies(manager.Want(manager_, settings, None), "/x")
+    assert done == written

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .values import Setting
 
 _NOT_PERMITTED = (1, 13)  # EPERM, EACCES
+ROOM_FOR_INIT = 64 << 20  # bytes: an interpreter, what it copies after the fork, page tables
 _UNFILTERED = "the container can use any device whose node it has or makes: "
 CGROUPFS, SYSTEMD, DISABLED = "cgroupfs", "systemd", "disabled"
 PATIENCE = 1.0  # seconds for a process that has been killed to be gone
@@ -128,6 +129,18 @@ def adopt(want: Want, pid: int, *, placed: bool, description: str) -> str:
     if want.manager == CGROUPFS and not placed:
         fs.join(want.path + want.leaf, pid)
     return want.path
+
+
+def limit_copies(want: Want, path: str) -> None:
+    """The limit of memory, with room for an interpreter, while init copies what an image holds into a tmpfs: `restrict`
+    comes later (docs/adr/0003). systemd has set its own when the scope was made. Raises PyruncError."""
+    limit = next((setting for setting in want.settings if setting.file == "memory.max"), None)
+    if limit is None or want.manager != CGROUPFS or not limit.value.isdigit():
+        return
+    from . import control
+    from .values import Setting
+
+    control.apply(path, [Setting(limit.file, str(int(limit.value) + ROOM_FOR_INIT), "/memory/limit")])
 
 
 def restrict(want: Want, path: str) -> str:

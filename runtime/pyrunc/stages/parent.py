@@ -203,6 +203,8 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
             channel.expect(protocol.READY_FOR_MAPS, "entering its namespaces")
             _map_ids(plan, host, made)
         adopt(plan, container, made, made.pid)
+        if any(mount.options.tmpcopyup for mount in plan.mounts):
+            manager.limit_copies(plan.cgroup, made.cgroup)
         if not (plan.needs_middle or plan.splits):
             outside.set_oom_score(plan.process, made.pid)
         if plan.resctrl is not None:
@@ -238,6 +240,7 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
         manager.check_survivors(plan.cgroup, made.cgroup)
         made.warnings += channel.warnings
     except protocol.PeerGone as error:
+        manager.check_survivors(plan.cgroup, made.cgroup)
         raise _why_gone(error, made) from None
 
 
