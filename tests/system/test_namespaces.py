@@ -3,7 +3,7 @@
 import contextlib
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -277,3 +277,19 @@ def test_time_offsets_want_a_new_time_namespace(runtime: Runtime, bundle: Bundle
         bundle.namespace("time", path)
     bundle.linux["timeOffsets"] = {"boottime": {"secs": 1}}
     runtime.create_fails(bundle, "timeOffsets")
+
+
+@pytest.mark.parametrize("hooked", [False, True])
+def test_proc_is_of_the_pid_namespace_that_is_joined(
+    runtime: Runtime, make_bundle: Callable[[], Bundle], hooked: bool
+) -> None:
+    """Never of the one that the runtime is in: /proc/PID/root of the host's processes would be the container's."""
+    joining = make_bundle()
+    if hooked:
+        joining.hook("createRuntime", "true")
+    with runtime.running(make_bundle().shell("exec sleep 1000")) as container:
+        joining.namespace("pid", f"/proc/{container.pid}/ns/pid")
+        found = runtime.output(joining, "tr '\\0' ' ' < /proc/1/cmdline; cat /proc/[2-9]*/cmdline | tr '\\0' ' '")
+    assert found.startswith("sleep 1000 ")
+    assert "sh -c" in found
+    assert "pytest" not in found

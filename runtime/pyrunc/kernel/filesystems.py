@@ -4,7 +4,7 @@ import posix
 
 from pyrunc.errors import PyruncError
 
-from . import idmap, paths, procs, syscalls
+from . import idmap, paths, procfs, procs, syscalls
 from .syscalls import (
     AT_FDCWD,
     AT_RECURSIVE,
@@ -46,8 +46,11 @@ _NEEDS = {
 _UNLABELLED = ("proc", "sysfs", "cgroup2", "mqueue")  # these take no context= option
 
 
-def create(mount: "Mount", covered: int, root: int, *, existed: bool, cgroup_namespace: bool) -> int:
-    """The detached mount of a new file system; `covered` is its destination, in `root`, that `existed` before."""
+def create(
+    mount: "Mount", covered: int, root: int, *, existed: bool, cgroup_namespace: bool, of_children: bool = False
+) -> int:
+    """The detached mount of a new file system; `covered` is its destination, in `root`, that `existed` before.
+    of_children: see `mounts.attach`."""
     options = mount.options
     # The unified hierarchy also on hosts with version 1: the container's cgroup is made there, and a writable
     # version 1 hierarchy would offer release_agent (CVE-2022-0492).
@@ -67,7 +70,7 @@ def create(mount: "Mount", covered: int, root: int, *, existed: bool, cgroup_nam
         return _mount_classic(mount, kind, words, covered, root)
     flags = [flag for flag in options.superblock[0] if not (copy and flag == "ro")]
     try:
-        tree = _new(mount, kind, words, flags)
+        tree = _new(mount, kind, words, flags, of_children=of_children)
     except PyruncError as error:
         if error.errno not in {1, 16} or kind not in _STAND_INS:  # EPERM, EBUSY
             raise
@@ -104,12 +107,12 @@ def _size(text: str) -> int:
     return len(text.encode("utf-8", "surrogateescape"))
 
 
-def _new(mount: "Mount", kind: str, words: list[str], flags: list[str]) -> int:
+def _new(mount: "Mount", kind: str, words: list[str], flags: list[str], *, of_children: bool) -> int:
     """fsopen, fsconfig of each word, fsmount."""
     options = mount.options
     context = -1
     try:
-        context = syscalls.fsopen(kind)
+        context = procfs.open_of_children() if kind == "proc" and of_children else syscalls.fsopen(kind)
         if mount.source:
             syscalls.fsconfig_string(context, "source", mount.source)
         _configure(context, words, flags)

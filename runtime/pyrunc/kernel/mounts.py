@@ -180,13 +180,21 @@ _MAPPING_HINTS = {
 
 
 def attach(
-    root: int, mount: Mount, attached: Attached, *, source_fd: int = -1, cgroup_namespace: bool = True
+    root: int,
+    mount: Mount,
+    attached: Attached,
+    *,
+    source_fd: int = -1,
+    cgroup_namespace: bool = True,
+    of_children: bool = False,
 ) -> None:
     """Make one mount in the root filesystem `root`, with its destination where that is missing; `attached` notes it.
 
     cgroup_namespace: whether the container has one of its own.
 
     source_fd: what `detach` gave, in whatever mount namespace; it stays open.
+
+    of_children: whether a new procfs is one of the pid namespace that only this process' children are in.
     """
     options, name = mount.options, mount.name
     if options.remount or not (options.bind or mount.kind):
@@ -198,7 +206,9 @@ def attach(
         target, existed = _target(root, mount, name, directory=True)
         tree = -1
         try:
-            tree = filesystems.create(mount, target, root, existed=existed, cgroup_namespace=cgroup_namespace)
+            tree = filesystems.create(
+                mount, target, root, existed=existed, cgroup_namespace=cgroup_namespace, of_children=of_children
+            )
             _map_ids(mount, tree)
             placed = filesystems.takes_mount2(mount)
             attached.note(_place(root, mount, name, tree, None if placed else target), mount)

@@ -19,6 +19,7 @@ from .syscalls import (
     RESOLVE_NO_XDEV,
 )
 
+_SIGKILL = 9
 _ROOT_INODE = 1  # PROC_ROOT_INO, include/linux/proc_ns.h
 _ATTRIBUTES = 0xE  # MOUNT_ATTR_NOSUID, NODEV, NOEXEC
 
@@ -43,6 +44,41 @@ def _new(*, subset: bool) -> int:
         return syscalls.fsmount(context, _ATTRIBUTES)
     finally:
         posix.close(context)
+
+
+def open_of_children() -> int:
+    """fsopen(2) of a procfs for the pid namespace that our children will be in, and not we, as after setns(2): left to
+    itself, the kernel takes the one that the caller of fsopen is in, which is the host's. OSError."""
+    context = syscalls.fsopen("proc")
+    try:
+        syscalls.fsconfig_string(context, "pidns", "/proc/thread-self/ns/pid_for_children")  # since Linux 6.17
+    except OSError as error:
+        posix.close(context)
+        if error.errno == 1:  # EPERM: not of our user namespace; a child may not, either
+            raise
+        return _open_in_child()
+    return context
+
+
+def _open_in_child() -> int:
+    """The same by a child, with which we share the descriptors: processes of that namespace see it for one call."""
+    reading, writing = posix.pipe()
+    pid = syscalls.fork_into(syscalls.CLONE_FILES)
+    if pid == 0:
+        try:
+            posix.write(writing, b"%d" % syscalls.fsopen("proc"))
+        finally:
+            posix._exit(0)  # noqa: SLF001
+    _, status = posix.waitpid(pid, posix.WUNTRACED)
+    if posix.WIFSTOPPED(status):  # by a process of the container; it would be waited for without end
+        posix.kill(pid, _SIGKILL)
+        posix.waitpid(pid, 0)
+    posix.close(writing)
+    told = posix.read(reading, 20)
+    posix.close(reading)
+    if not told:
+        raise OSError(10, "")  # ECHILD: it was ended, or could not
+    return int(told)
 
 
 def _copy() -> int:

@@ -104,7 +104,10 @@ def _build_root(plan: "ContainerPlan", channel: "Channel") -> "tuple[int, mounts
     attached = mounts.Attached()
     for i, mount in enumerate(plan.mounts):
         source = plan.mount_sources.get(i, -1)
-        mounts.attach(root, mount, attached, source_fd=source, cgroup_namespace=plan.creates("cgroup"))
+        own_cgroups = plan.creates("cgroup")
+        mounts.attach(
+            root, mount, attached, source_fd=source, cgroup_namespace=own_cgroups, of_children=plan.splits
+        )
     devices.create(root, plan.devices, attached, bind=not plan.can_mknod)
     devices.link(root, attached)
     if plan.asks_parent_for_hooks:
