@@ -41,7 +41,7 @@ def lines(monkeypatch, capfd):
         monkeypatch.setattr(watch, "Watch", seen)
         arguments = Arguments()
         arguments.operands, arguments.options = ["x"], dict(options)
-        assert events.run(SimpleNamespace(root="/"), arguments) == 0
+        assert events.run(SimpleNamespace(root="/", confine=lambda: None), arguments) == 0
         return [json.loads(line) for line in capfd.readouterr().out.splitlines()]
 
     return run
