@@ -19,6 +19,7 @@ MORE = {
     CLI: ("pyrunc.kernel.descriptors", "pyrunc.host", "pyrunc.bundle"),
     "create": (*_OF_CGROUPS, "pyrunc.commands.delete", "pyrunc.kernel.trees"),  # to undo, when nothing may be loaded
     "run": (*_OF_CGROUPS, "pyrunc.kernel.trees"),
+    "state": ("pyrunc.kernel.privileges",),
     "delete": ("pyrunc.cgroup.manager", "pyrunc.cgroup.names", "pyrunc.kernel.trees"),
 }
 

@@ -93,7 +93,7 @@ def _run(argv: "list[str]", *, process: bool) -> int:
         verb = argv[used]
         if verb not in VERBS:
             raise UsageError(f"unknown command `{verb}`", hint="see `pyrunc --help`")
-        status = _run_verb(verb, argv[used + 1 :], given, log)
+        status = _run_verb(verb, argv[used + 1 :], given, log, process=process)
         log.flush()
         return status
     except PyruncError as error:
@@ -145,7 +145,7 @@ def _log(given: Arguments) -> Log:
     return Log(path, form, level)
 
 
-def _run_verb(verb: str, argv: "list[str]", given: Arguments, log: Log) -> int:
+def _run_verb(verb: str, argv: "list[str]", given: Arguments, log: Log, *, process: bool) -> int:
     startup.load(verb)
     module = __import__(f"pyrunc.commands.{verb}", fromlist=["VERB", "run"])
     definition: arguments.Verb = module.VERB
@@ -157,7 +157,7 @@ def _run_verb(verb: str, argv: "list[str]", given: Arguments, log: Log) -> int:
         return _print(arguments.usage(verb, definition))
     arguments.check_operands(verb, definition, into)
     try:
-        result: int = module.run(Context(given, log, original_environment()), into)
+        result: int = module.run(Context(given, log, original_environment(), own_process=process), into)
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -9,12 +9,17 @@ from .log import Log
 
 
 class Context:
-    """What every verb may use: the log, the state root, the environment as the caller gave it, the global options."""
+    """What every verb may use: the log, the state root, the environment as the caller gave it, the global options.
 
-    __slots__ = ("environment", "log", "options", "root")
+    own_process: this process is there for the command alone.
+    """
 
-    def __init__(self, options: Arguments, log: Log, environment: "dict[bytes, bytes]") -> None:
-        self.options, self.log, self.environment = options, log, environment
+    __slots__ = ("environment", "log", "options", "own_process", "root")
+
+    def __init__(
+        self, options: Arguments, log: Log, environment: "dict[bytes, bytes]", *, own_process: bool = False
+    ) -> None:
+        self.options, self.log, self.environment, self.own_process = options, log, environment, own_process
         root = options.text("root")
         if root:
             from . import bundle
@@ -26,7 +31,9 @@ class Context:
             self.root = host.state_root(environment)
 
     def confine(self) -> None:
-        """Give up all privilege that only reading does not take, for good (`privileges`)."""
+        """Give up all privilege that only reading does not take, for good (`privileges`), in a process of our own."""
+        if not self.own_process:
+            return
         from .kernel import privileges
 
         try:  # noqa: SIM105  (contextlib costs a millisecond of start-up)

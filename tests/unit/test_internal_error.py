@@ -8,7 +8,7 @@ from pyrunc.context import Context
 
 @pytest.fixture
 def fault(monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise ValueError("a fault")
 
     monkeypatch.setattr(cli, "_run_verb", fail)
@@ -41,7 +41,7 @@ def test_is_shown_whole_with_debug(option):
     ],
 )
 def test_what_nobody_has_put_into_words_names_an_object_or_a_place(capfd, monkeypatch, error, text):
-    def fail(*_):
+    def fail(*_, **__):
         raise error
 
     monkeypatch.setattr(cli, "_run_verb", fail)
@@ -50,7 +50,7 @@ def test_what_nobody_has_put_into_words_names_an_object_or_a_place(capfd, monkey
 
 
 def test_an_error_in_a_command_names_its_container(capfd, tmp_path, monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Container, "open", fail)

@@ -13,6 +13,7 @@ from tests.imports import interpreter
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 NATIVE = "_native.abi3.so"
+SITE = sysconfig.get_paths()["platlib"]  # of the tests' environment: what `make install` puts beside the library
 # What the launcher does; which modules an import has found is in -X importtime, those of a file are not.
 RUN = """
 import sys
@@ -46,7 +47,8 @@ def file_of(command: str, library: Path) -> Path:
 
 def imported(library: Path, *arguments: str) -> set[str]:
     """The modules of pyrunc that `pyrunc ARGUMENTS` has imported one by one."""
-    words = [*interpreter(), "-X", "importtime", "-c", RUN, str(library), "--root", str(library / "state"), *arguments]
+    words = [*interpreter(), "-X", "importtime", "-c", RUN, f"{library}:{SITE}", "--root", str(library / "state")]
+    words += arguments
     result = subprocess.run(words, capture_output=True, text=True, check=False)
     assert "container `nobody` does not exist" in result.stderr, result.stderr
     names = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines() if line.startswith("import time:")}

@@ -174,6 +174,11 @@ def _spawn(  # noqa: PLR0917  (each is used once)
 ) -> None:
     """Clone init, or the process that makes it."""
     helped = plan.needs_middle or plan.splits
+    run = init.run
+    if plan.needs_middle:
+        from . import middle  # before the clone: what fails in a child must not pass into our code
+
+        run = middle.run
     pid = clone(plan, cgroup, 0 if helped else plan.new_at_once, "the container's first process")
     if pid == 0:
         assert made.channel is not None
@@ -181,11 +186,7 @@ def _spawn(  # noqa: PLR0917  (each is used once)
         for fd in (container.fd, cgroup):  # they lead out of the root that it will enter
             if fd >= 0:
                 posix.close(fd)
-        if not plan.needs_middle:
-            init.run(plan, theirs, gates)
-        from . import middle
-
-        middle.run(plan, theirs, gates)
+        run(plan, theirs, gates)
     if plan.needs_middle:
         made.helper = pid
     else:
