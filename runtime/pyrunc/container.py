@@ -348,7 +348,7 @@ class Container:
         try:
             posix.close(self.open_fifo())
         except OSError as error:
-            if error.errno in {_ENXIO, _ENOENT}:  # nobody reads; `start` has removed it
+            if error.errno not in _ACCIDENTS:  # ENXIO: nobody reads; ENOENT: `start` has removed it
                 return False
             raise PyruncError.from_os(f"open `{self.path}/exec.fifo`", error) from None
         return True
@@ -438,4 +438,5 @@ def _publish(hidden: str, path: str) -> None:
         posix.rename(hidden, path)
 
 
-_ENOENT, _ENXIO, _EINVAL, _ENOSYS = 2, 6, 22, 38
+_EINVAL, _ENOSYS = 22, 38
+_ACCIDENTS = frozenset((5, 12, 23, 24))  # EIO, ENOMEM, ENFILE, EMFILE: they say nothing of the file
