@@ -48,7 +48,7 @@ def entry(module: ModuleType, library: str, installed: str) -> tuple[str, bool, 
     with open(path, "rb") as file:
         source = file.read()
     path = installed + path.removeprefix(library)
-    code = compile(source, path, "exec", dont_inherit=True)
+    code = compile(source, path, "exec", dont_inherit=True, optimize=2)
     return module.__name__, hasattr(module, "__path__"), path, code, source_hash(source)
 
 
