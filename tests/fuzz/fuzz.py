@@ -1,6 +1,7 @@
 """fuzz.py TARGET SECONDS [FILE...]: let atheris invent inputs for one of `targets.TARGETS`, from its seeds and what it
 found before (build/fuzz/TARGET). With files: run those alone. An input that fails is left beside that directory."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -16,7 +17,9 @@ def main() -> None:
     work = Path("build/fuzz", name)
     work.mkdir(parents=True, exist_ok=True)
     kept = Path(__file__).with_name("corpus") / name
-    options = [f"-max_total_time={seconds}", "-max_len=4096", "-timeout=20", "-rss_limit_mb=2048", "-verbosity=0"]
+    # FUZZ_SEED: the same inputs again, as far as the time allows; without it others each time.
+    options = [f"-seed={os.environ.get('FUZZ_SEED', '0')}", f"-max_total_time={seconds}"]
+    options += ["-max_len=4096", "-timeout=20", "-rss_limit_mb=2048", "-verbosity=0"]
     options += ["-print_final_stats=1", f"-artifact_prefix=build/fuzz/{name}-"]
     for i, seed in enumerate(SEEDS[name]):
         (work / f"seed-{i}").write_bytes(seed)
