@@ -17,8 +17,9 @@ def main() -> None:
     work = Path("build/fuzz", name)
     work.mkdir(parents=True, exist_ok=True)
     kept = Path(__file__).with_name("corpus") / name
-    # FUZZ_SEED: the same inputs again, as far as the time allows; without it others each time.
+    # FUZZ_SEED: the same inputs again, as far as the time, or the number FUZZ_RUNS, goes; without it others each time.
     options = [f"-seed={os.environ.get('FUZZ_SEED', '0')}", f"-max_total_time={seconds}"]
+    options += [] if files else [f"-runs={os.environ.get('FUZZ_RUNS', '-1')}"]
     options += ["-max_len=4096", "-timeout=20", "-rss_limit_mb=2048", "-verbosity=0"]
     options += ["-print_final_stats=1", f"-artifact_prefix=build/fuzz/{name}-"]
     for i, seed in enumerate(SEEDS[name]):

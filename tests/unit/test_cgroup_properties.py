@@ -77,6 +77,7 @@ def test_values_that_systemd_cannot_be_told(file, text):
         ("true", "b", True), ("false", "b", False), ("'text'", "s", "text"), ('"it\'s"', "s", "it's"),
         ("1.5", "d", 1.5), ("double 2", "d", 2.0), (r"'a\'b\n'", "s", "a'b\n"), ("['a', 'b']", "as", ["a", "b"]),
         ("@as []", "as", []),
+        ("@a(sas) []", "a(sas)", []),
         ("[uint32 1, 2]", "au", [1, 2]), ("@at [1, 2]", "at", [1, 2]), ("('x', 3)", "(si)", ["x", 3]),
         ("[('/dev/null', 'rw')]", "a(ss)", [["/dev/null", "rw"]]), ("('x',)", "(s)", ["x"]),
         ("objectpath '/a'", "o", "/a"), ("017", "i", 15), ("-0x1F", "i", -31), ("+5", "i", 5), ("1e3", "d", 1000.0),
@@ -90,6 +91,7 @@ def test_gvariant_text(text, signature, value):
 @pytest.mark.parametrize(
     "text",
     ["", "word", "15 16", "'open", "[1, 'a']", "[]", "uint64 -1", "byte 256", "2147483648", "uint64 'x'", "@ 1",
+     "@aa []", "@ss 1", "@a 1", "@(a) []",
      "[1 2]", "uint64 true", "(", "[" * 40, "@z 1", "@s [1]", "@(u) (1,)", "1_000", "0b1", "0o7", "09", "٣",
      "9" * 500, f"double {'9' * 400}", "'a\0b'", r"'\u0000'", r"'\ud800'", r"'\u12'", r"'\U00110000'"],
 )  # fmt: skip

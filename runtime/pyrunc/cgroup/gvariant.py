@@ -15,6 +15,7 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v", "a
 _CODES = {"u": 4, "U": 8}  # how many hexadecimal digits follow
 _HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
 _DEEPEST = 16
+_LONGEST_SIGNATURE = 255  # D-Bus Specification, "Valid Signatures"
 _LONGEST_NUMBER = 400  # the largest double has 309 digits before its point
 
 
@@ -88,7 +89,8 @@ class _Parser:
         while (character := self._text[self._at : self._at + 1]) and not character.isspace():
             self._at += 1
         signature = self._text[start : self._at]
-        if not signature or set(signature) - set("abynqiuxtdsog()"):
+        known = not set(signature) - set("abynqiuxtdsog()") and len(signature) <= _LONGEST_SIGNATURE
+        if not known or _end_of_type(signature, 0) != len(signature):
             raise ValueError(f"`{signature[:20]}` is not a type")
         return signature
 
@@ -138,6 +140,21 @@ class _Parser:
     def _tuple(self, depth: int) -> "tuple[str, object]":
         items = self._items(")", "", depth, alike=False)
         return f"({''.join(kind for kind, _ in items)})", [item for _, item in items]
+
+
+def _end_of_type(signature: str, at: int) -> int:
+    """Where the complete type that begins at a place of the signature ends; ValueError if there is none."""
+    kind = signature[at : at + 1]
+    if kind in {"", ")"}:
+        raise ValueError(f"`{signature[:20]}` is not a type")
+    at += 1
+    if kind == "a":
+        return _end_of_type(signature, at)
+    if kind == "(":
+        while signature[at : at + 1] != ")":
+            at = _end_of_type(signature, at)
+        at += 1
+    return at
 
 
 def _plain(word: str, wanted: str) -> "tuple[str, object]":
