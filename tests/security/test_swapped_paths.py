@@ -135,11 +135,8 @@ def test_working_directory(attack: Attack) -> None:
     attack.campaign(lambda result: "unreachable" in result.stdout)
 
 
-def test_passwd_and_a_node(attack: Attack) -> None:
-    """A node that was opened may have acted: there is no device filter yet."""
-    node = attack.bundle.rootfs / "etc/node"
-    os.mknod(node, stat.S_IFCHR | 0o666, os.makedev(1, 9))
-    attack.swapped = attack.bundle.rootfs / "etc/passwd", node
+def never_opened(attack: Attack, node: Path) -> None:
+    """Make the rounds; one in which the node was opened has let the attacker out."""
     opens = watch_opens(str(node))
 
     def opened(_: Result) -> bool:
@@ -150,6 +147,14 @@ def test_passwd_and_a_node(attack: Attack) -> None:
 
     attack.campaign(opened)
     os.close(opens)
+
+
+def test_passwd_and_a_node(attack: Attack) -> None:
+    """A node that was opened may have acted: there is no device filter yet."""
+    node = attack.bundle.rootfs / "etc/node"
+    os.mknod(node, stat.S_IFCHR | 0o666, os.makedev(1, 9))
+    attack.swapped = attack.bundle.rootfs / "etc/passwd", node
+    never_opened(attack, node)
 
 
 def test_file_to_copy_and_a_node(attack: Attack) -> None:
@@ -159,16 +164,7 @@ def test_file_to_copy_and_a_node(attack: Attack) -> None:
     os.mknod(node, stat.S_IFCHR | 0o666, os.makedev(1, 9))
     attack.swapped = attack.bundle.rootfs / "data/file", node
     attack.bundle.mount("/data", "tmpfs", "tmpcopyup", fstype="tmpfs")
-    opens = watch_opens(str(node))
-
-    def opened(_: Result) -> bool:
-        try:
-            return bool(os.read(opens, 4096))
-        except BlockingIOError:
-            return False
-
-    attack.campaign(opened)
-    os.close(opens)
+    never_opened(attack, node)
 
 
 def test_read_only_tmpfs(attack: Attack) -> None:
