@@ -52,7 +52,7 @@ class Layout:
 def install(layout: Layout, python: str) -> None:
     """Install everything; an older installation is replaced as a whole."""
     _library(layout, python)
-    launcher.write(layout.on_disk(layout.program), python, [str(layout.library)])
+    launcher.write(layout.on_disk(layout.program), python, [str(layout.library)], layout.library)
     pages = sorted((BUILD / "man").glob("*.8"))
     for page in pages:
         _copy(page, layout.on_disk(layout.manual / page.name))

@@ -1,5 +1,7 @@
 """Write the `pyrunc` program: `launcher.py TARGET PYTHON DIRECTORY...`, the directories being those of its modules.
 
+An installed program (`write` with `library`) begins with the files that `modules.py` has written; a checkout has none.
+
 -I: neither PYTHON* of the caller's environment nor the working directory has a say (podman's cwd is the bundle, and
 conmon hands down a user's whole environment to root). -S: no site-packages and no .pth files, which cost 2 ms.
 The interpreter is named by its real path: the compiled modules beside us fit this version and no other.
@@ -7,6 +9,7 @@ The interpreter is named by its real path: the compiled modules beside us fit th
 
 import os
 import sys
+from importlib.util import cache_from_source
 from pathlib import Path
 
 # Ctrl-C first: the interpreter's own handler would print a traceback. Until pyrunc has one, there is nothing to undo,
@@ -15,6 +18,7 @@ from pathlib import Path
 # The collector of cycles would look 40 times at modules being loaded, and find nothing: a command that lives long gets
 # to its threshold later.
 # What cannot be loaded (EMFILE, ENOMEM, half an installation) is told in one line, by what needs no loading itself.
+# Compiling this text is a part of every start: no f-strings, which the parser of 3.11 starts anew for.
 STUB = """\
 #!{python} -IS
 import _signal
@@ -23,32 +27,46 @@ if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
 import gc
-import posix
 import sys
 
 gc.set_threshold(100_000)
 sys.path += {directories!r}
 try:
-    from pyrunc.startup import load
-
-    load("cli")
-
-    from pyrunc.cli import main
+{load}    from pyrunc.cli import main
 except Exception as error:
-    what = f"`{{error.filename}}`" if getattr(error, "filename", "") else "the modules of pyrunc"
-    why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    posix.write(2, f"pyrunc: load {{what}}: {{why}}\\n".encode(errors="replace"))
-    posix._exit(1)
+    file = getattr(error, "filename", None)
+    what = "`%s`" % file if file else "the modules of pyrunc"
+    sys.exit("pyrunc: load %s: %s" % (what, getattr(error, "strerror", None) or str(error) or type(error).__name__))
 
 main()
 """
+# `pyrunc.startup` without a search for it, nor for its package: a third of what is loaded here, in time. If it is not
+# there (who tidies up removes __pycache__) or for another interpreter, all is imported as usual.
+LOAD = """\
+    import marshal
+    from _frozen_importlib_external import MAGIC_NUMBER
+
+    try:
+        with open({compiled!r}, "rb") as file:
+            if file.read(16).startswith(MAGIC_NUMBER):
+                startup = {{"__name__": "pyrunc.startup", "__file__": {source!r}}}
+                exec(marshal.load(file), startup)
+                startup["load"]("cli")
+    except (OSError, EOFError, ValueError, TypeError):
+        pass
+
+"""
 
 
-def write(target: Path, python: str, directories: list[str]) -> None:
-    """Write the program, whole or not at all."""
+def write(target: Path, python: str, directories: list[str], library: Path | None = None) -> None:
+    """Write the program, whole or not at all. library: where the package is installed, beside its byte code."""
+    load = ""
+    if library is not None:
+        source = f"{library}/pyrunc/startup.py"
+        load = LOAD.format(source=source, compiled=cache_from_source(source))
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + ".partial")
-    partial.write_text(STUB.format(python=os.path.realpath(python), directories=directories))
+    partial.write_text(STUB.format(python=os.path.realpath(python), directories=directories, load=load))
     partial.chmod(0o755)
     partial.rename(target)
 

@@ -6,10 +6,15 @@ To be run by the interpreter that will run them, started with -IS: what it loads
 
 import marshal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
-from importlib.machinery import SourceFileLoader
+from importlib.machinery import ExtensionFileLoader, SourceFileLoader
 from importlib.util import MAGIC_NUMBER, source_hash
-from types import ModuleType
+from types import CodeType, ModuleType
+from typing import Any
+
+Entry = tuple[str, bool, str, CodeType | None, bytes]  # as startup.py says
 
 CLI = "cli"
 COMMANDS = (CLI, "create", "start", "state", "kill", "delete", "exec", "run")  # those that engines call
@@ -19,49 +24,61 @@ MORE = {
     CLI: ("pyrunc.kernel.descriptors", "pyrunc.host", "pyrunc.bundle"),
     "create": (*_OF_CGROUPS, "pyrunc.commands.delete", "pyrunc.kernel.trees"),  # to undo, when nothing may be loaded
     "run": (*_OF_CGROUPS, "pyrunc.kernel.trees"),
-    "state": ("pyrunc.kernel.privileges",),
+    "state": ("pyrunc.kernel.privileges", "_prctl"),
+    "kill": ("pyrunc.kernel.syscalls",),
     "delete": ("pyrunc.cgroup.manager", "pyrunc.cgroup.names", "pyrunc.kernel.trees"),
 }
 
 
 def trace(names: tuple[str, ...]) -> list[ModuleType]:
-    """Import modules; those in Python that this has loaded, in the order in which their imports ended."""
-    loaded = []
-    execute = SourceFileLoader.exec_module
+    """Import modules; those that this has loaded, ours and extensions, in the order in which their imports ended."""
+    loaded: list[ModuleType] = []
+    for name in names:
+        with noting(SourceFileLoader, loaded), noting(ExtensionFileLoader, loaded):
+            import_module(name)
+    return [module for module in loaded if _is_extension(module) or module.__name__.partition(".")[0] == "pyrunc"]
 
-    def noted(self: SourceFileLoader, module: ModuleType) -> None:
+
+@contextmanager
+def noting(loader: type[SourceFileLoader] | type[ExtensionFileLoader], loaded: list[ModuleType]) -> Iterator[None]:
+    """Note each module that a loader has executed."""
+    execute = loader.exec_module
+
+    def noted(self: Any, module: ModuleType) -> None:
         execute(self, module)
         loaded.append(module)
 
-    SourceFileLoader.exec_module = noted  # type: ignore[method-assign]  # (put back below)
+    loader.exec_module = noted  # type: ignore[method-assign]  # (put back below)
     try:
-        for name in names:
-            import_module(name)
+        yield
     finally:
-        SourceFileLoader.exec_module = execute  # type: ignore[method-assign]
-    return [module for module in loaded if module.__name__.partition(".")[0] == "pyrunc"]
+        loader.exec_module = execute  # type: ignore[method-assign]
 
 
-def entry(module: ModuleType, library: str, installed: str) -> tuple[str, bool, str, object, bytes]:
+def _is_extension(module: ModuleType) -> bool:
+    return isinstance(module.__loader__, ExtensionFileLoader)
+
+
+def entry(module: ModuleType, library: str, installed: str) -> Entry:
     """A module as `pyrunc.startup` wants it."""
     path = str(module.__file__)
+    where = path.replace(library, installed, 1) if path.startswith(f"{library}/") else path
+    if _is_extension(module):
+        return module.__name__, False, where, None, b""
     with open(path, "rb") as file:
         source = file.read()
-    path = installed + path.removeprefix(library)
-    code = compile(source, path, "exec", dont_inherit=True, optimize=2)
-    return module.__name__, hasattr(module, "__path__"), path, code, source_hash(source)
+    code = compile(source, where, "exec", dont_inherit=True, optimize=2)
+    return module.__name__, hasattr(module, "__path__"), where, code, source_hash(source)
 
 
 def write(command: str, library: str, installed: str) -> None:
     """Write the file of one command."""
     sys.path.append(library)
-    startup = import_module("pyrunc.startup")
-    names = ("pyrunc.cli", *MORE[CLI])
+    loaded = trace(("pyrunc.startup", "pyrunc.cli", *MORE[CLI]))
     if command != CLI:
-        trace(names)
-        names = (f"pyrunc.commands.{command}", *MORE.get(command, ()))
-    content = marshal.dumps(tuple(entry(module, library, installed) for module in trace(names)))
-    with open(startup.path_of(command), "wb") as file:
+        loaded = trace((f"pyrunc.commands.{command}", *MORE.get(command, ())))
+    content = marshal.dumps(tuple(entry(module, library, installed) for module in loaded))
+    with open(import_module("pyrunc.startup").path_of(command), "wb") as file:
         file.write(MAGIC_NUMBER + content)
 
 

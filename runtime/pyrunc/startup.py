@@ -4,7 +4,7 @@
 
     __pycache__/NAME.CACHE_TAG.modules    the interpreter's magic number, then a marshalled tuple of entries, each
                                           (module's name, whether it is a package, its path, its code, the hash of its
-                                          source, which only `pyrunc doctor` looks at)
+                                          source, which only `pyrunc doctor` looks at); without code: an extension
 
 The entries stand in the order in which their imports end, so that each finds in `sys.modules` what it imports itself.
 Without the file, or with one for another interpreter or cut off, modules are imported as usual.
@@ -13,8 +13,8 @@ Without the file, or with one for another interpreter or cut off, modules are im
 import marshal
 import posix
 import sys
-from _frozen_importlib import ModuleSpec
-from _frozen_importlib_external import MAGIC_NUMBER
+from _frozen_importlib import ModuleSpec, module_from_spec
+from _frozen_importlib_external import MAGIC_NUMBER, ExtensionFileLoader
 
 _Module = type(sys)
 _CACHE = f"{__file__.rpartition('/')[0]}/__pycache__"
@@ -28,7 +28,11 @@ def path_of(name: str) -> str:
 def load(name: str) -> None:
     """Load the modules of a command, so that importing it finds them."""
     for module_name, is_package, path, code, _ in entries(path_of(name)):
-        if module_name not in sys.modules:
+        if module_name in sys.modules:
+            continue
+        if code is None:
+            _load_extension(module_name, path)
+        else:
             _execute(module_name, path, code, is_package=is_package)
 
 
@@ -47,6 +51,18 @@ def entries(file: str) -> "tuple[tuple[str, bool, str, object, bytes], ...]":
         return ()
 
 
+def _load_extension(name: str, path: str) -> None:
+    """What an import does once it has looked through all directories, which takes longer than loading does."""
+    loader = ExtensionFileLoader(name, path)
+    try:
+        module = module_from_spec(ModuleSpec(name, loader, origin=path))
+    except ImportError:  # not where it was: whoever imports it looks for it
+        return
+    sys.modules[name] = module
+    loader.exec_module(module)
+    _tell_parent(name, module)
+
+
 def _execute(name: str, path: str, code: object, *, is_package: bool) -> None:
     """What an import does with a module once it is found."""
     module = _Module(name)
@@ -56,6 +72,10 @@ def _execute(name: str, path: str, code: object, *, is_package: bool) -> None:
         module.__path__ = spec.submodule_search_locations = [path.rpartition("/")[0]]
     sys.modules[name] = module
     exec(code, module.__dict__)  # type: ignore[arg-type]  # noqa: S102  (as importlib does)
+    _tell_parent(name, module)
+
+
+def _tell_parent(name: str, module: object) -> None:
     parent, _, last = name.rpartition(".")
     if parent:
         setattr(sys.modules[parent], last, module)

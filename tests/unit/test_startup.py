@@ -23,6 +23,7 @@ load("cli")
 from pyrunc.cli import main
 main()
 """
+needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 
 
 @pytest.fixture
@@ -32,6 +33,8 @@ def library(tmp_path: Path) -> Path:
     ignored = shutil.ignore_patterns("__pycache__", "oci-schemas", NATIVE)
     shutil.copytree(CHECKOUT / "runtime/pyrunc", library / "pyrunc", ignore=ignored)
     (library / "pyrunc" / NATIVE).symlink_to(CHECKOUT / "runtime/pyrunc" / NATIVE)
+    (prctl,) = Path(SITE).glob("_prctl.*.so")
+    (library / prctl.name).symlink_to(prctl)
     (library / "pyrunc/__pycache__").mkdir()
     for command in ("cli", "state"):
         script = [str(CHECKOUT / "runtime/packaging/modules.py"), command, str(library), str(library)]
@@ -57,6 +60,54 @@ def imported(library: Path, *arguments: str) -> set[str]:
 
 def test_modules_come_from_the_files(library: Path) -> None:
     assert imported(library, "state", "nobody") == {"pyrunc", "pyrunc.startup"}
+
+
+def program(library: Path) -> Path:
+    """The launcher of this installation."""
+    target = library / "program"
+    write = "import sys, pathlib; sys.path.append(sys.argv[1]); import launcher\n"
+    write += "directories = [sys.argv[4], sys.argv[5]]\n"
+    write += "launcher.write(pathlib.Path(sys.argv[2]), sys.argv[3], directories, pathlib.Path(sys.argv[4]))"
+    arguments = [CHECKOUT / "runtime/packaging", target, interpreter()[0], library, SITE]
+    subprocess.run([*interpreter(), "-c", write, *arguments], check=True)
+    return target
+
+
+def searched(library: Path) -> set[str]:
+    """Directories of the library that the installed program looks through to answer `state nobody`."""
+    words = ["strace", "-e", "trace=openat", str(program(library)), "--root", str(library / "state")]
+    result = subprocess.run([*words, "state", "nobody"], capture_output=True, text=True, check=False)
+    assert "container `nobody` does not exist" in result.stderr, result.stderr
+    opened = [line.split('"')[1] for line in result.stderr.splitlines() if "O_DIRECTORY" in line]
+    return {path for path in opened if path == str(library) or path.startswith(f"{library}/")}
+
+
+@needs_strace
+def test_an_installed_program_searches_for_nothing(library: Path) -> None:
+    py_compile.compile(str(library / "pyrunc/startup.py"))
+    assert searched(library) == set()
+
+
+@needs_strace
+@pytest.mark.parametrize("damage", ["none", "empty", "other", "all"])
+def test_an_installed_program_without_its_byte_code_is_imported(library: Path, damage: str) -> None:
+    compiled = Path(py_compile.compile(str(library / "pyrunc/startup.py")) or "")
+    content = compiled.read_bytes()
+    if damage == "all":  # somebody tidied up
+        shutil.rmtree(compiled.parent)
+    elif damage == "none":
+        compiled.unlink()
+    else:
+        compiled.write_bytes(b"" if damage == "empty" else bytes([content[0] ^ 1]) + content[1:])
+    assert f"{library}/pyrunc" in searched(library)
+
+
+@needs_strace
+def test_an_extension_that_was_moved_is_searched_for(library: Path) -> None:
+    py_compile.compile(str(library / "pyrunc/startup.py"))
+    (extension,) = library.glob("_prctl.*")
+    extension.unlink()
+    assert searched(library) == {str(library)}
 
 
 def test_without_a_file_modules_are_imported(library: Path) -> None:

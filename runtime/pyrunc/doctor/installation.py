@@ -60,8 +60,8 @@ def _is_loose(facts: "posix.stat_result", euid: int) -> bool:
 def _changed_since(path: str) -> "Iterator[str]":
     """The sources that differ from this file of byte code."""
     if path.endswith(".modules"):
-        for _, _, source, _, digest in startup.entries(path):
-            if _digest(source) != digest:
+        for _, _, source, code, digest in startup.entries(path):
+            if code is not None and _digest(source) != digest:
                 yield source
     elif path.endswith(".pyc"):
         from importlib.util import source_from_cache
