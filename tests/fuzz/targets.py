@@ -17,10 +17,11 @@ from unittest import mock
 from pyrunc import arguments, confined, jsontext
 from pyrunc.cgroup import bus, gvariant, properties, values
 from pyrunc.commands.create import VERB
-from pyrunc.container import Container, State
+from pyrunc.container import Container
 from pyrunc.criu import images, rpc
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import procs, resctrl, seccomp, signals, subids
+from pyrunc.savedstate import State
 from pyrunc.spec import annotations
 from pyrunc.spec.config import Config, parse_config, parse_process, parse_resources
 from pyrunc.spec.reader import Reader

@@ -7,7 +7,7 @@ import pytest
 from pyrunc.arguments import Arguments
 from pyrunc.cgroup import watch
 from pyrunc.commands import events
-from pyrunc.container import State
+from pyrunc.savedstate import State
 
 
 class Watch:

@@ -30,7 +30,8 @@ MAY_IMPORT = {
     "cgroup": ("errors", "kernel"),
     "hooks": ("errors", "jsontext", "kernel"),
     "stateroot": ("errors", "kernel"),
-    "container": ("errors", "jsontext", "lifecycle", "stateroot", "kernel", "cgroup"),
+    "savedstate": ("errors", "lifecycle", "kernel", "cgroup"),
+    "container": ("errors", "jsontext", "lifecycle", "savedstate", "stateroot", "kernel", "cgroup"),
     "confined": ("kernel", "spec"),
     "hostparts": ("errors", "host", "kernel", "spec"),
     "usermaps": ("errors", "host", "kernel", "spec"),
@@ -42,7 +43,7 @@ MAY_IMPORT = {
     "commands": (
         "errors", "jsontext", "arguments", "lifecycle", "log", "bundle", "kernel", "host", "spec", "cgroup", "hooks",
         "container", "plan", "execplan", "criu", "stages", "doctor",
-        "context", "ending", "stateroot",
+        "context", "ending", "savedstate", "stateroot",
     ),
     "context": ("errors", "jsontext", "arguments", "log", "bundle", "host", "kernel"),
     "cli": ("errors", "startup", "ending", "jsontext", "arguments", "log", "context", "kernel"),

@@ -6,11 +6,12 @@ import posix
 from pyrunc import host, lifecycle
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.bundle import absolute
-from pyrunc.container import Container, State
+from pyrunc.container import Container
 from pyrunc.context import Context
 from pyrunc.errors import PyruncError, UsageError
 from pyrunc.jsontext import loads
 from pyrunc.kernel.syscalls import CLONE_NEWNET
+from pyrunc.savedstate import State
 from pyrunc.spec.config import Config, parse_config
 
 TYPE_CHECKING = False

@@ -2,10 +2,11 @@
 
 from pyrunc import lifecycle, stateroot
 from pyrunc.arguments import Arguments, Option, Verb
-from pyrunc.container import Container, SavedHook, State
+from pyrunc.container import Container
 from pyrunc.context import Context
 from pyrunc.errors import NotFound, PyruncError
 from pyrunc.kernel import procs
+from pyrunc.savedstate import SavedHook, State
 
 VERB = Verb(
     "delete a container and all that belongs to it",

@@ -4,9 +4,10 @@ import time
 
 from pyrunc import lifecycle
 from pyrunc.arguments import Arguments, Option, Verb
-from pyrunc.container import Container, State
+from pyrunc.container import Container
 from pyrunc.context import Context, print_json
 from pyrunc.errors import PyruncError, UsageError
+from pyrunc.savedstate import State
 
 VERB = Verb(
     "print statistics and events of a container",

@@ -5,11 +5,12 @@ import posix
 from pyrunc import execplan, host, lifecycle
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.bundle import absolute, read_file
-from pyrunc.container import Container, State
+from pyrunc.container import Container
 from pyrunc.context import Context
 from pyrunc.errors import NotPermitted, PyruncError, UsageError
 from pyrunc.jsontext import loads
 from pyrunc.kernel import capabilities, credentials, procs
+from pyrunc.savedstate import State
 from pyrunc.spec.config import parse_config
 from pyrunc.stages import exec as stage
 

@@ -2,8 +2,9 @@
 
 from pyrunc import lifecycle
 from pyrunc.arguments import Arguments, Verb
-from pyrunc.container import Container, State
+from pyrunc.container import Container
 from pyrunc.context import Context
+from pyrunc.savedstate import State
 
 VERB = Verb("stop all processes of a container until it is resumed", ("ID",))
 

@@ -5,10 +5,11 @@ import select
 
 from pyrunc import lifecycle
 from pyrunc.arguments import Arguments, Verb
-from pyrunc.container import Container, SavedHook, State
+from pyrunc.container import Container
 from pyrunc.context import Context
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import procs
+from pyrunc.savedstate import SavedHook, State
 from pyrunc.stages.record import NAME, STARTED, early_end, error_of, is_record
 
 TYPE_CHECKING = False

@@ -30,8 +30,8 @@ from . import joiner, outside, protocol, record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrunc.container import State
     from pyrunc.execplan import ExecPlan
+    from pyrunc.savedstate import State
 
     from .protocol import Channel
 
