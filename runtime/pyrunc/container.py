@@ -1,5 +1,6 @@
 """The state directory of a container, `ROOT/ID/`: what the runtime knows of it between two commands.
 
+    boot          a link to no place: the boot it was made in. Unlike a file's content, a power cut leaves it whole
     journal       a line for each resource, so that `delete --force` finds it after a crash (JOURNAL)
     config.json   the configuration as it was at create
     exec.fifo     the init process reads one byte from it before it becomes the user's program
@@ -17,6 +18,7 @@ import posix
 from . import jsontext, lifecycle, stateroot
 from .cgroup import fs as cgroup_fs
 from .errors import NotFound, PyruncError
+from .kernel import procs
 from .savedstate import State, integer
 
 STATE_VERSION = 1
@@ -84,6 +86,7 @@ class Container:
                 posix.close(container.fd)
                 return None
             stateroot.check_owner(hidden, posix.fstat(container.fd), only_ours=True)
+            container._mark_boot()
             container.note("id", container_id)
             _publish(hidden, container.path)
         except BaseException:
@@ -173,6 +176,33 @@ class Container:
         """Whether the state directory holds a file or directory of this name."""
         return posix.access(name, posix.F_OK, dir_fd=self.fd)
 
+    # -- the boot -------------------------------------------------------------------------------------------------
+
+    def _mark_boot(self) -> None:
+        try:
+            target = " ".join(procs.boot())
+        except OSError:  # /proc with the option `subset=pid`
+            target = f"{'?' * _BOOT_ID} 0"
+        posix.symlink(target, "boot", dir_fd=self.fd)
+
+    def _boot(self) -> "list[str]":
+        """What `procs.boot` was when the directory was made; [] if it bears no such mark, and may be another's."""
+        try:
+            words = posix.readlink("boot", dir_fd=self.fd).split(" ")
+        except OSError:  # an older pyrunc made it
+            return []
+        return words if len(words) == 2 and len(words[0]) == _BOOT_ID else []
+
+    def _is_past(self) -> bool:
+        """Whether the machine has been booted since. Only who is in the same pid namespace can tell: a container may be
+        shown another id of the same boot (systemd-nspawn does that), and of two that are there at once no inodes agree.
+        """
+        try:
+            made, here = self._boot(), procs.boot()
+        except OSError:
+            return False
+        return bool(made) and made[0] != here[0] and made[1] == here[1]
+
     # -- the journal ----------------------------------------------------------------------------------------------
 
     def note(self, key: str, value: "str | int | list[str] | list[int]") -> None:
@@ -210,7 +240,7 @@ class Container:
             journal = self._journal()
             if not journal:  # not even claimed by us, or the disk was full
                 raise PyruncError(f"the state of container `{self.id}` is damaged: it is empty", hint=_DAMAGED_HINT)
-            return State(journal, saved=False)
+            return State(journal, saved=False, past=self._is_past())
         try:
             data = jsontext.loads(content, "state.json")
         except PyruncError as error:
@@ -220,26 +250,27 @@ class Container:
             raise PyruncError(f"the state of container `{self.id}` is damaged", hint=_DAMAGED_HINT)
         if integer(data, "version") > STATE_VERSION:
             raise PyruncError(f"the state of container `{self.id}` was written by a newer pyrunc")
-        return State(data, saved=True)
+        return State(data, saved=True, past=self._is_past())
 
     def load_or_journal(self) -> State:
         """Like `load`, but a damaged state gives way to the journal: for `delete --force`.
 
-        One of which the journal is not a container's of this id was never ours: with a --root that is another's place,
-        such as /etc, it would be removed with all that is in it.
+        One that bears no mark of ours, and of which the journal is not a container's of this id, was never ours: with a
+        --root that is another's place, such as /etc, it would be removed with all that is in it.
         """
         try:
             return self.load()
         except PyruncError:
             journal = self._journal()
-            if journal.get("id") != self.id:
+            if journal.get("id") != self.id and not self._boot():
                 text = f"`{self.path}` is no state directory of a container: it has no journal of `{self.id}`"
                 raise PyruncError(text) from None
-            return State(journal, saved=True)
+            # Without a state.json create has not come to its end, and init ended with it.
+            return State(journal, saved=self.has("state.json"), past=self._is_past())
 
     def load_surely(self, state: State) -> State:
         """The state, with the init process of the journal if that is another, and runs: then the state is damaged."""
-        if not state.alive():
+        if not state.past and not state.alive():
             noted = State(self._journal(), saved=True)
             if (noted.pid, noted.start_time) != (state.pid, state.start_time) and noted.alive():
                 state.pid, state.start_time = noted.pid, noted.start_time
@@ -333,6 +364,7 @@ class Container:
 
 
 _DAMAGED_HINT = "`pyrunc delete --force` removes what is left of it"
+_BOOT_ID = 36  # characters
 _TRIES = 8
 
 

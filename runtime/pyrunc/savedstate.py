@@ -5,14 +5,25 @@ from .cgroup import fs as cgroup_fs
 from .errors import PyruncError
 from .kernel import procs
 
+# What no boot outlives. Who has its pid, its cgroup or its unit by now is another.
+_OF_ONE_BOOT = frozenset((
+    "pid", "startTime", "cgroup", "cgroupIntent", "unit", "unitIntent", "mounted", "mountsBefore", "resctrl",
+    "resctrlGroup", "resctrlGroupIntent", "resctrlMonitor", "resctrlMonitorIntent",
+))  # fmt: skip
+
 
 class State:
-    """What `state.json` (or, before it is there, the journal) says."""
+    """What `state.json` (or, before it is there, the journal) says.
 
-    __slots__ = ("cgroup", "data", "pid", "saved", "start_time", "unit")  # unit: slice, name, address of the bus
+    past: in an earlier boot of the machine. unit: slice, name, address of the bus.
+    """
 
-    def __init__(self, data: "dict[str, object]", *, saved: bool) -> None:
-        self.data, self.saved = data, saved
+    __slots__ = ("cgroup", "data", "past", "pid", "saved", "start_time", "unit")
+
+    def __init__(self, data: "dict[str, object]", *, saved: bool, past: bool = False) -> None:
+        if past:
+            data = {key: value for key, value in data.items() if key not in _OF_ONE_BOOT}
+        self.data, self.saved, self.past = data, saved, past
         self.pid, self.start_time = integer(data, "pid"), integer(data, "startTime")
         cgroup = data.get("cgroup")
         self.cgroup = cgroup if isinstance(cgroup, str) and cgroup else None
@@ -30,6 +41,8 @@ class State:
 
     def why_unsure(self) -> str:
         """Why the init process may run although it is not seen to be alive; "" if it has surely ended."""
+        if self.past:
+            return ""
         seen_from = self.data.get("seenFrom")
         try:
             vantage = procs.vantage()
@@ -49,6 +62,7 @@ class State:
         """The container's cgroup, for `doing`, which cannot be done without."""
         if self.cgroup is None:
             why = "create was told to make none, or could not: `pyrunc doctor cgroups` says what it takes"
+            why = "the machine has been booted since it was created" if self.past else why
             name = self.data.get("id", "")
             raise PyruncError(f"cannot {doing} container `{name}`: it has no cgroup of its own", hint=why)
         return self.cgroup

@@ -140,6 +140,12 @@ def vantage() -> "list[int]":
     return [posix.stat("/proc/self/ns/pid").st_ino, time]
 
 
+def boot() -> "list[str]":
+    """The id of this boot (random(4)) and the inode of our pid namespace. OSError without a whole procfs."""
+    boot_id = read("/proc/sys/kernel/random/boot_id").decode().rstrip("\n")
+    return [boot_id, str(posix.stat("/proc/self/ns/pid").st_ino)]
+
+
 def first_thread_ended(pid: int) -> bool:
     """Whether the process lives by other threads: it has no namespaces in /proc then that could be joined."""
     fields = _stat_fields(pid)

@@ -1,0 +1,214 @@
+"""A state directory after a power cut: files are cut off or full of zeros, from any byte on.
+
+`delete --force` frees the id, whatever became of them; unless nothing is left that says whether the container runs, and
+the machine has not been booted since. No other command fails without saying in one line what is damaged.
+"""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pyrunc import lifecycle
+from pyrunc.arguments import Arguments
+from pyrunc.commands import delete
+from pyrunc.commands import list as list_command
+from pyrunc.container import JOURNAL, Container
+from pyrunc.context import Context
+from pyrunc.errors import PyruncError
+from pyrunc.kernel import procs
+from pyrunc.log import Log
+from pyrunc.savedstate import State
+
+CONFIG = b'{"ociVersion": "1.0.2", "process": {"args": ["sh"], "cwd": "/"}, "root": {"path": "rootfs"}}'
+
+
+def cut_off(whole: bytes, length: int) -> bytes:
+    """As if the rest had not been written."""
+    return whole[:length]
+
+
+def zeros(whole: bytes, length: int) -> bytes:
+    """As if its length had been written, and the rest not."""
+    return whole[:length].ljust(len(whole), b"\0")
+
+
+DAMAGES = pytest.mark.parametrize("damage", [cut_off, zeros])
+ANOTHER_BOOT = "00000000-0000-4000-8000-000000000000"
+
+
+@pytest.fixture(scope="module")
+def ended() -> tuple[int, int]:
+    """Pid and start time of a process that has ended."""
+    child = subprocess.Popen(["cat"], stdin=-1)
+    facts = procs.stat(child.pid)
+    child.communicate()
+    assert facts is not None
+    return child.pid, facts[1]
+
+
+class Root:
+    """A state root with the directories of two containers, of which one is damaged."""
+
+    def __init__(self, path: Path, process: tuple[int, int]) -> None:
+        """Where it is; nothing is made."""
+        self.path, self.process = path, process
+        options = Arguments()
+        options.options["root"] = str(path)
+        self.context = Context(options, Log(), {})
+
+    def make(self, container_id: str, *, saved: bool = True) -> Path:
+        """One whose process has ended, or of a create that was killed."""
+        container = Container.claim(str(self.path), container_id)
+        container.write("config.json", CONFIG)
+        for name in ("exec.fifo", "exec.result"):
+            os.mkfifo(name, dir_fd=container.fd)
+        pid, start_time = self.process
+        container.note("cgroupIntent", f"/none-such/{container_id}")
+        container.note("cgroup", f"/none-such/{container_id}")
+        container.note("init", [pid, start_time, *procs.vantage()])
+        if saved:
+            facts = {"id": container_id, "pid": pid, "startTime": start_time, "seenFrom": procs.vantage()}
+            container.save({**facts, "bundle": "/bundle", "privatePids": True, "cgroup": f"/none-such/{container_id}"})
+        os.close(container.fd)
+        return self.path / container_id
+
+    def delete(self, container_id: str) -> None:
+        """`delete --force`."""
+        arguments = Arguments()
+        arguments.options["force"], arguments.operands = True, [container_id]
+        assert delete.run(self.context, arguments) == 0
+
+    def rows(self) -> dict[str, str]:
+        """id -> status, as `list` has it."""
+        rows = (list_command._row(self.context, name) for name in list_command._names(self.context))
+        return {str(row["id"]): str(row["status"]) for row in rows if row}
+
+
+@pytest.fixture
+def root(tmp_path: Path, ended: tuple[int, int]) -> Iterator[Root]:
+    """A root with one container that is whole, at the end as in the beginning."""
+    root = Root(tmp_path / "root", ended)
+    root.make("whole")
+    yield root
+    assert root.rows() == {"whole": lifecycle.STOPPED}
+
+
+def lengths(whole: bytes) -> Iterator[int]:
+    """Where it is cut off: everywhere."""
+    return iter(range(len(whole)))
+
+
+def files(directory: Path) -> list[Path]:
+    """Those that can be damaged."""
+    return sorted(path for path in directory.iterdir() if path.is_file() and not path.is_symlink())
+
+
+def look(root: Root) -> None:
+    """Commands that only read say what they find, or in one line that it is damaged."""
+    assert root.rows()["box"] in ("broken", lifecycle.STOPPED)
+    container = Container.open(str(root.path), "box")
+    try:
+        assert container.status(container.load()) == lifecycle.STOPPED
+    except PyruncError as error:
+        assert "`box` is damaged" in str(error)
+        assert "\n" not in str(error)
+        assert "delete --force" in str(error)
+    finally:
+        os.close(container.fd)
+
+
+@DAMAGES
+@pytest.mark.parametrize("name", ["state.json", "journal", "config.json"])
+def test_one_file(root: Root, name: str, damage: Callable[[bytes, int], bytes]) -> None:
+    whole = (root.make("box") / name).read_bytes()
+    root.delete("box")
+    for length in lengths(whole):
+        (root.make("box") / name).write_bytes(damage(whole, length))
+        look(root)
+        root.delete("box")
+        assert not (root.path / "box").exists()
+
+
+@DAMAGES
+def test_journal_of_a_create_that_did_not_come_to_its_end(root: Root, damage: Callable[[bytes, int], bytes]) -> None:
+    whole = (root.make("box", saved=False) / "journal").read_bytes()
+    root.delete("box")
+    for length in lengths(whole):
+        (root.make("box", saved=False) / "journal").write_bytes(damage(whole, length))
+        look(root)
+        root.delete("box")
+        assert not (root.path / "box").exists()
+
+
+@DAMAGES
+def test_all_files_and_the_machine_has_been_booted_since(root: Root, damage: Callable[[bytes, int], bytes]) -> None:
+    most = max(len(path.read_bytes()) for path in files(root.path / "whole"))
+    for length in range(0, most, 3):
+        directory = root.make("box")
+        boot_again(directory)
+        for path in files(directory):
+            path.write_bytes(damage(path.read_bytes(), length))
+        look(root)
+        root.delete("box")
+        assert not (root.path / "box").exists()
+
+
+def test_all_files_in_this_boot_are_no_proof_that_it_has_ended(root: Root) -> None:
+    for path in files(root.make("box")):
+        path.write_bytes(b"")
+    with pytest.raises(PyruncError, match=r"cannot tell whether container `box` has ended.*does not say which"):
+        root.delete("box")
+    Container.open(str(root.path), "box").remove()
+
+
+def boot_again(directory: Path) -> None:
+    """Make it one of another boot."""
+    link = directory / "boot"
+    _, _, rest = os.readlink(link).partition(" ")
+    link.unlink()
+    link.symlink_to(f"{ANOTHER_BOOT} {rest}")
+
+
+@pytest.fixture
+def living() -> Iterator[tuple[int, int]]:
+    """Pid and start time of a process that must live on."""
+    child = subprocess.Popen(["cat"], stdin=-1)
+    facts = procs.stat(child.pid)
+    assert facts is not None
+    yield child.pid, facts[1]
+    assert child.poll() is None
+    child.communicate()
+
+
+def test_process_of_this_boot_is_not_one_of_another(root: Root, living: tuple[int, int]) -> None:
+    """A pid and a start time, which is counted from the boot on, come again: those of what is started first, say."""
+    root.process = living
+    directory = root.make("box")
+    assert root.rows()["box"] == lifecycle.RUNNING
+    boot_again(directory)
+    assert root.rows()["box"] == lifecycle.STOPPED
+    root.delete("box")
+    assert not directory.exists()
+
+
+def test_nothing_of_another_boot_is_taken_for_what_is_there_now() -> None:
+    """Other containers may have its cgroup, its unit and its resctrl group by now."""
+    of_one_boot = {key: "/a" for key, kind in JOURNAL.items() if kind is str and key != "id"}
+    of_one_boot |= {"unit": ["a.slice", "b.scope", ""], "unitIntent": ["a.slice", "b.scope", ""], "pid": 7}
+    state = State({"id": "box", **of_one_boot}, saved=True, past=True)
+    assert state.data == {"id": "box"}
+    assert (state.pid, state.cgroup, state.unit, state.alive(), state.why_unsure()) == (0, None, None, False, "")
+
+
+@pytest.mark.parametrize("link", [f"{ANOTHER_BOOT} 1", ANOTHER_BOOT, "nonsense", "", " "])
+def test_boot_that_was_seen_from_elsewhere_says_nothing(root: Root, living: tuple[int, int], link: str) -> None:
+    """Another pid namespace may be shown another id of the same boot, as systemd-nspawn does."""
+    root.process = living
+    directory = root.make("box")
+    (directory / "boot").unlink()
+    if link:
+        (directory / "boot").symlink_to(link)
+    assert root.rows()["box"] == lifecycle.RUNNING
+    Container.open(str(root.path), "box").remove()
