@@ -16,6 +16,8 @@ FUZZ_SECONDS ?= 600
 # How many faults `make faults` tries of each kind of container, and which (the same for the same number).
 SAMPLE ?= 40
 SEED ?= 1
+# What `make soak` does over and over, and how often (storm: for how many seconds).
+SOAK ?= joins=1000 storm=600 cycles=10000 execs=10000
 # What `make conformance` and `make bench` compare with; the ones that are not installed are left out.
 PEERS ?= crun runc
 
@@ -33,7 +35,7 @@ DEPENDENCIES := build/stamps/dependencies
 TOOLS := build/stamps/tools
 NATIVE := runtime/pyrunc/_native.abi3.so
 PROGRAM := build/bin/pyrunc
-# What `make bench` and `make faults` look at is what a user gets, in a place that needs no root to write.
+# What `make bench`, `make faults` and `make soak` look at is what a user gets, in a place that needs no root to write.
 INSTALLED := build/installed
 DOCS := build/stamps/docs
 
@@ -78,6 +80,12 @@ faults: tools build docs ## let system calls of commands fail, a SAMPLE=40 of ea
 	@$(python) $(PACKAGING)/install.py --prefix=$(CURDIR)/$(INSTALLED) --sysconfdir=$(CURDIR)/$(INSTALLED)/etc \
 	    --python=$(python) > /dev/null
 	@RUNTIME=$(CURDIR)/$(INSTALLED)/bin/pyrunc $(VENV)/bin/python -m tests.faults --sample $(SAMPLE) --seed $(SEED)
+
+.PHONY: soak
+soak: tools build docs ## the same commands ten thousand times (SOAK=...): nothing may be left or grow, as root
+	@$(python) $(PACKAGING)/install.py --prefix=$(CURDIR)/$(INSTALLED) --sysconfdir=$(CURDIR)/$(INSTALLED)/etc \
+	    --python=$(python) > /dev/null
+	@RUNTIME=$(CURDIR)/$(INSTALLED)/bin/pyrunc nice $(VENV)/bin/python -m tests.soak $(SOAK)
 
 .PHONY: fuzz
 fuzz: tools build ## fuzz the parsers, and pyrunc-init's reader of steps (FUZZ_SECONDS=600 each)

@@ -32,7 +32,9 @@ def reap() -> None:
         _commands.update(_children())
     while True:
         with _lock:
-            for pid in _children() - _commands:
+            children = _children()
+            _commands.intersection_update(children)  # pids come again
+            for pid in children - _commands:
                 try:
                     os.waitpid(pid, os.WNOHANG)
                 except ChildProcessError:
