@@ -75,10 +75,15 @@ class Root:
         return self.path / container_id
 
     def delete(self, container_id: str) -> None:
-        """`delete --force`."""
+        """`delete --force`, which leaves it to the end of the command to close the directory."""
         arguments = Arguments()
         arguments.options["force"], arguments.operands = True, [container_id]
-        assert delete.run(self.context, arguments) == 0
+        next_fd = os.dup(0)
+        os.close(next_fd)
+        try:
+            assert delete.run(self.context, arguments) == 0
+        finally:
+            os.close(next_fd)
 
     def rows(self) -> dict[str, str]:
         """id -> status, as `list` has it."""
