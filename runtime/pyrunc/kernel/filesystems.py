@@ -214,7 +214,7 @@ def _stand_in(mount: "Mount", kind: str, error: PyruncError) -> int:
     """A copy of the host's mount of this type, where a new one is not permitted; `error` if there is none."""
     path, magic, readonly = _STAND_INS[kind]
     error.hint = error.hint or _NEEDS[kind]
-    if kind == "proc" and posix.readlink("/proc/self") != str(posix.getpid()):
+    if kind == "proc" and not procs.speaks_of_us():
         raise error  # the host's /proc speaks of another pid namespace
     on, _ = mount.options.attributes
     try:

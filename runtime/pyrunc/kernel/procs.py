@@ -146,6 +146,16 @@ def boot() -> "list[str]":
     return [boot_id, str(posix.stat("/proc/self/ns/pid").st_ino)]
 
 
+def speaks_of_us() -> bool:
+    """Whether /proc is of our own pid namespace. The number alone would not tell: in a namespace below it a process
+    may have it by chance, or because somebody there has forked until it had."""
+    for line in read("/proc/self/status").split(b"\n"):
+        name, _, numbers = line.partition(b":")
+        if name == b"NSpid":  # one for each namespace from /proc's down to ours
+            return len(numbers.split()) == 1
+    return False  # Linux writes it if it has pid namespaces
+
+
 def first_thread_ended(pid: int) -> bool:
     """Whether the process lives by other threads: it has no namespaces in /proc then that could be joined."""
     fields = _stat_fields(pid)
