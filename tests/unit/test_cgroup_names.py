@@ -9,7 +9,7 @@ from pyrunc.errors import ConfigError
     ("configured", "own", "expected"),
     [
         ("", None, "/box"), ("/", None, "/box"), ("/machine/x", None, "/machine/x"), ("machine/x", None, "/machine/x"),
-        ("/a//b/", None, "/a/b"), ("", "/user.slice/session.scope", "/user.slice/box"),
+        ("/a//b/", None, "/a/b"), ("/a/./b", None, "/a/b"), ("./x", "/user/y", "/user/x"), ("", "/user.slice/session.scope", "/user.slice/box"),
         ("x/y", "/user.slice/session.scope", "/user.slice/x/y"), ("/x/y", "/user.slice/session.scope", "/x/y"),
         ("", "/", "/box"), ("/a:b:c", None, "/a:b:c"),
     ],
@@ -18,7 +18,7 @@ def test_paths(configured, own, expected):
     assert names.fs_path(configured, "box", own) == expected
 
 
-@pytest.mark.parametrize("configured", ["../x", "/a/../b", "/..", "./x", "system.slice:pyrunc:x"])
+@pytest.mark.parametrize("configured", ["../x", "/a/../b", "/..", "a/..", "system.slice:pyrunc:x"])
 def test_refused_paths(configured):
     with pytest.raises(ConfigError) as caught:
         names.fs_path(configured, "box")

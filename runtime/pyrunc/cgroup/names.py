@@ -25,9 +25,9 @@ def fs_path(configured: str, container_id: str, own: "str | None" = None) -> str
     if ":" in configured and not configured.startswith("/"):
         hint = "use --systemd-cgroup"
         raise ConfigError(f"`{configured}` is a name for systemd", pointer=_POINTER, hint=hint)
-    names = [name for name in configured.split("/") if name]
-    if any(name in {".", ".."} for name in names):
-        raise ConfigError(f"`{configured}` climbs", pointer=_POINTER, hint="name the cgroup from the top down")
+    names = [name for name in configured.split("/") if name not in {"", "."}]
+    if ".." in names:
+        raise ConfigError(f"cgroupsPath `{configured}` contains `..`", pointer=_POINTER)
     if not names:
         names = [container_id]
     above = own.rpartition("/")[0] if own and not configured.startswith("/") else ""
