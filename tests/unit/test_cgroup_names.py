@@ -9,7 +9,8 @@ from pyrunc.errors import ConfigError
     ("configured", "own", "expected"),
     [
         ("", None, "/box"), ("/", None, "/box"), ("/machine/x", None, "/machine/x"), ("machine/x", None, "/machine/x"),
-        ("/a//b/", None, "/a/b"), ("/a/./b", None, "/a/b"), ("./x", "/user/y", "/user/x"), ("", "/user.slice/session.scope", "/user.slice/box"),
+        ("/a//b/", None, "/a/b"), ("/a/./b", None, "/a/b"), ("./x", "/user/y", "/user/x"),
+        ("", "/user.slice/session.scope", "/user.slice/box"),
         ("x/y", "/user.slice/session.scope", "/user.slice/x/y"), ("/x/y", "/user.slice/session.scope", "/x/y"),
         ("", "/", "/box"), ("/a:b:c", None, "/a:b:c"),
     ],
