@@ -56,9 +56,9 @@ def print_lines(lines: "list[str]") -> None:
     print_out("".join(f"{printable(line)}\n" for line in lines))
 
 
-def print_json(value: object) -> None:
-    """Write a value to standard output as JSON on one line."""
-    print_out(jsontext.dumps_to_show(value) + "\n")
+def print_json(value: object, *, indented: bool = False) -> None:
+    """Write a value to standard output as JSON, on one line or indented."""
+    print_out((jsontext.dumps_indented if indented else jsontext.dumps_to_show)(value) + "\n")
 
 
 def print_out(text: str) -> None:

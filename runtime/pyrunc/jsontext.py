@@ -137,6 +137,15 @@ def dumps_to_show(value: Value) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(ord(c)) for c in text)
 
 
+def dumps_indented(value: Value, margin: str = "\n") -> str:
+    """The same, a line for each key of an object: scripts look in a state for `"status": "running"`."""
+    if not isinstance(value, dict) or not value:
+        return dumps_to_show(value)
+    inner = margin + "  "
+    lines = [f"{dumps_to_show(key)}: {dumps_indented(item, inner)}" for key, item in value.items()]
+    return f"{{{inner}{f',{inner}'.join(lines)}{margin}}}"
+
+
 def _escaped(code: int) -> str:
     if code < 1 << 16:
         return f"\\u{code:04x}"

@@ -49,7 +49,7 @@ def json_text(data: bytes) -> None:
     if value is None:
         return
     assert json.loads(data) == value
-    for text in (jsontext.dumps(value), jsontext.dumps_to_show(value)):
+    for text in (jsontext.dumps(value), jsontext.dumps_to_show(value), jsontext.dumps_indented(value)):
         assert jsontext.loads(text, "again") == json.loads(text) == value
     assert jsontext.dumps_to_show(value).isprintable()
 

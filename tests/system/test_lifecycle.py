@@ -111,6 +111,16 @@ def test_state_document(runtime: Runtime, bundle: Bundle) -> None:
         assert stopped.get("pid", 0) == 0
 
 
+def test_state_is_read_by_people_and_by_grep(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.config["annotations"] = {"org.example.key": "a\nb\x9b", "empty": ""}
+    with runtime.created(bundle) as container:
+        lines = runtime.state(container.id).stdout.splitlines()
+        assert '  "status": "created",' in lines
+        assert f'  "id": "{container.id}",' in lines
+        assert '    "empty": ""' in [line.rstrip(",") for line in lines]
+        assert container.state()["annotations"] == bundle.config["annotations"]
+
+
 def test_state_fits_the_schema(runtime: Runtime, bundle: Bundle) -> None:
     schema = json.loads((CHECKOUT / "oci-schemas/state.schema.json").read_text())
     with runtime.created(bundle) as container:

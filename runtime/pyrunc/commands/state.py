@@ -20,5 +20,5 @@ def run(context: Context, arguments: Arguments) -> int:
         if key in state.data:
             value[key] = state.data[key]
     value["owner"] = container.owner()
-    print_json(value)
+    print_json(value, indented=True)
     return 0
