@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pyrunc import confined, host, plan
 from pyrunc.errors import ConfigError, PyruncError
-from pyrunc.kernel import lsm, mountoptions, mounts
+from pyrunc.kernel import lsm, mountoptions, mounts, rootfs
 from pyrunc.kernel.mounts import Attached
 from pyrunc.spec.config import parse_config
 
@@ -58,3 +58,13 @@ def test_label_reaches_the_file_system(tmp_path: Path, option: str) -> None:
     mount.label_option = option
     with untouched(tmp_path) as image, pytest.raises(PyruncError, match=f"'{option}'"):
         image.inside(lambda root: mounts.attach(root, mount, Attached()))
+
+
+@needs_no_selinux
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_label_reaches_what_hides_a_directory(tmp_path: Path) -> None:
+    """As above: only what has got the word refuses it."""
+    with untouched(tmp_path) as image:
+        image.inside(lambda root: rootfs.mask(root, ["/data"], -1, ""))
+        with pytest.raises(PyruncError, match="mask `/data`: Invalid argument"):
+            image.inside(lambda root: rootfs.mask(root, ["/data"], -1, LABEL))

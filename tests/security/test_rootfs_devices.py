@@ -214,7 +214,7 @@ def test_masked_and_readonly_paths(place: Image, before_pivot: bool) -> None:
         top = str(place.root) if before_pivot else ""
         if not before_pivot:
             rootfs.pivot(root)
-        rootfs.mask(root, masked, null)
+        rootfs.mask(root, masked, null, "")
         rootfs.protect(root, ["/proc/sys", "/nonsuch", "/etc"])
         found: dict[str, object] = {path: os.stat(top + path).st_rdev for path in masked[:2]}
         found |= {path: os.listdir(top + path) for path in masked[2:5]}
@@ -236,7 +236,7 @@ def test_masked_and_readonly_paths(place: Image, before_pivot: bool) -> None:
     }
 
 
-@pytest.mark.parametrize("function", [lambda root, path: rootfs.mask(root, [path], rootfs.null_device()),
+@pytest.mark.parametrize("function", [lambda root, path: rootfs.mask(root, [path], rootfs.null_device(), ""),
                                       lambda root, path: rootfs.protect(root, [path])])  # fmt: skip
 def test_masks_do_not_follow_symlinks_in_proc(place: Image, function: Callable[[int, str], None]) -> None:
     link(place.root / "proc", place.outside)

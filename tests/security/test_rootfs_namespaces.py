@@ -181,7 +181,7 @@ devices.create(root, [], mounts.Attached())
 devices.link(root, mounts.Attached())
 null = rootfs.null_device()
 rootfs.pivot(root)
-rootfs.mask(root, ["/proc/version", "/proc/tty"], null)
+rootfs.mask(root, ["/proc/version", "/proc/tty"], null, "")
 rootfs.protect(root, ["/proc/sys"])
 """
 

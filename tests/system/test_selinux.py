@@ -154,12 +154,14 @@ def test_label_of_the_mounts(runtime: Runtime, bundle: Bundle) -> None:
     kept.mkdir()
     before = os.getxattr(kept, "security.selinux")
     bundle.mount("/mnt/fresh", "tmpfs", fstype="tmpfs").mount("/mnt/kept", kept, "bind")
+    (bundle.rootfs / "hidden").mkdir()
+    bundle.linux["maskedPaths"] = ["/hidden"]
     script = "touch /mnt/fresh/file /dev/shm/file && echo written && exec sleep 1000"
     with runtime.running(bundle.shell(script)) as container:
         while container.output() != "written\n":
             assert container.status == "running"
         root = Path(f"/proc/{container.pid}/root")
-        for path in ("dev", "dev/null", "dev/pts", "dev/shm/file", "mnt/fresh", "mnt/fresh/file"):
+        for path in ("dev", "dev/null", "dev/pts", "dev/shm/file", "mnt/fresh", "mnt/fresh/file", "hidden"):
             assert label_of(root / path) == label_of_mounts(), path
         assert os.getxattr(root / "mnt/kept", "security.selinux") == before
     assert os.getxattr(kept, "security.selinux") == before

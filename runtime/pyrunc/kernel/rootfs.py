@@ -212,10 +212,10 @@ def null_device() -> int:
     return null
 
 
-def mask(root: int, masked: "tuple[str, ...] | list[str]", null: int, label: str = "") -> None:
+def mask(root: int, masked: "tuple[str, ...] | list[str]", null: int, label: str) -> None:
     """`linux.maskedPaths`: cover files with `null` (of `null_device`) and directories with one empty read-only tmpfs.
 
-    label: SELinux context of that tmpfs. A path that does not exist is no fault: the kernel may lack it.
+    label: SELinux context of that tmpfs, "" for none. A path that does not exist is no fault: the kernel may lack it.
     """
     file_cover, directory_cover = _Cover(null), None
     for path in masked:

@@ -140,7 +140,7 @@ def _move_in(  # noqa: PLR0917  (each is used once)
         sysctl.apply(proc, plan.sysctl)
     console = _open_console(plan, root, attached, channel)
     rootfs.protect(root, plan.readonly_paths)
-    rootfs.mask(root, plan.masked_paths, null)
+    rootfs.mask(root, plan.masked_paths, null, plan.mount_label)
     attached.seal()
     if plan.rootfs_readonly:
         rootfs.make_readonly(root)
