@@ -58,8 +58,8 @@ LIBC = "void *dlopen(const char *file, int mode); void *dlsym(void *handle, cons
 NUMBERS = [
     "accept4", "capset", "chdir", "close", "close_range", "dup3", "execve", "fchdir", "fchown", "getpid", "ioctl",
     "ioprio_set", "keyctl", "openat2", "personality", "prctl", "prlimit64", "pwrite64", "read", "rt_sigprocmask",
-    "sched_setattr", "seccomp", "sendmsg", "set_mempolicy", "setgid", "setgroups", "setresgid", "setresuid", "setsid",
-    "umask", "write",
+    "sched_setaffinity", "sched_setattr", "seccomp", "sendmsg", "set_mempolicy", "setgid", "setgroups", "setresgid",
+    "setresuid", "setsid", "umask", "write",
 ]
 
 # Resources of getrlimit(2); their numbers differ between architectures too.

@@ -38,7 +38,7 @@ class ExecOptions:
 class ExecPlan:
     """What exec will run, and how it is confined. cgroup: below the container's, None for no wish.
 
-    initial_cpus, final_cpus: before and in the cgroup; None for no change, (0 to 8191) for all that the cgroup has.
+    initial_cpus, final_cpus: before and in the cgroup; None for no wish. Without any all that the cgroup has.
     """
 
     __slots__ = (
@@ -64,8 +64,6 @@ class ExecPlan:
         wanted = process.exec_cpu_affinity
         self.initial_cpus = cpus(wanted.initial) if wanted and wanted.initial else None
         self.final_cpus = cpus(wanted.final) if wanted and wanted.final else None
-        if self.initial_cpus and not self.final_cpus:
-            self.final_cpus = tuple(range(_MOST_CPUS))
 
 
 def process_of(base: object, options: ExecOptions) -> "Process":

@@ -11,6 +11,7 @@ import pytest
 from tests import consoles
 from tests.bundle import Bundle
 from tests.checkpoints import COUNT, checkpoint, count, counts_on, restore, succeeded
+from tests.cpus import allowed, on_one_cpu
 from tests.peers import differs, only_pyrunc
 from tests.pidfds import PidfdReceiver
 from tests.privatehost import CGROUP_ROOT
@@ -73,6 +74,13 @@ def test_what_was_restored_is_a_container_like_any_other(
     counting.kill("KILL")
     assert exit_code(pid) == -signal.SIGKILL
     assert counting.status == "stopped"
+
+
+def test_cpus_of_the_caller_are_not_inherited(counting: Container, images: Path, pipe: tuple[int, int]) -> None:
+    succeeded(checkpoint(counting, images), counting)
+    with on_one_cpu() as (_, all_cpus):
+        succeeded(restore(counting, images, "--detach", stdout=pipe[1], stderr=pipe[1]), counting)
+        assert allowed(counting.pid) == all_cpus
 
 
 def test_leave_running(counting: Container, images: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.bundle import Bundle
+from tests.cpus import on_one_cpu
 from tests.peers import differs, only_pyrunc
 from tests.privatehost import CGROUP_ROOT
 from tests.runtime import Container, Result, Runtime, error_text, new_id
@@ -276,21 +277,18 @@ def test_oom_score(box: Container, area: Path) -> None:
     assert output(box, "--process", area / "process", "ID") == "321\n"
 
 
-@differs(crun="1.8.1 has no execCPUAffinity", runc="1.1.5 has no execCPUAffinity")
 def test_cpu_affinity(box: Container, area: Path) -> None:
     def allowed(affinity: dict[str, str]) -> str:
         process = box.bundle.process | {"args": ["grep", "Cpus_allowed_list", "/proc/self/status"]}
         (area / "process").write_text(json.dumps(process | {"execCPUAffinity": affinity}))
         return output(box, "--process", area / "process", "ID").split()[1]
 
-    cpus = sorted(os.sched_getaffinity(0))
-    assert allowed({"initial": str(cpus[0]), "final": str(cpus[-1])}) == str(cpus[-1])
-    os.sched_setaffinity(0, cpus[:1])
-    try:
-        assert allowed({}) == str(cpus[0])
-        assert allowed({"initial": str(cpus[0])}) != str(cpus[0]) or os.cpu_count() == 1
-    finally:
-        os.sched_setaffinity(0, cpus)
+    first, *_, last = map(str, sorted(os.sched_getaffinity(0)))
+    with on_one_cpu() as (ours, all_cpus):
+        assert allowed({}) == all_cpus
+        assert allowed({"initial": ours}) == ours
+        assert allowed({"initial": first, "final": last}) == last
+        assert allowed({"final": last}) == last
 
 
 def test_created_container(runtime: Runtime, bundle: Bundle) -> None:

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from tests.bundle import Bundle, Json
+from tests.cpus import on_one_cpu
 from tests.kernelcalls import io_priority
 from tests.peers import differs
 from tests.runtime import Container, Runtime
@@ -80,3 +81,19 @@ def test_memory_policy(runtime: Runtime, bundle: Bundle, policy: Json, word: str
     bundle.linux["memoryPolicy"] = policy
     with runtime.running(sleeper(bundle)) as container:
         assert policies(container) == {word}
+
+
+NAMESPACES = {
+    "new": lambda bundle: None,
+    "user": Bundle.user_namespace,
+    "joined pid": lambda bundle: bundle.namespace("pid", "/proc/self/ns/pid"),
+}
+
+
+@pytest.mark.parametrize("name", NAMESPACES)
+def test_cpus_of_the_caller_are_not_inherited(runtime: Runtime, bundle: Bundle, name: str) -> None:
+    NAMESPACES[name](bundle)
+    bundle.process["args"] = ["grep", "Cpus_allowed_list", "/proc/self/status"]
+    with on_one_cpu() as (_, all_cpus):
+        result = runtime.run(bundle)
+    assert result.stdout.split() == ["Cpus_allowed_list:", all_cpus], result.stderr

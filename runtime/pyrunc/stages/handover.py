@@ -73,6 +73,7 @@ def above(fd: int, lowest: int) -> int:
 def program(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: int) -> "tuple[Program, list[int]]":
     """The last steps, and the descriptors beyond the gates that they use."""
     steps = begin(plan, channel, gates.proc)
+    use_all_cpus(steps)
     process, byte = plan.process, steps.blob(b"\0")
     become_user(steps, plan, env, channel)
     filtered = False
@@ -116,6 +117,14 @@ def begin(plan: "ContainerPlan | ExecPlan", channel: int, proc: int) -> Program:
     kept = 3 + plan.kept_fds
     steps.call("close_range", kept, 0xFFFFFFFF, syscalls.CLOSE_RANGE_CLOEXEC, label="close inherited descriptors")
     return steps
+
+
+def use_all_cpus(steps: Program) -> None:
+    """Not the CPUs that the command was confined to by sched_setaffinity(2), as with taskset(1): since Linux 6.2 a
+    cpuset does not widen them. The kernel takes of the mask what the cpuset has."""
+    mask = b"\xff" * 1024  # CONFIG_NR_CPUS of x86 is 8192 at most; longer than the kernel's is as good
+    steps.call("sched_setaffinity", 0, len(mask), steps.blob(mask), label="use all CPUs of the cgroup",
+               tolerated=(_EPERM, _ENOSYS))  # fmt: skip  (the command's own sandbox: the CPUs stay as they are)
 
 
 def _ask_for_limits(steps: Program, process: "Process | None", channel: int) -> None:

@@ -121,6 +121,8 @@ def _steps(plan: "ExecPlan", env: "list[str]", talk: int, proc: int, *, controll
     """The list of last steps; controlling: the standard input is to be the controlling terminal."""
     process = plan.process
     steps = handover.begin(plan, talk, proc)
+    if not (plan.initial_cpus or plan.final_cpus):
+        handover.use_all_cpus(steps)
     handover.become_user(steps, plan, env, talk)
     filtered = handover.filter_early(steps, plan, talk)
     handover.split(steps, plan, talk, controlling=controlling)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pyrunc.plan import ContainerPlan
 
 
-_SIGKILL = 9
+_SIGKILL, _MOST_CPUS = 9, 8192
 _ROOT = "root"  # the name in the state directory of the directory that the root file system is bound on
 
 
@@ -113,6 +113,7 @@ def _prepare(plan: "ContainerPlan", root: str, want: Images) -> None:
         posix.dup2(posix.open(want.work, posix.O_RDONLY | posix.O_DIRECTORY), want.work_fd)
     except OSError as error:
         raise PyruncError.from_os(f"bind `{plan.rootfs}` to `{root}` for criu", error) from None
+    posix.sched_setaffinity(0, range(_MOST_CPUS))  # what is restored inherits it: see `handover.use_all_cpus`
     if plan.new_keyring:
         label = (plan.process.selinux_label or "") if plan.process is not None else ""
         credentials.new_session_keyring(plan.keyring, label)
