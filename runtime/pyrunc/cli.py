@@ -6,7 +6,7 @@ import sys
 from . import SPEC_VERSION, __version__, arguments, ending, startup
 from .arguments import Arguments, Option
 from .context import Context, print_out
-from .errors import PyruncError, Terminated, UsageError, printable
+from .errors import PyruncError, Terminated, UsageError, place, without_room
 from .log import LEVELS, Log
 
 GLOBAL_OPTIONS = (
@@ -46,7 +46,6 @@ VERBS = {
 }
 # Whose messages conmon hands to podman, which puts the runtime's name before them.
 _BARE_MESSAGE = frozenset(("create", "run", "exec"))
-_ENOMEM = 12
 _EXEC_FAILED = 255  # as runc: the statuses up to 254 are the program's
 
 
@@ -101,35 +100,14 @@ def _run(argv: "list[str]", *, process: bool) -> int:
     except BrokenPipeError:
         return 1
     except OSError as error:
-        log.error(str(PyruncError.from_os(f"{verb or 'pyrunc'}: {_where(error)}", error)))
+        log.error(str(PyruncError.from_os(f"{verb or 'pyrunc'}: {place(error)}", error)))
     except (ImportError, MemoryError) as error:
-        log.error(_without_room(error, verb))
+        log.error(str(without_room(error, verb)))
     except Exception as error:  # no traceback ever reaches a user; --debug prints it
         if log.debugging:
             raise
         log.error(f"internal error: {type(error).__name__}: {error} (--debug shows where)")
     return _EXEC_FAILED if verb == "exec" else 1
-
-
-def _where(error: OSError) -> str:
-    """What an error was about that nobody has put into words: the file, or else the function that made the call."""
-    name = error.filename
-    if isinstance(name, (str, bytes)):
-        return f"`{name if isinstance(name, str) else name.decode(errors='replace')}`"
-    place, trace = "", error.__traceback__
-    while trace is not None:
-        module = str(trace.tb_frame.f_globals.get("__name__"))
-        if module.startswith("pyrunc."):
-            place = f"{module[7:]}.{trace.tb_frame.f_code.co_name}"
-        trace = trace.tb_next
-    return f"in `{place}`"
-
-
-def _without_room(error: "ImportError | MemoryError", verb: str) -> str:
-    """What to say if a module cannot be loaded, or memory cannot be had. An ImportError ends in the loader's words."""
-    if isinstance(error, MemoryError):
-        return str(PyruncError(f"get memory for `{verb or 'pyrunc'}`", errno=_ENOMEM))
-    return printable(f"{verb}{': ' if verb else ''}load the module `{error.name}`: {error.msg}")
 
 
 def _log(given: Arguments) -> Log:
@@ -156,13 +134,18 @@ def _run_verb(verb: str, argv: "list[str]", given: Arguments, log: Log, *, proce
     if into.flag("help"):
         return _print(arguments.usage(verb, definition))
     arguments.check_operands(verb, definition, into)
+    whose = f"`{into.operands[0]}`" if definition.operands[:1] == ("ID",) else ""
     try:
         result: int = module.run(Context(given, log, original_environment(), own_process=process), into)
     except BrokenPipeError:
         raise
+    except PyruncError as error:
+        if whose:
+            error.name_object(f"container {whose}")
+        raise
     except OSError as error:
-        whose = f" of `{into.operands[0]}`" if definition.operands[:1] == ("ID",) else ""
-        raise PyruncError.from_os(f"{verb}{whose}: {_where(error)}", error) from None
+        doing = f"{verb} of {whose}" if whose else verb
+        raise PyruncError.from_os(f"{doing}: {place(error)}", error) from None
     return result
 
 

@@ -13,7 +13,8 @@ permitted" and "no such file or directory" appear only where the kernel said so.
 MESSAGE_LIMIT = 4096  # bytes; conmon reads one block of 8191 from our stderr and never drains the rest
 PART_LIMIT = 1000  # of them, at most, for the document, for the place in it and for the hint
 
-_ENOSYS, _LARGEST_ERRNO = 38, 4095  # include/linux/err.h, MAX_ERRNO
+_ENOMEM, _ENOSYS = 12, 38
+_LARGEST_ERRNO = 4095  # include/linux/err.h, MAX_ERRNO
 
 _STRERROR = {  # libc's strerror is only consulted for the rest: its table costs an import
     1: "Operation not permitted",
@@ -110,6 +111,11 @@ class PyruncError(Exception):
             end += f": {strerror(self.errno)}"
         return _shown(self.message, MESSAGE_LIMIT - len(end.encode())) + end
 
+    def name_object(self, thing: str) -> None:
+        """Put `thing` ("container `box`") before the message, if else the kernel's words stood beside no object."""
+        if self.errno and not self.pointer and "`" not in self.message:
+            self.message = f"{thing}: {self.message}"
+
     def to_wire(self) -> dict[str, object]:
         """The form in which a child sends it to its parent: in one packet, so nothing is longer than it is shown."""
         return {
@@ -140,6 +146,28 @@ class PyruncError(Exception):
         if error.errno == _ENOSYS:
             hint = "Linux 5.12 or newer is needed, and no seccomp filter that hides its system calls"
         return cls(message, errno=error.errno or 0, pointer=pointer, hint=hint)
+
+
+def place(error: OSError) -> str:
+    """What an error was about that nobody has put into words: the file, or else the function that made the call."""
+    name = error.filename
+    if isinstance(name, (str, bytes)):
+        return f"`{name if isinstance(name, str) else name.decode(errors='replace')}`"
+    found, trace = "", error.__traceback__
+    while trace is not None:
+        module = str(trace.tb_frame.f_globals.get("__name__"))
+        function = trace.tb_frame.f_code.co_name
+        if module.startswith("pyrunc.") and function != "_result":  # of `syscalls`, where all end
+            found = f"{module[7:]}.{function}"
+        trace = trace.tb_next
+    return f"in `{found}`"
+
+
+def without_room(error: "ImportError | MemoryError", doing: str) -> PyruncError:
+    """The error if a module cannot be loaded, or memory cannot be had. An ImportError ends in the loader's words."""
+    if isinstance(error, MemoryError):
+        return PyruncError(f"get memory for `{doing or 'pyrunc'}`", errno=_ENOMEM)
+    return PyruncError(f"{doing}{': ' if doing else ''}load the module `{error.name}`: {error.msg}")
 
 
 class ConfigError(PyruncError):

@@ -39,7 +39,7 @@ import sys
 from _struct import unpack_from
 
 from pyrunc import jsontext
-from pyrunc.errors import PyruncError
+from pyrunc.errors import PyruncError, place, without_room
 
 from . import record
 
@@ -90,8 +90,9 @@ class Channel:
         child was cloned from. `doing` says what a system call was for, `who` which process met what nobody thought of.
         """
         if isinstance(error, OSError):
-            where = f" `{error.filename}`" if error.filename else ""
-            error = PyruncError.from_os(f"{doing}{where}", error)
+            error = PyruncError.from_os(f"{doing}: {place(error)}", error)
+        elif isinstance(error, (ImportError, MemoryError)):
+            error = without_room(error, doing)
         elif not isinstance(error, PyruncError):
             error = PyruncError(f"internal error in {who}: {type(error).__name__}: {error}")
         self.send_error(error)

@@ -1,0 +1,89 @@
+"""Whatever a system call fails for, and wherever: what the user reads names an object beside the kernel's words."""
+
+import importlib
+from errno import EIO, EMFILE
+
+import pytest
+from pyrunc import cli
+from pyrunc.errors import PyruncError
+from pyrunc.kernel import syscalls
+from pyrunc.stages import protocol
+
+WORDS = "Input/output error"
+VERBS = {name: importlib.import_module(f"pyrunc.commands.{name}").VERB for name in cli.VERBS}
+OF_A_CONTAINER = [name for name, verb in VERBS.items() if verb.operands[:1] == ("ID",)]
+MORE = {"exec": ["true"]}
+
+
+def said(capfd, monkeypatch, verb: str, error: Exception) -> str:
+    """What a command says in which this is raised, and nothing was put into words."""
+
+    def fail(*_: object) -> int:
+        raise error
+
+    monkeypatch.setattr(f"pyrunc.commands.{verb}.run", fail)
+    assert cli.run([verb, "box", *MORE.get(verb, ())]) != 0
+    (line,) = capfd.readouterr().err.splitlines()
+    return line.removeprefix("pyrunc: ")
+
+
+def test_most_commands_are_about_a_container():
+    assert {"create", "start", "exec", "run", "kill", "delete", "state", "restore"} <= set(OF_A_CONTAINER)
+
+
+@pytest.mark.parametrize("verb", OF_A_CONTAINER)
+def test_of_a_call_that_nobody_has_put_into_words(capfd, monkeypatch, verb):
+    line = said(capfd, monkeypatch, verb, OSError(EIO, ""))
+    assert line.startswith(f"{verb} of `box`: in `")
+    assert line.endswith(f": {WORDS}")
+
+
+@pytest.mark.parametrize("verb", OF_A_CONTAINER)
+def test_of_a_call_that_has_words_but_no_object(capfd, monkeypatch, verb):
+    line = said(capfd, monkeypatch, verb, PyruncError("set the umask", errno=EIO))
+    assert line == f"container `box`: set the umask: {WORDS}"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (PyruncError("open `/a`", errno=EIO), f"open `/a`: {WORDS}"),
+        (PyruncError("set a", errno=EIO, pointer="/a"), f"set a (config.json: /a): {WORDS}"),
+        (PyruncError("hook #0 exited"), "hook #0 exited"),
+    ],
+)
+def test_an_error_that_names_its_object_is_left_alone(capfd, monkeypatch, error, line):
+    assert said(capfd, monkeypatch, "start", error) == line
+
+
+def raised(error: BaseException) -> PyruncError:
+    """What the parent raises for what has ended a child."""
+    ours, theirs = protocol.pair()
+    theirs.send_failure(error, "set up the container", "init")
+    with pytest.raises(PyruncError) as info:
+        ours.expect(protocol.CREATED, "waiting")
+    ours.close()
+    theirs.close()
+    return info.value
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(EMFILE, "", "/a"), "set up the container: `/a`: Too many open files"),
+        (MemoryError(), "get memory for `set up the container`: Cannot allocate memory"),
+        (ImportError("no room", name="a.b"), "set up the container: load the module `a.b`: no room"),
+    ],
+)
+def test_of_a_child(error, line):
+    assert str(raised(error)) == line
+
+
+def test_of_a_child_where_nothing_has_a_name():
+    with pytest.raises(OSError, match="9") as info:
+        syscalls.setns(-1)
+    assert str(raised(info.value)) == "set up the container: in `kernel.syscalls.setns`: Bad file descriptor"
+
+
+def test_a_bug_of_a_child_is_one():
+    assert str(raised(KeyError(1))) == "internal error in init: KeyError: 1"
