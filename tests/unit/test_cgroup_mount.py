@@ -1,7 +1,7 @@
 """A mount of the unified hierarchy: its options are those of all its mounts, on the host as well."""
 
 import pytest
-from pyrunc.cgroup import files
+from pyrunc.cgroup import files, fs
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import filesystems, mountoptions, procs
 from pyrunc.kernel.mounts import Mount
@@ -45,3 +45,15 @@ def test_only_what_is_not_there_counts_as_not_mounted(monkeypatch, error, there)
         return
     with pytest.raises(PyruncError, match="look for cgroup v2 in `/sys/fs/cgroup`"):
         files.mount_point()
+
+
+@pytest.mark.parametrize("do", [fs.remove, fs.kill, fs.processes, fs.populated])
+def test_of_a_cgroup_that_was_made_no_answer_is_not_taken_for_none(monkeypatch, do):
+    """EACCES, by a security module: delete would forget the cgroup, and what runs in it."""
+
+    def fail(_):
+        raise OSError(13, "")
+
+    monkeypatch.setattr("posix.stat", fail)
+    with pytest.raises(PyruncError, match="look for cgroup v2 in `/sys/fs/cgroup`"):
+        do("/a")

@@ -7,11 +7,12 @@ from pyrunc.kernel import procs
 
 MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")  # the second on a hybrid host
 _ENODEV, _EOPNOTSUPP = 19, 95
-_NOT_THERE = (2, 13, 20)  # ENOENT, EACCES, ENOTDIR
+_EACCES = 13
+_NOT_THERE = (2, 20)  # ENOENT, ENOTDIR
 
 
-def mount_point() -> "str | None":
-    """Where the unified hierarchy is mounted, None if it is not, or not for this user.
+def mount_point(*, surely: bool = False) -> "str | None":
+    """Where the unified hierarchy is mounted, None if it is not, or not for this user (`surely`: an error, too).
 
     Raises PyruncError if that cannot be found out: who took this for "not mounted" would forget a cgroup.
     """
@@ -19,7 +20,7 @@ def mount_point() -> "str | None":
         try:
             posix.stat(f"{path}/cgroup.controllers")  # every cgroup v2 has it, no cgroup v1
         except OSError as error:
-            if error.errno in _NOT_THERE:
+            if error.errno in _NOT_THERE or (error.errno == _EACCES and not surely):
                 continue
             raise PyruncError.from_os(f"look for cgroup v2 in `{path}`", error) from None
         return path

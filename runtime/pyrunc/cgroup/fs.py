@@ -152,7 +152,7 @@ def fork(path: str, fd: int, flags: int = 0) -> int:
 
 def processes(path: str) -> "list[int]":
     """The processes in the cgroup and below it; none if it is gone."""
-    top = mount_point()
+    top = mount_point(surely=True)
     if top is None or not path.strip("/"):
         return []
     texts = [read(f"{top}{path}/cgroup.procs")]  # of a threaded cgroup, its root lists them
@@ -205,7 +205,7 @@ def kill(path: str, patience: float = PATIENCE) -> None:
 
     Linux 6.18 passes over a process whose first thread has ended; one that forks all the time may be ahead of the list.
     """
-    top = mount_point()
+    top = mount_point(surely=True)
     if top is None or not path.strip("/") or not populated(path):  # never the whole machine
         return
     import time
@@ -237,7 +237,7 @@ def empty(path: str) -> bool:
 
 
 def _events(path: str) -> str:
-    top = mount_point()
+    top = mount_point(surely=True)
     try:
         return "" if top is None else read(f"{top}{path}/cgroup.events") or ""
     except OSError as error:
@@ -257,7 +257,7 @@ def remove(path: str, *, keep: bool = False) -> None:
     """Remove the cgroup (`keep`: not itself) and those below it, waiting up to 5 s for killed processes to leave."""
     import time
 
-    top = mount_point()
+    top = mount_point(surely=True)
     if top is None or not path.strip("/"):
         return
     where = f"{top}{path}"
