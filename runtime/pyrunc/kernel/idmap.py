@@ -2,7 +2,7 @@
 
 import posix
 
-from pyrunc.errors import PyruncError, strerror
+from pyrunc.errors import PyruncError
 
 from . import procs
 
@@ -15,6 +15,10 @@ _EPERM, _EINVAL = 1, 22
 
 
 WHOLE_RANGE = ((0, 0, 4294967295),)  # the map of the initial user namespace
+
+
+class _Refused(PyruncError):
+    """A helper has run, and has said no."""
 
 
 def read(kind: str) -> "tuple[Range, ...]":
@@ -56,7 +60,8 @@ def write_or_single(
 ) -> "tuple[tuple[Range, ...], tuple[Range, ...], str]":
     """Like `write`; where a helper refuses, `alone`, one's own id. (uid ranges, gid ranges, why not all or "").
 
-    A helper that is there may still fail: its file capability or set-user-id bit can be lost, or no_new_privs be set.
+    A helper that is there may still refuse: its file capability or set-user-id bit can be lost, or no_new_privs be set.
+    One that could not run, or was killed, is an error: the same command could make another container tomorrow.
     """
     result, reason, lost = {}, "", []
     for kind, ranges in (("gid", gids), ("uid", uids)):
@@ -65,8 +70,8 @@ def write_or_single(
             if not single(ranges, rights.own(kind)):
                 _by_helper(pid, kind, ranges, rights)
                 continue
-        except PyruncError as error:
-            reason = f"{error.message}{f': {strerror(error.errno)}' if error.errno else ''}"
+        except _Refused as error:
+            reason = error.message
             lost.append(f"one {kind}")
             result[kind] = alone[kind]
         _write_single(pid, kind, result[kind])
@@ -121,9 +126,11 @@ def _by_helper(pid: int, kind: str, ranges: "tuple[Range, ...]", rights: "IdRigh
         raise PyruncError.from_os(f"run `{program}`", error, pointer=f"/linux/{kind}Mappings") from None
     finally:
         posix.close(output)
+    if status & 0x7F:
+        raise PyruncError(f"`{program}` was killed by signal {status & 0x7F}", pointer=f"/linux/{kind}Mappings")
     if status:
-        raise PyruncError(
-            f"`{program}` refused the map {' '.join(words[:30])}: {text or f'status {status}'}",
+        raise _Refused(
+            f"`{program}` refused the map {' '.join(words[:30])}: {text or f'status {status >> 8}'}",
             pointer=f"/linux/{kind}Mappings",
             hint=f"it must be set-user-id root or have the file capability cap_set{kind}; no_new_privs must not be set",
         )
