@@ -1,11 +1,13 @@
 """A stand-in for `criu swrk`: it writes the requests it gets to a file as hexadecimal lines, and answers.
 
-It has the version that FAKE_CRIU_VERSION names ("4 1"), dumps successfully and restores nothing; while there is a
-file DIR/hold it does not answer. For the options whose
+It has the version that FAKE_CRIU_VERSION names ("4 1"), dumps successfully and restores nothing, or with a file
+DIR/restores a process that sleeps; while there is a file DIR/hold it does not answer. For the options whose
 effect cannot be tried here, and for what is refused before criu is asked.
 """
 
+import ctypes
 import os
+import signal
 import socket
 import sys
 import time
@@ -13,6 +15,7 @@ from pathlib import Path
 
 _DUMPED = b"\x08\x01\x10\x01"  # type DUMP, success
 _REFUSED = b"\x08\x02\x10\x00\x38\x16"  # type RESTORE, no success, EINVAL
+_SYS_CLONE, _CLONE_PARENT = 56, 0x8000  # x86-64
 
 
 def install(directory: Path) -> dict[str, str]:
@@ -36,4 +39,30 @@ def serve(directory: Path) -> None:
             requests.write(request.hex() + "\n")
         while (directory / "hold").exists():
             time.sleep(0.01)
-        channel.send(_REFUSED if request[1] == 2 else _DUMPED)
+        if request[1] == 2:
+            channel.send(_restore(channel) if (directory / "restores").exists() else _REFUSED)
+        else:
+            channel.send(_DUMPED)
+
+
+def _restore(channel: socket.socket) -> bytes:
+    """The answer: our caller, which is asked about it twice, has one more child (criu's `rst_sibling`); it sleeps."""
+    pid = ctypes.CDLL(None).syscall(_SYS_CLONE, _CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0)
+    if pid == 0:
+        os.execv("/bin/sleep", ["sleep", "1000"])
+    for script in (b"setup-namespaces", b"post-restore"):
+        notification = bytes((0x0A, len(script))) + script + b"\x10" + _varint(pid)
+        channel.send(b"\x08\x06\x10\x01\x2a" + bytes((len(notification),)) + notification)
+        if not channel.recv(1 << 10).endswith(b"\x18\x01"):  # notify_success
+            os.kill(pid, signal.SIGKILL)
+            return _REFUSED
+    inner = b"\x08" + _varint(pid)
+    return b"\x08\x02\x10\x01\x22" + bytes((len(inner),)) + inner
+
+
+def _varint(value: int) -> bytes:
+    result = bytearray()
+    while value > 0x7F:
+        result.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes((*result, value))

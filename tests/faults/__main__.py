@@ -35,6 +35,9 @@ def main() -> int:
         build_rootfs(place / "template")
         striker = Striker(place)
         for number, kind in enumerate(given.kind):
+            if why := kinds.impossible(kind):
+                table.leave_out(kind, why)
+                continue
             files = Path(f"/run/faults-{number}")
             files.mkdir(mode=0o777)
             with kinds.made(kind, place / kind, place / "template") as made:
@@ -56,8 +59,7 @@ def _strike(
 ) -> None:
     """Try the faults that were asked for, of one kind of containers."""
     end = given.seconds and time.monotonic() + given.seconds / len(given.kind)
-    commands = [command for command in given.command if command not in kinds.NOT_WITH.get(kind, ())]
-    cases = [case for command in commands for case in bench.cases(command)]
+    cases = [case for command in kinds.commands(kind, given.command) for case in bench.cases(command)]
     cases = [case for case in cases if case.what.startswith(given.what)]
     cases = [case for case in cases if not given.process or case.call.process in given.process]
     table.possible += len(cases)

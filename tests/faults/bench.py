@@ -68,6 +68,8 @@ class Bench:
         for verb in COMMANDS[command].before:
             result = trial.call(verb)
             assert result.returncode == 0, result
+        if command == "restore":
+            trial.output.with_name("pid").unlink()  # of the create before it
         if command == "exec":
             trial.facts()  # the container's own output is whole
             trial.output.write_bytes(b"")
@@ -110,8 +112,8 @@ class Bench:
 
     def _left_at_once(self, command: str, trial: Trial, before: leftovers.Facts) -> "list[Problem]":
         """What a command that failed and could undo has not undone."""
-        if command in {"create", "run"}:
-            left = self._left(before) + self._files(FILES)
+        if command in {"create", "run", "restore"}:
+            left = self._left(before) + self._files(FILES) + self._kind.kept()
             return [(f"left at once: {line.partition(':')[0]}", line) for line in left]
         if command == "exec" and not comes_true(lambda: len(self._processes(before)) == 1, 3):
             return [("left at once: processes", f"beside the container's: {self._processes(before)}")]

@@ -11,8 +11,9 @@ HERE = Path(__file__).resolve().parent
 SECONDS = 30  # for a command that is watched; none needs a second
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
+FAKE_CRIU = "/run/fake-criu/criu"
 # Of hooks, of the container and of the host: what they do, and their children, is not ours.
-PROGRAMS = ("/bin/sh", "/usr/bin/newuidmap", "/usr/bin/newgidmap")
+PROGRAMS = ("/bin/sh", "/usr/bin/newuidmap", "/usr/bin/newgidmap", FAKE_CRIU)
 # That these fail is not plausible, or no program could do anything about it. (A file whose close fails is closed; that
 # of a file that we have written, on a network's file system, is too rare to be told from the others.)
 _NEVER = frozenset((

@@ -52,6 +52,8 @@ class Trial:
         return str(json.loads(result.stdout)["status"]) if result.returncode == 0 else result.stderr
 
 
+# Where mknod(2) is not permitted the host's node of the same device is bound; what it is like is looked at.
+_NODES = frozenset(f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty", "fuse"))
 _STATUS = frozenset((
     "Umask", "Uid", "Gid", "Groups", "NoNewPrivs", "Seccomp", "Seccomp_filters", "CapInh", "CapPrm", "CapEff", "CapBnd",
     "CapAmb", "SigIgn", "SigBlk",
@@ -65,6 +67,8 @@ def _kept(line: str, container_id: str) -> str:
         return line if key in _STATUS else ""
     words = line.replace(container_id, "ID").split(" ")
     if " - " in line and len(words) > 8:  # mountinfo: ids and device numbers are new each time
+        if words[4] in _NODES:
+            return ""
         return " ".join([words[3], words[4], words[5], *words[words.index("-") :]])
     return "" if line.startswith("Max pending signals") else " ".join(words)
 
@@ -121,8 +125,14 @@ def _gone(trial: Trial, result: Result, baseline: str) -> str:
 def _create(trial: Trial, *words: str) -> "list[str]":
     pid_file = trial.output.with_name("pid")
     options = ["--pid-file", str(pid_file)] if not trial.kind.as_user else []
+    if words[0] != "restore":
+        trial.kind.prepare()
     return [words[0], "--bundle", str(trial.kind.bundles["ends" if words[0] == "run" else "stays"].path), *options,
             *(trial.kind.options if words[0] == "create" else ()), trial.id]  # fmt: skip
+
+
+def _images(trial: Trial) -> "list[str]":
+    return ["--image-path", str(trial.kind.images), "--work-path", str(trial.kind.images)]
 
 
 LOOK_AGAIN = "cat /proc/self/limits; id; umask; ls /proc/self/fd; echo; echo complete; exit 7"
@@ -140,4 +150,10 @@ COMMANDS = {
     "delete-force": Command(lambda trial: ["delete", "--force", trial.id], "create start", _gone),
     "state": Command(lambda trial: ["state", trial.id], "create"),
     "list": Command(lambda trial: ["list"], "create"),
+    "checkpoint": Command(lambda trial: ["checkpoint", *_images(trial), trial.id], "create start", _gone),
+    "restore": Command(
+        lambda trial: [*_create(trial, "restore"), "--detach", *_images(trial)],
+        "create start checkpoint",
+        _becomes("running"),
+    ),
 }

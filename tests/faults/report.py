@@ -12,6 +12,7 @@ class Table:
     def __init__(self) -> None:
         """possible: how many cases there are; red: those in which something was wrong."""
         self.possible = self.red = 0
+        self._left_out: list[str] = []
         self._rows: defaultdict[tuple[str, str, int], Counter[str]] = defaultdict(Counter)
         self._examples: defaultdict[str, list[str]] = defaultdict(list)
 
@@ -36,10 +37,15 @@ class Table:
         self.red += 1
         self._examples["failed undisturbed"].append(f"{kind}: {text}")
 
+    def leave_out(self, kind: str, why: str) -> None:
+        """A kind cannot be made on this machine."""
+        self._left_out.append(f"left out: {kind}, which {why}")
+
     def markdown(self) -> str:
         """A row for each kind, command and process; then the red cases, by class."""
         struck = sum(row["struck"] for row in self._rows.values())
         lines = [f"{struck} of {self.possible} possible faults, {self.red} red.", ""]
+        lines += [*self._left_out, ""] if self._left_out else []
         lines += ["| kind | command | process | faults | tolerated | refused | ended | red | of these |"]
         lines += ["| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |"]
         for (kind, command, process), row in sorted(self._rows.items()):
