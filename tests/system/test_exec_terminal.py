@@ -77,6 +77,15 @@ def test_foreground(box: Container) -> None:
     assert session.close() == 5
 
 
+@differs(crun="1.28 has them in a pipe, too")
+def test_output_of_a_pipe_has_no_carriage_returns(box: Container, area: Path) -> None:
+    argv = box.runtime.argv("exec", "--tty", box.id, "sh", "-c", "echo a; echo b")
+    session = TerminalSession(["sh", "-c", '"$@" | tee "$0"', str(area / "output"), *argv])
+    session.read_until(b"a\r\nb\r\n")
+    assert session.close() == 0
+    assert (area / "output").read_bytes() == b"a\nb\n"
+
+
 def test_interrupt_from_the_keyboard(box: Container) -> None:
     session = TerminalSession(box.runtime.argv("exec", "-t", box.id, "sh", "-c", "echo up; exec sleep 1000"))
     session.read_until(b"up")

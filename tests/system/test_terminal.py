@@ -197,6 +197,18 @@ def test_interrupt_key_reaches_the_container(terminal_bundle: Bundle, session_ar
     assert session.close() == 3
 
 
+@differs(crun="1.28 has them in a pipe, too")
+def test_output_of_a_pipe_has_no_carriage_returns(
+    terminal_bundle: Bundle, session_argv: list[str], area: Path
+) -> None:
+    """And the screen, on which the pipe may end, looks as ever."""
+    terminal_bundle.shell("echo a; echo b").save(session_argv[-1])
+    session = TerminalSession(["sh", "-c", '"$@" | tee "$0"', str(area / "output"), *session_argv])
+    session.read_until(b"a\r\nb\r\n")
+    assert session.close() == 0
+    assert (area / "output").read_bytes() == b"a\nb\n"
+
+
 def test_flood_of_output_in_the_foreground(terminal_bundle: Bundle, session_argv: list[str]) -> None:
     terminal_bundle.shell("seq 1 50000; echo end").save(session_argv[-1])
     session = TerminalSession(session_argv)

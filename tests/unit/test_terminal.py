@@ -197,7 +197,7 @@ def test_size() -> None:
 def test_raw_and_restore() -> None:
     main, peer = pty.openpty()
     before = termios.tcgetattr(peer)
-    attributes = terminal.raw(peer)
+    attributes = terminal.raw(peer, output=True)
     assert attributes == before
     os.write(main, b"\x03\x04\r\n\x1a")
     assert os.read(peer, 100) == b"\x03\x04\r\n\x1a"

@@ -113,19 +113,36 @@ def set_size(fd: int, size: Size) -> None:
     fcntl.ioctl(fd, _TIOCSWINSZ, words + bytes(4))
 
 
-def raw(fd: int) -> "list[Any]":
-    """Put a terminal into raw mode as cfmakeraw(3) defines it; the attributes that it had, for `restore`."""
+def prepare_output(main: int) -> None:
+    """Of a terminal whose main end we keep: a pipe or file as our output gets lines without carriage returns.
+
+    A terminal gets them as they come, and adds none (`raw`): full-screen programs rely on what they have set.
+    """
+    if is_terminal(1):
+        return
+    import termios as t
+
+    input_, output, *rest = t.tcgetattr(main)
+    t.tcsetattr(main, t.TCSANOW, [input_, output & ~t.ONLCR, *rest])
+
+
+def raw(fd: int, *, output: bool) -> "list[Any]":
+    """Put a terminal into raw mode as cfmakeraw(3) defines it; the attributes that it had, for `restore`.
+
+    output: also what is written to it, which has carriage returns then (`prepare_output`).
+    """
     import termios as t
 
     before = t.tcgetattr(fd)
-    input_, output, control, local, *rest = t.tcgetattr(fd)
+    input_, oflag, control, local, *rest = t.tcgetattr(fd)
     input_ &= ~(t.IGNBRK | t.BRKINT | t.PARMRK | t.ISTRIP | t.INLCR | t.IGNCR | t.ICRNL | t.IXON)
-    output &= ~t.OPOST
+    if output:
+        oflag &= ~t.OPOST
     control = control & ~(t.CSIZE | t.PARENB) | t.CS8
     local &= ~(t.ECHO | t.ECHONL | t.ICANON | t.ISIG | t.IEXTEN)
     rest[-1][t.VMIN], rest[-1][t.VTIME] = 1, 0
     try:
-        t.tcsetattr(fd, t.TCSANOW, [input_, output, control, local, *rest])
+        t.tcsetattr(fd, t.TCSANOW, [input_, oflag, control, local, *rest])
     except t.error as error:
         raise PyruncError("put the terminal into raw mode", errno=int(error.args[0])) from None
     return before

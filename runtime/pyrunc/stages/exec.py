@@ -155,10 +155,12 @@ def _serve(plan: "ExecPlan", made: Entered, console_socket: str) -> None:
     channel, process = made.channel, plan.process
     if process.terminal:
         name = channel.expect(protocol.CONSOLE, "entering the container")
-        (made.terminal,) = channel.fds
-        if console_socket:
-            from pyrunc.kernel import terminal
+        from pyrunc.kernel import terminal
 
+        (made.terminal,) = channel.fds
+        if not console_socket:
+            terminal.prepare_output(made.terminal)
+        else:
             terminal.send_console(console_socket, made.terminal, str(name))
             posix.close(made.terminal)
             made.terminal = -1

@@ -200,7 +200,7 @@ class _Screen:
     def adapt(self, *, came_back: bool) -> None:
         """Hand on the window's size; after a stop also take the keys again: the shell has reset the modes."""
         if came_back and terminal.is_terminal(0):
-            attributes = terminal.raw(0)
+            attributes = terminal.raw(0, output=terminal.is_terminal(1))
             self._attributes = self._attributes or attributes
         size = terminal.size_of(self._window) if self._window >= 0 else None
         if size is not None:

@@ -308,10 +308,12 @@ def save(plan: "ContainerPlan", container: Container, made: Created) -> None:
 
 def deliver_terminal(plan: "ContainerPlan", made: Created, main: int, name: str) -> None:
     """Send the terminal's main end, the descriptor `main`, to the console socket, or keep it."""
-    made.terminal = main
-    if plan.options.console_socket:
-        from pyrunc.kernel import terminal
+    from pyrunc.kernel import terminal
 
+    made.terminal = main
+    if not plan.options.console_socket:
+        terminal.prepare_output(main)
+    else:
         terminal.send_console(plan.options.console_socket, made.terminal, name)
         posix.close(made.terminal)
         made.terminal = -1
