@@ -1,6 +1,7 @@
 """The process object: user, environment, working directory, program lookup, limits and the like."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,29 @@ def test_missing_cwd_is_made(runtime: Runtime, bundle: Bundle) -> None:
     bundle.process["cwd"] = "/a/b"
     assert runtime.output(bundle, "pwd").strip() == "/a/b"
     assert (bundle.rootfs / "a/b").is_dir()
+
+
+def read_only_tmpfs(bundle: Bundle) -> None:
+    bundle.mount("/a", "tmpfs", "ro", "mode=755", fstype="tmpfs")
+
+
+@pytest.mark.parametrize(
+    "make_read_only",
+    [
+        lambda bundle: bundle.config["root"].update(readonly=True),
+        lambda bundle: bundle.linux.update(readonlyPaths=["/a"]),
+        read_only_tmpfs,
+        lambda bundle: bundle.user_namespace().config["root"].update(readonly=True),
+    ],
+    ids=["root", "readonlyPaths", "tmpfs", "root of a user namespace"],
+)
+def test_missing_cwd_is_made_in_what_will_be_read_only(
+    runtime: Runtime, bundle: Bundle, make_read_only: Callable[[Bundle], None]
+) -> None:
+    (bundle.rootfs / "a").mkdir()
+    make_read_only(bundle)
+    bundle.process["cwd"] = "/a/b"
+    assert runtime.output(bundle, "pwd; touch x || echo read-only") == "/a/b\nread-only\n"
 
 
 def test_cwd_through_a_symlink(runtime: Runtime, bundle: Bundle) -> None:

@@ -50,8 +50,6 @@ def _become_container(plan: "ContainerPlan", channel: "Channel", gates: "Gates")
     if plan.attributes and not plan.splits:
         gates.proc = proc
     console = _move_in(plan, channel, root, attached, null, proc)
-    if plan.process is not None:
-        credentials.make_working_directory(root, plan.process.cwd)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
     credentials.default_signals()
     handover.leave(plan, env, gates, channel, console)
@@ -139,6 +137,8 @@ def _move_in(  # noqa: PLR0917  (each is used once)
 
         sysctl.apply(proc, plan.sysctl)
     console = _open_console(plan, root, attached, channel)
+    if plan.process is not None:  # while all that will be read-only can be written
+        credentials.make_working_directory(root, plan.process.cwd)
     rootfs.protect(root, plan.readonly_paths)
     rootfs.mask(root, plan.masked_paths, null, plan.mount_label)
     attached.seal()
