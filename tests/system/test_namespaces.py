@@ -258,8 +258,21 @@ def test_name_of_the_host_is_kept_where_its_namespace_is_named(runtime: Runtime,
     runtime.create_fails(bundle, "/hostname", "would become the host's")
 
 
-@only_pyrunc("knows no time namespace")
-def test_time_offsets(runtime: Runtime, bundle: Bundle) -> None:
+@pytest.mark.parametrize(
+    "user", [None, *(pytest.param(word, marks=differs(crun="1.28: permission denied")) for word in ("new", "joined"))]
+)
+def test_time_offsets(runtime: Runtime, make_bundle: Callable[[], Bundle], user: str | None) -> None:
+    bundle = make_bundle()
+    if user:
+        bundle.user_namespace()
+    if user != "joined":
+        check_time_offsets(runtime, bundle)
+        return
+    with runtime.created(make_bundle().user_namespace()) as first:
+        check_time_offsets(runtime, bundle.namespace("user", f"/proc/{first.pid}/ns/user"))
+
+
+def check_time_offsets(runtime: Runtime, bundle: Bundle) -> None:
     bundle.namespace("time").linux["timeOffsets"] = {
         "boottime": {"secs": 1_000_000, "nanosecs": 5},
         "monotonic": {"secs": 2_000_000},
@@ -270,7 +283,7 @@ def test_time_offsets(runtime: Runtime, bundle: Bundle) -> None:
         assert float(container.finish().split()[0]) > 1_000_000
 
 
-@only_pyrunc("knows no time namespace")
+@only_pyrunc("the place in the configuration is not named")
 @pytest.mark.parametrize("path", [None, "/proc/self/ns/time"])
 def test_time_offsets_want_a_new_time_namespace(runtime: Runtime, bundle: Bundle, path: str | None) -> None:
     if path:

@@ -83,20 +83,27 @@ def enter_all(joins: "tuple[Join, ...]") -> None:
         join.enter()
 
 
-def set_time_offsets(offsets: "dict[str, tuple[int, int]]") -> None:
-    """Make a time namespace with these offsets (clock name -> seconds, nanoseconds) and enter it.
+def open_time_offsets(pid: "int | str") -> int:
+    """A descriptor for the offsets of the time namespace that a process makes for its children."""
+    try:
+        return posix.open(f"/proc/{pid}/timens_offsets", posix.O_WRONLY | posix.O_CLOEXEC)
+    except OSError as error:
+        raise PyruncError.from_os("set the time offsets", error, pointer="/linux/timeOffsets") from None
+
+
+def set_time_offsets(offsets: "dict[str, tuple[int, int]]", fd: int) -> None:
+    """Make a time namespace with these offsets (clock name -> seconds, nanoseconds) and enter it. fd: of
+    `open_time_offsets`, which is closed; -1 to open it here.
 
     unshare(2) moves only later children into it; offsets can be written only while it is empty (time_namespaces(7)).
     """
     syscalls.unshare(syscalls.CLONE_NEWTIME)
     if offsets:
         text = "".join(f"{clock} {seconds} {nanoseconds}\n" for clock, (seconds, nanoseconds) in offsets.items())
+        fd = fd if fd >= 0 else open_time_offsets("self")
         try:
-            fd = posix.open("/proc/self/timens_offsets", posix.O_WRONLY | posix.O_CLOEXEC)
-            try:
-                posix.write(fd, text.encode())
-            finally:
-                posix.close(fd)
+            posix.write(fd, text.encode())
+            posix.close(fd)
         except OSError as error:
             raise PyruncError.from_os("set the time offsets", error, pointer="/linux/timeOffsets") from None
     fd = posix.open("/proc/self/ns/time_for_children", posix.O_RDONLY | posix.O_CLOEXEC)

@@ -64,6 +64,7 @@ def _enter_namespaces(plan: "ContainerPlan", channel: "Channel") -> None:
     if plan.creates("user"):
         channel.send(protocol.READY_FOR_MAPS)
     channel.expect(protocol.GO, "waiting for the parent")
+    time_offsets = channel.fds[0] if channel.fds else -1
     if not (plan.needs_middle or plan.splits):
         namespaces.enter_all(plan.joins)
     if plan.enters_user_namespace:
@@ -75,7 +76,7 @@ def _enter_namespaces(plan: "ContainerPlan", channel: "Channel") -> None:
     if plan.creates("cgroup"):  # not in clone3: the namespace's root would be our parent's cgroup
         syscalls.unshare(syscalls.CLONE_NEWCGROUP)
     if plan.creates("time"):
-        namespaces.set_time_offsets(plan.time_offsets)
+        namespaces.set_time_offsets(plan.time_offsets, time_offsets)
     credentials.hide()  # new credentials have reset it; and an ordinary user's init could not hide before it was mapped
     posix.setsid()
     if plan.new_keyring:

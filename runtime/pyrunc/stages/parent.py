@@ -215,7 +215,7 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
             resctrl.join(made.pid, plan.resctrl.directory, plan.resctrl.monitor)
         if plan.net_devices:
             _move_interfaces(plan, made)
-        channel.send(protocol.GO)
+        _send_go(plan, channel, made.pid)
         note_init(made, container)  # now, while init works: until it has said that it is created it ends when we do
         if plan.asks_parent_for_hooks:
             channel.expect(protocol.MOUNTED, "mounting")
@@ -243,6 +243,16 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
     except protocol.PeerGone as error:
         manager.check_survivors(plan.cgroup, made.cgroup)
         raise _why_gone(error, made) from None
+
+
+def _send_go(plan: "ContainerPlan", channel: "Channel", pid: int) -> None:
+    """To root of a user namespace with the file that takes the time offsets: it is hidden, so that is the host's."""
+    if not (plan.time_offsets and plan.enters_user_namespace):
+        channel.send(protocol.GO)
+        return
+    offsets = namespaces.open_time_offsets(pid)
+    channel.send(protocol.GO, None, (offsets,))
+    posix.close(offsets)
 
 
 def _reap(pid: int) -> int:

@@ -5,7 +5,8 @@
       |<------------------------ "entered" ---|   only if a middle process has cloned it
       |<----------------- "ready-for-maps" ---|   only with a new user namespace
       | writes uid_map, gid_map               |
-      |------------------------------ "go" -->|   oom_score_adj and the like are set by now
+      |------------------------------ "go" -->|   oom_score_adj and the like are set by now; carries
+      |                                       |   timens_offsets for a user namespace that has some
       |                                       | joins namespaces, mounts
       |<------------------------ "mounted" ---|
       | prestart, createRuntime hooks         |
