@@ -8,20 +8,25 @@ from .errors import NotPermitted
 
 CREATING, CREATED, RUNNING, PAUSED, STOPPED = "creating", "created", "running", "paused", "stopped"
 
-# command -> statuses in which it may run, and what the refusal says
+# command -> statuses in which it may run, and what the refusal says: scripts and engines look for runc's words
 _ALLOWED = {
-    "start": ((CREATED,), "cannot start a container that is {status}"),
+    "start": ((CREATED,), "cannot start a container in the {status} state"),
     "kill": ((CREATED, RUNNING, PAUSED), "container not running"),
     "delete": (
         (CREATED, STOPPED),
-        "cannot delete container `{id}` that is not stopped but {status}; use --force, or stop it first",
+        "cannot delete container `{id}` that is not stopped: {status}; use --force, or stop it first",
     ),
-    "delete --strict": ((STOPPED,), "cannot delete container `{id}` that is not stopped but {status}; stop it first"),
-    "exec": ((CREATED, RUNNING), "cannot exec in a container that is {status}"),
-    "pause": ((CREATED, RUNNING), "cannot pause a container that is {status}"),
-    "resume": ((PAUSED,), "cannot resume a container that is {status}"),
-    "checkpoint": ((RUNNING, PAUSED), "cannot checkpoint a container that is {status}"),
-    "update": ((CREATED, RUNNING, PAUSED), "cannot update a container that is {status}"),
+    "delete --strict": ((STOPPED,), "cannot delete container `{id}` that is not stopped: {status}; stop it first"),
+    "exec": ((CREATED, RUNNING), "cannot exec in a {status} container"),
+    "pause": ((CREATED, RUNNING), "container not running: it is {status}"),
+    "resume": ((PAUSED,), "container not paused: it is {status}"),
+    "checkpoint": ((RUNNING, PAUSED), "container not running: it is {status}"),
+    "update": ((CREATED, RUNNING, PAUSED), "container not running: it is {status}"),
+}
+_PARTICULAR = {
+    ("start", RUNNING): "cannot start an already running container",
+    ("start", STOPPED): "cannot start a container that has stopped",
+    ("exec", PAUSED): "cannot exec in a paused container (use --ignore-paused to override)",
 }
 
 
@@ -44,4 +49,5 @@ def require(command: str, status: str, container_id: str) -> None:
     """Raise NotPermitted unless a container in this status takes the command."""
     statuses, refusal = _ALLOWED[command]
     if status not in statuses:
+        refusal = _PARTICULAR.get((command, status), refusal)
         raise NotPermitted(refusal.format(status=status, id=container_id))

@@ -37,7 +37,7 @@ def lists() -> "dict[str, Program]":
             filter_ = steps.pointer(bytes(8), steps.blob(bytes(16)))
             kept = steps.keep(steps.call("seccomp", 1, 0, filter_, label="load the filter"))
             steps.call("write", 5, kept, 8, label="tell", expect=8, flags=RETRY_EINTR)
-        steps.step(EXEC, 0, (steps.strings(["a", "b"]), steps.strings(["PATH=/bin", ""])), "exec `a`")
+        steps.step(EXEC, 0, (steps.strings(["a", "b"]), steps.strings(["PATH=/bin", ""])), "exec a")
     return made
 
 

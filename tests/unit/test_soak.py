@@ -27,7 +27,7 @@ def test_growth(before: gauges.Figures, after: gauges.Figures, *, exact: bool, g
     [
         ("", ""),
         ("create: container with id `x` already exists", ""),
-        ("create: cgroup `/x` is not empty (process 7)", "create: cgroup `/x` is not empty (process 7)"),
+        ("create: the container's cgroup is not empty", "create: the container's cgroup is not empty"),
     ],
 )
 def test_words_of_a_storm(monkeypatch: pytest.MonkeyPatch, said: str, failure: str) -> None:

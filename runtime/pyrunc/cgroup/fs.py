@@ -80,10 +80,11 @@ def make(path: str) -> "tuple[int, bool]":
     if used := processes(path):
         posix.close(fd)
         hint = "give the container a cgroup of its own"
-        raise PyruncError(f"cgroup `{path}` is not empty (process {used[0]})", hint=hint)
+        raise PyruncError(f"the container's cgroup is not empty: process {used[0]} is in `{path}`", hint=hint)
     if frozen(path):
         posix.close(fd)
-        raise PyruncError(f"cgroup `{path}` is frozen", hint="write 0 to its cgroup.freeze, or choose another")
+        hint = "write 0 to its cgroup.freeze, or choose another"
+        raise PyruncError(f"the container's cgroup unexpectedly frozen: `{path}`", hint=hint)
     return fd, True
 
 

@@ -303,7 +303,7 @@ def _target(root: int, mount: Mount, name: str, *, directory: bool) -> "tuple[in
         raise
     except OSError as error:
         if error.errno == 40 and not _may_be_symlink(mount, name):  # ELOOP
-            raise mount.refusal("it must be mounted on an ordinary directory, not behind a symlink") from None
+            raise mount.refusal("it must be mounted on ordinary directory, not behind a symlink") from None
         raise mount.failure(error, "the destination cannot be opened") from None
     why = ""
     if name != "proc" and name not in _COVERABLE and syscalls.statfs_type(target) == PROC_SUPER_MAGIC:

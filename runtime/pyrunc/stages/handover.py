@@ -95,7 +95,7 @@ def program(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: int)
     steps.call("write", gates.result, steps.blob(STARTED), len(STARTED), label="tell start", expect=len(STARTED))
     if not filtered:  # last of all: a profile need not allow what pyrunc-init does
         filter_system_calls(steps, plan, process, report=gates.result, gate=gates.fifo)
-    steps.step(EXEC, 0, (steps.strings(process.args), steps.strings(env)), f"exec `{process.args[0]}`")
+    steps.step(EXEC, 0, (steps.strings(process.args), steps.strings(env)), f"exec {process.args[0]}")
     return steps, extra
 
 

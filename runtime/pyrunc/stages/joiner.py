@@ -131,5 +131,5 @@ def _steps(plan: "ExecPlan", env: "list[str]", talk: int, proc: int, *, controll
     steps.call("write", talk, started, len(STARTED), label="tell exec", expect=len(STARTED))
     if not filtered:
         handover.filter_system_calls(steps, plan, process, report=talk, gate=talk)
-    steps.step(EXEC, 0, (steps.strings(process.args), steps.strings(env)), f"exec `{process.args[0]}`")
+    steps.step(EXEC, 0, (steps.strings(process.args), steps.strings(env)), f"exec {process.args[0]}")
     return steps

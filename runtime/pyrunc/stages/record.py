@@ -5,17 +5,17 @@
 
 from _struct import unpack_from
 
-from pyrunc.errors import PyruncError
+from pyrunc.errors import PyruncError, strerror
 
 MAGIC = 0x70797275
 CALL, FIND, CHECK_CWD, HOOK, REPORT_TO, EXEC, SPLIT, WRITE = range(8)  # kinds of steps
 POINTER = "\x1f"  # in a label, before the JSON pointer of the value that a step is about
 STARTED = b"started"  # every step but labels, filter and exec has been done
 NAME = b"pyrunc-init"  # of its process (PR_SET_NAME), until the exec
-_EPERM, _ENOENT, _EACCES, _EISDIR, _ETIMEDOUT, _ECANCELED = 1, 2, 13, 21, 110, 125
+_ENOENT, _EACCES, _EISDIR, _ETIMEDOUT, _ECANCELED = 2, 13, 21, 110, 125
+_SPELT = (1, _ENOENT, 8, _EACCES)  # EPERM, ENOEXEC: what execve(2) says of a file
 _SIGILL, _SIGTRAP, _SIGSYS = 4, 5, 31
 _NOT_EXECUTED = 127  # pyrunc-init's status for it, and the shell's
-_AS_GO_SPELLS = {_ENOENT: "no such file or directory", _EACCES: "permission denied"}
 
 
 def is_record(message: bytes) -> bool:
@@ -35,6 +35,8 @@ def error_of(record: bytes) -> PyruncError:
     if kind == CHECK_CWD:
         what = f"the working directory `{text}` is outside the container's root"
         return PyruncError(what, errno=errno, pointer="/process/cwd")
+    if kind == EXEC:
+        return _as_go_spells(text, errno)
     text, _, pointer = text.partition(POINTER)
     return PyruncError(text, errno=errno, pointer=pointer)
 
@@ -60,14 +62,21 @@ def early_end(who: str, status: int) -> PyruncError:
 
 
 def _not_executable(name: str, errno: int) -> PyruncError:
-    """docker chooses its exit status by the words for ENOENT and EACCES as Go spells them, without capitals."""
     if errno == _EISDIR:
-        return PyruncError(f"permission denied: the path `{name}` is not a regular file", errno=_EPERM)
+        error = _as_go_spells(f"exec `{name}`", _EACCES)
+        error.hint = "it is not a regular file"
+        return error
     if errno == _ENOENT and "/" not in name:
-        return PyruncError(f"executable file `{name}` not found in $PATH: {_AS_GO_SPELLS[_ENOENT]}")
-    if errno in _AS_GO_SPELLS:
-        return PyruncError(f"open executable `{name}`: {_AS_GO_SPELLS[errno]}")
-    return PyruncError(f"open executable `{name}`", errno=errno)
+        return _as_go_spells(f"executable file `{name}` not found in $PATH", errno)
+    return _as_go_spells(f"open executable `{name}`", errno)
+
+
+def _as_go_spells(text: str, errno: int) -> PyruncError:
+    """docker chooses its exit status by words of the kernel in Go's letters, which are small."""
+    if errno not in _SPELT:
+        return PyruncError(text, errno=errno)
+    words = strerror(errno)
+    return PyruncError(f"{text}: {words[0].lower()}{words[1:]}")
 
 
 def _hook_failed(name: str, errno: int, status: int, output: str) -> PyruncError:
