@@ -12,6 +12,7 @@ CREATING, CREATED, RUNNING, PAUSED, STOPPED = "creating", "created", "running", 
 _ALLOWED = {
     "start": ((CREATED,), "cannot start a container in the {status} state"),
     "kill": ((CREATED, RUNNING, PAUSED), "container not running"),
+    "kill --all": ((CREATED, RUNNING, PAUSED, STOPPED), "container not running"),
     "delete": (
         (CREATED, STOPPED),
         "cannot delete container `{id}` that is not stopped: {status}; use --force, or stop it first",
@@ -50,4 +51,5 @@ def require(command: str, status: str, container_id: str) -> None:
     statuses, refusal = _ALLOWED[command]
     if status not in statuses:
         refusal = _PARTICULAR.get((command, status), refusal)
-        raise NotPermitted(refusal.format(status=status, id=container_id))
+        hint = "`create` is still at work on it; `delete --force` ends that" if status == CREATING else ""
+        raise NotPermitted(refusal.format(status=status, id=container_id), hint=hint)

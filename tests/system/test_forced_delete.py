@@ -11,7 +11,7 @@ import pytest
 from tests.bundle import Bundle
 from tests.peers import differs, only_pyrunc
 from tests.runtime import Runtime, error_text, new_id
-from tests.waiting import eventually
+from tests.waiting import eventually, exit_code
 
 LOCKS = "locks no container"
 LEAVE = differs(crun="1.8.1 leaves the processes", runc="1.1.5 leaves the processes")
@@ -85,3 +85,17 @@ def test_lock_that_is_kept_for_a_moment_is_waited_for(runtime: Runtime, bundle: 
         process = runtime.popen("delete", "--force", container.id)
         os.close(fd)
         assert process.wait(60) == 0
+
+
+@differs(runc="1.1.5 waits ten seconds for the first process, and gives up")
+def test_zombie_that_nobody_reaps(runtime: Runtime, bundle: Bundle) -> None:
+    """A detached exec's process is ours. Until we reap it, its pid namespace and the first process there do not end."""
+    with runtime.running(bundle.shell("exec sleep 1000")) as container:
+        pid_file = bundle.path / "pid"
+        executed = runtime.call("exec", "--detach", "--pid-file", pid_file, container.id, "sleep", "1000")
+        assert executed.returncode == 0, executed.stderr
+        first, other = container.pid, int(pid_file.read_text())
+        deleted = runtime.delete(container.id, "--force")
+        assert (deleted.returncode, deleted.stderr) == (0, "")
+        error_text(runtime.state(container.id))
+        assert exit_code(other) == exit_code(first) == -signal.SIGKILL

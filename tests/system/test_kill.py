@@ -1,13 +1,14 @@
 """kill: signal by number, name, SIGNAME and real-time name; who is reached and who is not."""
 
+import json
 import os
 import signal
 
 import pytest
 
 from tests.bundle import Bundle
-from tests.peers import differs, only_pyrunc
-from tests.runtime import Runtime, error_text
+from tests.peers import PEERS, differs, only_pyrunc
+from tests.runtime import Runtime, error_text, new_id, runtime_name
 from tests.waiting import comes_true, eventually, exit_code
 
 TRAP = "trap 'echo got; exit 42' {}; echo ready; while :; do sleep 0.01; done"
@@ -68,6 +69,24 @@ def test_created_container_can_be_killed(runtime: Runtime, bundle: Bundle) -> No
         container.kill("KILL")
         assert exit_code(pid) == -signal.SIGKILL
         assert container.status == "stopped"
+
+
+@pytest.mark.parametrize("words", [["ID"], ["ID", "KILL"], ["--all", "ID", "KILL"]], ids=" ".join)
+def test_container_that_is_being_created_is_not_killed(runtime: Runtime, bundle: Bundle, words: list[str]) -> None:
+    """runtime.md, "Kill": neither created nor running, so it is an error without effect. To the peers there is none."""
+    container_id, reached, go_on = new_id(), bundle.path / "reached", bundle.path / "go on"
+    waiting = f"touch {reached}; while [ ! -e '{go_on}' ]; do sleep 0.01; done"
+    bundle.shell("exec sleep 1000").hook("createRuntime", waiting).save(container_id)
+    process = runtime.popen("create", "--bundle", bundle.path, container_id)
+    eventually(reached.exists, "the hook")
+    message = error_text(runtime.call("kill", *(container_id if word == "ID" else word for word in words)))
+    if runtime_name() not in PEERS:
+        assert "container not running" in message  # which containerd knows
+        assert "`create` is still at work on it; `delete --force` ends that" in message
+    go_on.touch()
+    assert process.wait(60) == 0
+    assert json.loads(runtime.state(container_id).stdout)["status"] == "created"
+    assert runtime.delete(container_id, "--force").returncode == 0
 
 
 @pytest.mark.parametrize("name", ["KILL", "TERM"])

@@ -2,6 +2,7 @@
 
 from pyrunc import lifecycle, stateroot
 from pyrunc.arguments import Arguments, Option, Verb
+from pyrunc.cgroup import fs as cgroup_fs
 from pyrunc.container import Container
 from pyrunc.context import Context
 from pyrunc.errors import NotFound, PyruncError
@@ -18,7 +19,7 @@ VERB = Verb(
 )
 
 _SIGKILL = 9
-_PATIENCE = 10.0  # seconds that a killed process gets to go; one in an uninterruptible call may not
+_MOMENT, _MOMENTS = 0.1, 100  # seconds, and how many, that a killed process gets to go; in some calls it does not
 
 
 def run(context: Context, arguments: Arguments) -> int:
@@ -54,7 +55,7 @@ def destroy(context: Context, container: Container, state: State) -> None:
         if unreached := state.only_first_reached():
             context.log.warning(unreached)
         procs.signal(state.pid, state.start_time, _SIGKILL)
-        if not procs.wait_gone(state.pid, state.start_time, _PATIENCE):
+        if not _ends(state):
             hint = "it may be in a call that cannot be interrupted (state D in ps), of a file server that is gone, say"
             raise PyruncError(f"process {state.pid} of container `{container.id}` does not die", hint=hint)
     elif why := state.why_unsure():
@@ -65,9 +66,7 @@ def destroy(context: Context, container: Container, state: State) -> None:
         _remove_cgroup(context, state, was_alive=was_alive)
     elif (intent := state.data.get("cgroupIntent")) and not state.data.get("cgroupFound"):
         # create was killed before it knew whether it or another has made it
-        from pyrunc.cgroup import fs
-
-        fs.remove_unused(str(intent))
+        cgroup_fs.remove_unused(str(intent))
     elif isinstance(unit := state.data.get("unitIntent"), list) and len(unit) == 3:
         from pyrunc.cgroup import manager, names
 
@@ -90,19 +89,35 @@ def destroy(context: Context, container: Container, state: State) -> None:
     container.remove()
 
 
+def _ends(state: State) -> bool:
+    """Wait until the killed first process has ended, or has nothing left to do but to wait for others' zombies.
+
+    The kernel keeps the first process of a pid namespace until all in it are reaped. What `exec --detach` has brought
+    in is the child of who called that, who need not reap it soon, or at all.
+    """
+    if procs.wait_gone(state.pid, state.start_time, _MOMENT):
+        return True
+    for _ in range(_MOMENTS):
+        if state.cgroup is not None and cgroup_fs.empty(state.cgroup) and procs.ending(state.pid, state.start_time):
+            return True
+        if procs.wait_gone(state.pid, state.start_time, _MOMENT):
+            return True
+    return False
+
+
 def _remove_cgroup(context: Context, state: State, *, was_alive: bool) -> None:
     """Remove the cgroup and kill what is in it; but not if the container's processes have all ended with its first one,
     as those of its own pid namespace do: another container may have been put there since."""
-    from pyrunc.cgroup import fs, manager, names
+    from pyrunc.cgroup import manager, names
 
     cgroup = state.cgroup or ""
     unit = names.Unit(state.unit[0], state.unit[1]) if state.unit else None
     address, found = state.unit[2] if state.unit else "", bool(state.data.get("cgroupFound"))
-    ended = not was_alive and state.data.get("privatePids") is True and unit is None and not fs.frozen(cgroup)
+    ended = not was_alive and state.data.get("privatePids") is True and unit is None and not cgroup_fs.frozen(cgroup)
     try:
         manager.remove(cgroup, unit, address, found=found, kill=not ended)
     except PyruncError:
-        pids = fs.processes(cgroup) if ended else []
+        pids = cgroup_fs.processes(cgroup) if ended else []
         if not pids:
             raise
         context.log.warning(f"cgroup `{cgroup}` stays: process {pids[0]}, which is in it, is not this container's")

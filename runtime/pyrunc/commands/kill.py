@@ -22,13 +22,14 @@ def run(context: Context, arguments: Arguments) -> int:
     number = signals.number(arguments.operands[1] if len(arguments.operands) > 1 else "SIGTERM")
     container = Container.open(context.root, arguments.operands[0])
     state = container.load()
+    everything = arguments.flag("all")
+    lifecycle.require("kill --all" if everything else "kill", container.status(state), container.id)
     unreached = state.only_first_reached()
-    if unreached and (arguments.flag("all") or number == _SIGKILL):
+    if unreached and (everything or number == _SIGKILL):
         context.log.warning(unreached)
-    if arguments.flag("all"):
+    if everything:
         _all(state.cgroup, number, state.pid, state.start_time)
         return 0
-    lifecycle.require("kill", container.status(state), container.id)
     if not procs.signal(state.pid, state.start_time, number):
         raise NotPermitted("container not running")
     if number == _SIGKILL and state.cgroup is not None and state.data.get("privatePids") is False:
