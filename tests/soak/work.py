@@ -25,7 +25,7 @@ def joined(runtime: Runtime, bundle: Bundle) -> str:
 class Storm:
     """Commands on one id by several processes at once: each create takes the id, or is refused because it is taken."""
 
-    REFUSALS = ("already exists", "does not exist", "container not running", "cannot start", "has stopped")
+    REFUSALS = ("already exists", "does not exist", "container not running", "cannot start a", "has stopped")
 
     def __init__(self, container_id: str) -> None:
         """Nothing has been called yet."""
