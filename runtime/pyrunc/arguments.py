@@ -100,9 +100,12 @@ def take_options(
                 return len(argv)
             continue
         name, equals, value = word.lstrip("-").partition("=")
-        option = named.get(name)
-        if option is None or len(word) - len(word.lstrip("-")) > 2:
-            raise UsageError(f"unknown flag `{word.partition('=')[0]}`")
+        option = named.get(name) if len(word) - len(word.lstrip("-")) <= 2 else None
+        if option is None:
+            switches, option, value = _apart(word, named)
+            equals = value
+            for switch in switches:
+                _set(into, switch, "", given=False)
         i += 1
         if option.value and not equals:
             if i == len(argv):  # podman probes for these very words (docs/callers.md)
@@ -111,6 +114,20 @@ def take_options(
             i += 1
         _set(into, option, value, given=bool(equals))
     return i
+
+
+def _apart(word: str, named: "dict[str, Option]") -> "tuple[list[Option], Option, str]":
+    """What is joined in a word, as getopt(3) takes it (`-dt` is `-d -t`, `-bDIR` is `-b DIR`): switches, the last
+    option, and its value if the word holds it."""
+    options: list[Option] = []
+    for i, letter in enumerate(word[1:], 2):
+        option = named.get(letter) if len(word) > 2 and not word.startswith("--") else None
+        if option is None:
+            break
+        if option.value or i == len(word):
+            return options, option, word[i:]
+        options.append(option)
+    raise UsageError(f"unknown flag `{word.partition('=')[0]}`")
 
 
 def _set(into: Arguments, option: Option, value: str, *, given: bool) -> None:

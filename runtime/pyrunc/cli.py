@@ -20,6 +20,7 @@ GLOBAL_OPTIONS = (
     Option("rootless", "accepted for compatibility: pyrunc sees by itself what it may do", "BOOL", hidden=True),
     Option("criu", "accepted for compatibility", "PATH", hidden=True),
     Option("version", "print the version", short="v"),
+    Option("V", "as --version (crun)", hidden=True),
     arguments.HELP,
 )
 
@@ -46,6 +47,7 @@ VERBS = {
 }
 # Whose messages conmon hands to podman, which puts the runtime's name before them.
 _BARE_MESSAGE = frozenset(("create", "run", "exec"))
+_LEVEL_OF = {"warn": "warning", "info": "warning"}  # youki's words; no message of ours is of less weight
 _EXEC_FAILED = 255  # as runc: the statuses up to 254 are the program's
 
 
@@ -85,14 +87,17 @@ def _run(argv: "list[str]", *, process: bool) -> int:
             _put_in_order()
         used = arguments.take_options(argv, GLOBAL_OPTIONS, given, until_operand=True)
         log = _log(given)
-        if given.flag("version"):
+        if given.flag("version") or given.flag("V"):
             return _print(_version())
-        if given.flag("help") or used == len(argv) or argv[used] == "help":
+        words = argv[used:]
+        if words[:1] == ["help"]:
+            words = [*words[1:2], *(["--help"] if words[1:] else [])]
+        if given.flag("help") or not words:
             return _print(_help())
-        verb = argv[used]
+        verb = words[0]
         if verb not in VERBS:
             raise UsageError(f"unknown command `{verb}`", hint="see `pyrunc --help`")
-        status = _run_verb(verb, argv[used + 1 :], given, log, process=process)
+        status = _run_verb(verb, words[1:], given, log, process=process)
         log.flush()
         return status
     except PyruncError as error:
@@ -115,6 +120,7 @@ def _log(given: Arguments) -> Log:
     if form not in ("text", "json"):
         raise UsageError(f"unknown log format `{form}`", hint="use text or json")
     level = "debug" if given.flag("debug") else given.text("log-level", "warning")
+    level = _LEVEL_OF.get(level, level)
     if level not in LEVELS:
         raise UsageError(f"unknown log level `{level}`", hint="use error, warning or debug")
     path = given.text("log").removeprefix("file:")

@@ -148,8 +148,19 @@ def cpus(text: str) -> "tuple[int, ...]":
     return tuple(number for number in range(mask.bit_length()) if mask >> number & 1)
 
 
+# A hierarchy of cgroup v1, as runc's `--cgroup CONTROLLER:PATH` has it; on v2 runc passes over the whole word.
+_OF_V1 = frozenset((
+    "blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "hugetlb", "memory", "misc", "name=systemd", "net_cls",
+    "net_prio", "perf_event", "pids", "rdma",
+))  # fmt: skip
+_PATH_ALONE = "give the path alone: cgroup v2 has one for all controllers"
+
+
 def sub_cgroup(text: str) -> str:
     """The path of `--cgroup` below the container's cgroup, "/a/b" or "". Raises UsageError."""
+    controllers, colon, _ = text.partition(":")
+    if colon and _OF_V1.issuperset(controllers.split(",")):
+        raise UsageError(f"--cgroup `{text}` names controllers of cgroup v1", hint=_PATH_ALONE)
     names = [name for name in text.split("/") if name]
     if any(name in {".", ".."} or "\0" in name for name in names):
         raise UsageError(f"--cgroup `{text}` climbs out of the container's cgroup")

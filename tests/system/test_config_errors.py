@@ -143,6 +143,7 @@ MISUSE = [
     ["--nonsense", "list"],
     ["list", "--nonsense"],
     ["create", "--bundle"],
+    ["help", "nonsense"],
     ["list", "--format", "nonsense"],
 ]
 
@@ -164,6 +165,8 @@ def test_misuse_of_the_command_line(runtime: Runtime, arguments: list[str]) -> N
         ("create --help", ("--bundle", "--console-socket")),
         ("--version", ("{name} version ", "\nspec: 1.")),
         ("-v", ("{name} version ",)),
+        pytest.param("-V", ("{name} version ",), marks=differs(runc="1.5.3 has no -V")),
+        pytest.param("help create", ("--bundle", "--console-socket"), marks=differs(crun="1.28 has no such command")),
     ],
 )
 def test_help_and_version(runtime: Runtime, words: str, said: tuple[str, ...]) -> None:

@@ -133,6 +133,14 @@ def test_sub_cgroup_elsewhere_is_refused(box: Container, path: str, words: str) 
     error_text(result, words, path)
 
 
+@differs(crun="1.28 looks for a cgroup of that name", runc="1.5.3 passes over it on cgroup v2")
+@pytest.mark.parametrize("path", ["cpu:part", "cpu,name=systemd:/part", "memory:"])
+def test_sub_cgroup_of_a_controller_is_refused(box: Container, path: str) -> None:
+    result = execute(box, "--cgroup", path, "ID", "true")
+    assert result.returncode == OWN_ERROR
+    error_text(result, "names controllers", path)
+
+
 @differs(crun="1.8.1 looks for the program with the caller's PATH")
 def test_environment(box: Container) -> None:
     # No shell between, which would make one variable of two.

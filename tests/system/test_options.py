@@ -26,6 +26,31 @@ def test_names_of_options_are_not_abbreviated(runtime: Runtime, bundle: Bundle) 
     error_text(runtime.call("create", "--bund", bundle.path, new_id()))
 
 
+@differs(runc="1.5.3 takes each option as a word of its own")
+def test_short_options_may_be_joined(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.shell("exec sleep 1000").save(container_id := new_id())
+    assert runtime.call("run", f"-db{bundle.path}", container_id).returncode == 0
+    try:
+        assert json.loads(runtime.call("list", "-fjson").stdout)[0]["id"] == container_id
+        assert "C=D" in runtime.call("exec", "-u0", "-eC=D", container_id, "env").stdout
+    finally:
+        assert runtime.call("delete", "-f", container_id).returncode == 0
+
+
+@only_pyrunc("the texts are theirs")
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        ("list -qx", "unknown flag `-qx`"),
+        ("list --qf", "unknown flag `--qf`"),
+        ("list -qf", "needs an argument: -format"),
+        ("create -b", "needs an argument: -bundle"),
+    ],
+)
+def test_joined_options_that_are_none(runtime: Runtime, words: str, said: str) -> None:
+    error_text(runtime.call(*words.split()), said)
+
+
 def test_two_dashes_end_the_options(runtime: Runtime, bundle: Bundle) -> None:
     with runtime.created(bundle) as container:
         assert json.loads(runtime.call("state", "--", container.id).stdout)["id"] == container.id
@@ -41,7 +66,14 @@ def test_log_is_appended_to(runtime: Runtime, area: Path) -> None:
 @only_pyrunc("runc 1.1.5 has no levels, crun 1.8.1 does not warn of what this config has")
 @pytest.mark.parametrize(
     "words, warned",
-    [([], True), (["--log-level", "warning"], True), (["--log-level=error"], False), (["--debug"], True)],
+    [
+        ([], True),
+        (["--log-level", "warning"], True),
+        (["--log-level", "warn"], True),
+        (["--log-level=info"], True),
+        (["--log-level=error"], False),
+        (["--debug"], True),
+    ],
 )
 def test_log_level(runtime: Runtime, bundle: Bundle, words: list[str], warned: bool) -> None:
     bundle.all_sets("CAP_NOBODY_KNOWS")
@@ -157,6 +189,15 @@ def test_limits_that_nobody_would_set_are_refused(runtime: Runtime, bundle: Bund
 @pytest.mark.parametrize("words", ["kill --regex x", "delete --regex x", "mounts add x y", "--systemd-log list"])
 def test_what_only_one_peer_has_is_refused_as_unknown(runtime: Runtime, words: str) -> None:
     error_text(runtime.call(*words.split()), "unknown")
+
+
+@differs(runc="1.5.3 has no such option")
+@pytest.mark.parametrize("absolute", [True, False])
+def test_spec_into_another_file(runtime: Runtime, bundle: Bundle, absolute: bool) -> None:
+    other = bundle.path / "other.json"
+    assert runtime.call("spec", "-b", bundle.path, "--file", other if absolute else other.name).returncode == 0
+    assert json.loads(other.read_text())["process"]["args"] == ["sh"]
+    assert not (bundle.path / "config.json").exists()
 
 
 @differs(crun="1.8.1 leaves the mappings to itself")

@@ -12,6 +12,7 @@ VERB = Verb(
     (),
     (
         Option("bundle", "the bundle's directory (default: the working directory)", "DIR", "b"),
+        Option("file", "write to FILE, from the bundle on (default: config.json)", "FILE", "f"),
         Option("rootless", "for an ordinary user: a user namespace with one id"),
     ),
 )
@@ -23,7 +24,9 @@ def run(_: Context, arguments: Arguments) -> int:
 
     rootless = arguments.flag("rootless")
     value = default_config(rootless, uid=posix.geteuid(), gid=posix.getegid())
-    path = f"{arguments.text('bundle', '.')}/config.json"
+    path = arguments.text("file") or "config.json"
+    if not path.startswith("/"):
+        path = f"{arguments.text('bundle', '.')}/{path}"
     try:
         fd = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC, 0o666)
     except FileExistsError:
