@@ -85,6 +85,7 @@ class ContainerPlan:
         self.propagation = linux.rootfs_propagation or ""
         self.mount_label = confined.mount_label(linux.mount_label)
         self.mounts = tuple(self._mount(i, mount, config, host) for i, mount in enumerate(config.mounts))
+        mounts.find_earlier(self.mounts, self.rootfs)
         self.mount_sources: dict[int, int] = {}  # index in mounts -> descriptor of what is bound
         self.resctrl = hostparts.resctrl_group(linux.intel_rdt, options.container_id)
         self.net_devices = hostparts.net_devices(linux, host)
@@ -153,16 +154,22 @@ class ContainerPlan:
         Warnings."""
         warnings = []
         foreign = (self.enters_user_namespace and host.euid == 0) or not self.has_mount_namespace
-        kind = mountoptions.propagation_of_copies(self.propagation)
         for i, mount in enumerate(self.mounts):
             if mount.mapping is not None:
                 mount.mapping.open(next((join.fd for join in self.joins if join.kind == "user"), -1), mount.pointer)
-            if mount.options.bind and (foreign or mount.mapping is not None):
-                self.mount_sources[i] = mounts.detach(mount, kind if kind & MS_REC else 0)
-                if self.enters_user_namespace and (words := mounts.keep_locked(mount, self.mount_sources[i])):
-                    text = f"the source of the mount to `{mount.destination}` stays {words}, as the host has it"
-                    warnings.append(f"{text} ({mount.pointer}/options)")
+            if mount.options.bind and (foreign or mount.mapping is not None) and not mount.earlier:
+                warnings += self.open_mount_source(i)
         return warnings
+
+    def open_mount_source(self, index: int, root: int = -1) -> "list[str]":
+        """Open what one of them binds; root: the container's, for what is in an earlier mount. Warnings."""
+        mount, kind = self.mounts[index], mountoptions.propagation_of_copies(self.propagation)
+        tree = self.mount_sources[index] = mounts.detach(mount, kind if kind & MS_REC else 0, root)
+        if self.enters_user_namespace and (words := mounts.keep_locked(mount, tree)):
+            who = "an earlier mount" if mount.earlier else "the host"
+            text = f"the source of the mount to `{mount.destination}` stays {words}, as {who} has it"
+            return [f"{text} ({mount.pointer}/options)"]
+        return []
 
     @property
     def new_at_once(self) -> int:

@@ -171,3 +171,10 @@ def test_refusals(
     bundle.mount("/mnt", source_with_owners(area), *(() if "remount" in words else ("bind",)), *words)
     bundle.config["mounts"][-1] |= {key: mapping((0, 5, 1)) for key in keys}
     runtime.create_fails(bundle, said, f"/mounts/{len(bundle.config['mounts']) - 1}")
+
+
+@differs(crun="1.28: bad file descriptor")
+def test_source_in_an_earlier_mount(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+    bundle.mount("/a", source_with_owners(area, 0, 7), "bind").mount("/mnt", "rootfs/a", "bind")
+    bundle.config["mounts"][-1] |= {"uidMappings": mapping((0, 5, 8)), "gidMappings": mapping((0, 6, 8))}
+    assert owners(runtime, bundle) == {"0": "5:6", "7": "12:13"}

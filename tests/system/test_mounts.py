@@ -1,12 +1,13 @@
 """Mounts of config.md apart from their options: destinations, sources, order, tmpcopyup, errors."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.bundle import Bundle
-from tests.kernelcalls import mount, umount
+from tests.kernelcalls import MS_BIND, MS_RDONLY, MS_REMOUNT, mount, umount
 from tests.peers import differs, only_pyrunc
 from tests.privatehost import CGROUP_ROOT
 from tests.runtime import DEFAULT_RUNTIME, Runtime
@@ -290,3 +291,50 @@ def test_five_hundred_mounts(runtime: Runtime, bundle: Bundle, area: Path) -> No
     for number in range(500):
         bundle.mount(f"/mnt/{number}", area / "source", "bind", "ro")
     assert runtime.output(bundle, "grep -c ' /mnt/' /proc/self/mountinfo").strip() == "500"
+
+
+def of_an_earlier_tmpfs(bundle: Bundle, area: Path) -> None:
+    bundle.mount("/a", "tmpfs", fstype="tmpfs")
+
+
+def of_an_earlier_bind_mount(bundle: Bundle, area: Path) -> None:
+    (area / "volume").mkdir(mode=0o777)
+    (area / "volume").chmod(0o777)
+    bundle.mount("/a", area / "volume", "bind")
+
+
+def without_mount_namespace(bundle: Bundle) -> None:
+    bundle.share("mount").linux.update(maskedPaths=[], readonlyPaths=[])
+
+
+KINDS = {"plain": lambda bundle: None, "user namespace": Bundle.user_namespace, "shared": without_mount_namespace}
+SHARED = pytest.param("shared", marks=only_pyrunc("leaves its mounts on the host"))
+
+
+@pytest.mark.parametrize("kind", ["plain", "user namespace", SHARED])
+@pytest.mark.parametrize("earlier", [of_an_earlier_tmpfs, of_an_earlier_bind_mount])
+@pytest.mark.parametrize("absolute", [False, True])
+def test_source_in_an_earlier_mount(
+    runtime: Runtime, bundle: Bundle, area: Path, kind: str, earlier: Callable[[Bundle, Path], None], absolute: bool
+) -> None:
+    KINDS[kind](bundle)
+    earlier(bundle, area)
+    bundle.mount("/b", bundle.rootfs / "a" if absolute else "rootfs/a", "rbind", "rw")
+    assert runtime.output(bundle, "echo it > /a/file; cat /b/file; echo more > /b/file; cat /a/file") == "it\nmore\n"
+
+
+@differs(runc="1.5.3 refuses the second mount")
+def test_read_only_source_in_an_earlier_mount_stays_so_in_a_user_namespace(
+    runtime: Runtime, bundle: Bundle, area: Path
+) -> None:
+    """The host's mount is read-only; what goes through an earlier mount of the container's does not change that."""
+    volume = area / "volume"
+    volume.mkdir()
+    mount(str(volume), str(volume), "", MS_BIND)
+    mount("", str(volume), "", MS_BIND | MS_REMOUNT | MS_RDONLY)
+    try:
+        bundle.user_namespace().mount("/a", volume, "bind", "rw").mount("/b", "rootfs/a", "bind", "rw")
+        result = runtime.run(bundle.shell("touch /a/file || touch /b/file || echo read-only"))
+        assert result.stdout == "read-only\n", result.stderr
+    finally:
+        umount(str(volume))

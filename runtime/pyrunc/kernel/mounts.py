@@ -11,6 +11,7 @@ from pyrunc.errors import ConfigError, PyruncError
 from . import filesystems, paths, syscalls
 from .paths import O_PATH
 from .syscalls import (
+    AT_EMPTY_PATH,
     AT_FDCWD,
     AT_RECURSIVE,
     AT_SYMLINK_NOFOLLOW,
@@ -50,17 +51,19 @@ class Mount:
     source: absolute for a bind mount; kind: the type, "" if none; label: SELinux context for its files, "" for none,
     given by the mount option label_option (`context`, or another of mount(8));
     pointer: JSON pointer of the entry; mapping: for an id-mapped mount; sealed: read-only at the end, when what lies in
-    it has been made
+    it has been made; earlier: what is bound lies in a mount that is made before this one, at this path of the root
     """
 
-    __slots__ = ("destination", "kind", "label", "label_option", "mapping", "options", "pointer", "sealed", "source")
+    __slots__ = (
+        "destination", "earlier", "kind", "label", "label_option", "mapping", "options", "pointer", "sealed", "source",
+    )  # fmt: skip
 
     def __init__(  # noqa: PLR0917  a record, built at one place
         self, source: str, destination: str, kind: str, options: "MountOptions", label: str = "", pointer: str = ""
     ) -> None:
         self.source, self.destination, self.kind = source, destination, kind
         self.options, self.label, self.pointer = options, label, pointer
-        self.label_option, self.sealed = "context", False
+        self.label_option, self.sealed, self.earlier = "context", False, ""
         self.mapping: MountMap | None = None
 
     @property
@@ -112,8 +115,33 @@ class Attached:
         self.unsealed.clear()
 
 
-def detach(mount: Mount, propagation: int = 0) -> int:
-    """A detached copy of a bind mount's source, an O_PATH descriptor; the source is a path of this mount namespace.
+def find_earlier(mounts: "tuple[Mount, ...]", rootfs: str) -> None:
+    """Set `earlier` of bind mounts whose source is, or lies in, or has below it what a mount before them makes.
+
+    By the names as they are written: a source below the root that no mount covers is the caller's, as any other.
+    """
+    top = _plain(rootfs) + "/"
+    for i, mount in enumerate(mounts):
+        source = _plain(mount.source)
+        if not mount.options.bind or not source.startswith(top):
+            continue
+        inside = source.removeprefix(top)
+        for before in mounts[:i]:
+            at = "" if before.options.remount else before.name
+            if f"{inside}/".startswith(f"{at}/") or (mount.options.recursive and at.startswith(f"{inside}/")):
+                mount.earlier = inside
+                break
+
+
+def _plain(path: str) -> str:
+    """A path without what means nothing in it, and relative; "" with `..`, which means what symlinks before it say."""
+    parts = path.split("/")
+    return "" if ".." in parts else "/".join(part for part in parts if part not in ("", "."))
+
+
+def detach(mount: Mount, propagation: int = 0, root: int = -1) -> int:
+    """A detached copy of a bind mount's source, an O_PATH descriptor; the source is a path of this mount namespace, or
+    in `root` if it is in an earlier mount.
 
     For `attach(source_fd=...)` when the process that attaches cannot reach the source: in a new user namespace it has
     no right to pass directories that only the caller may search.
@@ -127,7 +155,12 @@ def detach(mount: Mount, propagation: int = 0) -> int:
     if options.src_nofollow or options.copy_symlink:
         flags |= AT_SYMLINK_NOFOLLOW
     try:
-        tree = syscalls.open_tree(AT_FDCWD, mount.source, flags)
+        if root >= 0 and mount.earlier:
+            source = paths.open_in(root, mount.earlier, follow=not flags & AT_SYMLINK_NOFOLLOW)
+            tree = syscalls.open_tree(source, "", flags & ~AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)
+            posix.close(source)
+        else:
+            tree = syscalls.open_tree(AT_FDCWD, mount.source, flags)
     except OSError as error:
         if error.errno == 22 and not options.recursive:  # EINVAL; has_locked_children() in fs/namespace.c
             hint = "what is mounted below the source may not be uncovered in a user namespace: use `rbind`"

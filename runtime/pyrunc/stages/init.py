@@ -102,6 +102,9 @@ def _build_root(plan: "ContainerPlan", channel: "Channel") -> "tuple[int, mounts
     root = rootfs.prepare(plan.rootfs, plan.propagation, private=plan.has_mount_namespace)
     attached = mounts.Attached()
     for i, mount in enumerate(plan.mounts):
+        if mount.earlier:
+            for warning in plan.open_mount_source(i, root):
+                channel.send(protocol.WARNING, warning)
         source = plan.mount_sources.get(i, -1)
         own_cgroups = plan.creates("cgroup")
         mounts.attach(
