@@ -1,10 +1,12 @@
-"""newuidmap and newgidmap: what they refuse leaves one id; what keeps them from running is an error."""
+"""newuidmap and newgidmap: what they refuse leaves one id; what keeps them from running is an error. And who cannot
+read which ids we have does not take us for root of the host."""
 
+from errno import EIO, ENOENT
 from pathlib import Path
 
 import pytest
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import idmap
+from pyrunc.kernel import idmap, procs
 from pyrunc.kernel.subids import IdRights
 
 RANGES = ((0, 100000, 65536),)
@@ -37,3 +39,27 @@ def test_one_that_could_not_run_makes_no_other_container(
 ) -> None:
     with pytest.raises(PyruncError, match=text):
         mapped(monkeypatch, tmp_path, script)
+
+
+@pytest.mark.parametrize(("number", "initial"), [(ENOENT, True), (EIO, None)])
+def test_ids_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, number: int, initial: bool | None) -> None:
+    """ENOENT: the kernel has no user namespaces."""
+
+    def fail(*_: object) -> bytes:
+        raise OSError(number, "", "/proc/self/uid_map")
+
+    monkeypatch.setattr("posix.read", fail)
+    if initial:
+        assert idmap.is_initial()
+        return
+    with pytest.raises(OSError, match="/proc/self/uid_map"):
+        idmap.is_initial()
+
+
+def test_a_file_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> bytes:
+        raise OSError(EIO, "")
+
+    monkeypatch.setattr("posix.read", fail)
+    with pytest.raises(OSError, match="/etc/passwd"):
+        procs.read("/etc/passwd")

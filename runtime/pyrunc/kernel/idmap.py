@@ -25,7 +25,7 @@ def read(kind: str) -> "tuple[Range, ...]":
     """The "uid" or "gid" map of the user namespace that this process is in; empty for a kernel without them."""
     try:
         numbers = [int(word) for word in procs.read(f"/proc/self/{kind}_map").split()]
-    except OSError:
+    except FileNotFoundError:
         return ()
     return tuple((numbers[i], numbers[i + 1], numbers[i + 2]) for i in range(0, len(numbers), 3))
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 def read(path: str, most: int = 1 << 62) -> bytes:
-    """The content of a file, until it ends or has given `most` bytes: files of /proc come a page at a time. OSError."""
+    """The content of a file, until it ends or has given `most` bytes: files of /proc come a page at a time. OSError,
+    which names the file."""
     fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     try:
         pieces, size = [], 0  # joined at the end: adding each to what came before would copy that every time
@@ -22,6 +23,9 @@ def read(path: str, most: int = 1 << 62) -> bytes:
             pieces.append(piece)
             size += len(piece)
         return b"".join(pieces)
+    except OSError as error:
+        error.filename = path
+        raise
     finally:
         posix.close(fd)
 
