@@ -22,7 +22,7 @@ _OF_CGROUPS = ("pyrunc.cgroup.control", "pyrunc.cgroup.devices", "pyrunc.cgroup.
 # What the function that starts every command imports, and commands in functions that nearly every call comes to.
 MORE = {
     CLI: ("pyrunc.kernel.descriptors", "pyrunc.host", "pyrunc.bundle"),
-    "create": (*_OF_CGROUPS, "pyrunc.commands.delete", "pyrunc.kernel.trees"),  # to undo, when nothing may be loaded
+    "create": (*_OF_CGROUPS, "pyrunc.kernel.trees"),
     "run": (*_OF_CGROUPS, "pyrunc.kernel.trees"),
     "state": ("pyrunc.kernel.privileges", "_prctl"),
     "kill": ("pyrunc.kernel.syscalls",),

@@ -53,6 +53,8 @@ class Container:
     @classmethod
     def claim(cls, root: str, container_id: str) -> "Container":
         """Take an unused id, locked. Raises PyruncError if it is taken; on failure nothing is left."""
+        from .kernel import trees  # noqa: F401  (for undoing, which may have no room to load anything)
+
         check_id(container_id)
         path = f"{root}/{container_id}"
         try:

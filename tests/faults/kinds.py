@@ -180,7 +180,10 @@ def _show_terminals(kind: "Kind", listener: socket.socket) -> None:
 
 def end_others() -> None:
     """End the processes whose namespaces were joined."""
-    for process in _others.values():
+    while _others:
+        _, process = _others.popitem()
+        assert process.stdout is not None
+        process.stdout.close()
         process.kill()
         process.wait()
 
@@ -226,6 +229,7 @@ def _with_systemd(kind: Kind, area: Path, stack: contextlib.ExitStack) -> None:
 
 def _with_criu(kind: Kind, area: Path, stack: contextlib.ExitStack) -> None:
     place = Path(FAKE_CRIU).parent
+    stack.callback(shutil.rmtree, place)
     kind.runtime.options = {"env": caller_environment(**fakecriu.install(place))}
     (place / "restores").touch()
     kind.images = area / "images"

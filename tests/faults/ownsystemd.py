@@ -63,6 +63,8 @@ def running(area: Path) -> Iterator[None]:
         comes_true(lambda: _stopped(own), 10)
         manager.wait()
         comes_true(lambda: _removed(own), 10)
+        for directory in (runtime_dir, Path(_BUS).parent, Path("/run/systemd")):
+            shutil.rmtree(directory)
 
 
 def _answers() -> bool:

@@ -3,6 +3,7 @@
 import shutil
 from errno import EMFILE, EPERM
 from pathlib import Path
+from signal import SIGTERM
 
 import pytest
 
@@ -95,3 +96,27 @@ def test_created_container_is_not_taken_for_running(runtime: Runtime, bundle: Bu
         assert len(fifos) == 1
         assert state(*striker.words(0, fifos[0].number, f"error={EMFILE}")) == 1
         assert "exec.fifo`: Too many open files" in said.read_text()
+
+
+def test_a_signal_beside_the_pid_file_leaves_none(runtime: Runtime, bundle: Bundle, striker: Striker) -> None:
+    said, pid_file = bundle.path / "said", bundle.path / "pid"
+
+    def status(*words: str) -> int:
+        container_id = new_id()
+        bundle.save(container_id)
+        with said.open("wb") as file:
+            result = runtime.behind(*words).call(
+                "create", "--bundle", bundle.path, "--pid-file", pid_file, container_id, stdout=file, stderr=file
+            )
+        assert runtime.delete(container_id, "--force").returncode == 0
+        return result.returncode
+
+    for _ in range(2):  # the first one fills caches
+        pid_file.unlink(missing_ok=True)
+        assert status(*striker.words(0, 0, "list")) == 0
+    ours = [call for call in striker.calls() if call.process == 0]
+    linked = next(i for i, call in enumerate(ours) if call.name == "linkat")
+    for call in ours[linked - 2 : linked + 2]:
+        pid_file.unlink(missing_ok=True)
+        assert status(*striker.words(0, call.number, f"signal={SIGTERM:d}")) == 128 + SIGTERM, call
+        assert not pid_file.exists(), call

@@ -26,7 +26,7 @@ def test_mounts_are_detached_though_the_cgroup_stays(monkeypatch, plan):
     monkeypatch.setattr(rootfs, "detach", lambda path, before: done.append((path, before)))
     made, error = parent.Created(0), PyruncError("mount `proc`")
     made.cgroup, made.mounted, made.mounts_before = "/a", "/bundle/rootfs", [7]
-    parent._undo(plan, made, error)
+    parent.undo(plan, made, error)
     assert done == [("/bundle/rootfs", [7])]
     assert "remove cgroup `/a`" in str(error)
 

@@ -66,10 +66,12 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
         sealed.protect_interpreter(context.environment)
     for warning in config.warnings:
         context.log.warning(warning)
+    if todo.hooks.poststop:
+        from pyrunc import hooks  # noqa: F401  (for undoing, which may have no room to load anything)
     descriptors.reserve()
     ending.hold()
     container = Container.claim(context.root, options.container_id)
-    made, told = None, ""
+    made, told = parent.Created(0), ""
     try:
         ending.release()
         container.write("config.json", text)
@@ -83,26 +85,24 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
             from pyrunc.kernel import notify
 
             notify.make_directory(container.fd)
-        made = parent.create(todo, container, here)
+        parent.create(todo, container, made, here)
         if options.pid_file:
+            ending.hold()  # or the file could be there, and nobody know of it
             procs.write_pid_file(options.pid_file, made.pid)
             told = options.pid_file
+            ending.release()
         if options.pidfd_socket:
             procs.send_pidfd(options.pidfd_socket, made.pid)
         for warning in made.warnings:
             context.log.warning(warning)
         ending.hold()  # it is whole: who goes on with it releases the signals where he can undo it
-    except BaseException:
+    except BaseException as error:
         ending.hold()
         descriptors.free_reserve()
         if told:
             procs.remove_pid_file(told)
-        if made is not None:
-            from .delete import destroy
-
-            destroy(context, container, container.load())
-        else:
-            _end_of_unfinished(context, container, todo)
+        parent.undo(todo, made, error)
+        _end_of_unfinished(context, container, todo)
         raise
     return container, made
 

@@ -2,7 +2,7 @@
 
 import posix
 
-from pyrunc import execplan, host, lifecycle
+from pyrunc import ending, execplan, host, lifecycle
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.bundle import absolute, read_file
 from pyrunc.container import Container
@@ -111,6 +111,7 @@ def _let_go(arguments: Arguments, plan: "execplan.ExecPlan", made: stage.Entered
         signals = foreground.Signals()
         stage.release(plan, made, state.spec_state(lifecycle.RUNNING))
     except BaseException as error:
+        ending.hold()
         made.abandon()
         if pid_file:
             procs.remove_pid_file(pid_file)

@@ -5,7 +5,7 @@ from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.container import Container
 from pyrunc.context import Context
 from pyrunc.errors import ConfigError, PyruncError
-from pyrunc.kernel import lsm, procs
+from pyrunc.kernel import descriptors, lsm, procs
 from pyrunc.spec.config import Config, parse_config
 
 from . import checkpoint, create
@@ -75,6 +75,7 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
     _manage_strictly(todo, asked)
     service.check_version(program, context.environment, asked)
     want = restorer.Images(program, where.work, where.images_fd, where.work_fd, asked)
+    descriptors.reserve()
     ending.hold()
     container = Container.claim(context.root, options.container_id)
     made, told = restorer.Restored(), ""
@@ -83,8 +84,10 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
         container.write("config.json", text)
         restorer.restore(todo, container, made, want, here)
         if options.pid_file:
+            ending.hold()  # as in create
             procs.write_pid_file(options.pid_file, made.pid)
             told = options.pid_file
+            ending.release()
         if options.pidfd_socket:  # crun's annotation for it; restore has no option
             procs.send_pidfd(options.pidfd_socket, made.pid)
         for warning in made.warnings:
@@ -92,6 +95,7 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
         ending.hold()  # as in create
     except BaseException as error:
         ending.hold()
+        descriptors.free_reserve()
         if told:
             procs.remove_pid_file(told)
         restorer.undo(todo, made, error)

@@ -6,7 +6,7 @@ from pyrunc import ending
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.context import Context
 from pyrunc.errors import NotFound
-from pyrunc.kernel import procs
+from pyrunc.kernel import descriptors, procs
 from pyrunc.stages import foreground
 
 from . import create, delete
@@ -56,6 +56,7 @@ def stay(context: Context, arguments: Arguments, container: "Container", made: "
         return status
     except BaseException:
         ending.hold()
+        descriptors.free_reserve()
         if arguments.text("pid-file"):
             procs.remove_pid_file(arguments.text("pid-file"))
         if container.exists():

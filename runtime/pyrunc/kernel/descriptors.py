@@ -42,14 +42,14 @@ def open_standard_streams() -> None:
             raise PyruncError.from_os(f"open `/dev/null` in place of the closed descriptor {fd}", error) from None
 
 
-_SPARE = 6  # to import a module, or to remove a cgroup or a directory with one in it
+_SPARE = 8  # to run a hook, or to remove a cgroup or a directory with one in it
 _spare: "list[int]" = []
 
 
 def reserve() -> None:
     """Take some numbers out of use, so that undoing has them after a failure for want of descriptors (EMFILE)."""
     try:
-        _spare.extend(posix.dup(2) for _ in range(_SPARE))  # nobody gets further by them than by 2 itself
+        _spare.extend(posix.dup(2) for _ in range(_SPARE - len(_spare)))  # nobody gets further by them than by 2 itself
     except OSError as error:
         raise PyruncError.from_os(f"keep {_SPARE} descriptors for undoing", error) from None
 

@@ -22,6 +22,7 @@ An error may come in place of each message, as in `protocol`.
 
 import posix
 
+from pyrunc import ending
 from pyrunc.cgroup import fs as cgroup_fs
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import credentials, namespaces, procs, sealed, syscalls
@@ -103,6 +104,7 @@ def enter(plan: "ExecPlan", target: Target, console_socket: str) -> Entered:
         ours.watch = lambda: outside.refuse_stopped(made)
         _serve(plan, made, console_socket)
     except BaseException:
+        ending.hold()
         made.abandon()
         raise
     return made

@@ -2,7 +2,6 @@
 
 import posix
 
-from pyrunc import ending
 from pyrunc.cgroup import fs as cgroup_fs
 from pyrunc.cgroup import manager
 from pyrunc.container import Container
@@ -42,20 +41,8 @@ class Created:
         self.cgroup, self.placed = "", False  # placed: clone3 puts it into its cgroup
 
 
-def create(plan: "ContainerPlan", container: Container, host: "HostFacts") -> Created:
-    """Make the container up to the point where its init waits. On failure everything made here is undone."""
-    made = Created(0)
-    try:
-        _create(plan, container, host, made)
-    except BaseException as error:
-        ending.hold()
-        descriptors.free_reserve()
-        _undo(plan, made, error)
-        raise
-    return made
-
-
-def _create(plan: "ContainerPlan", container: Container, host: "HostFacts", made: Created) -> None:
+def create(plan: "ContainerPlan", container: Container, made: Created, host: "HostFacts") -> None:
+    """Make the container up to the point where its init waits. What is made is noted in `made`, for `undo`."""
     if host.euid == 0:  # now: all that is cloned inherits it
         credentials.hide()
     for join in plan.joins:
@@ -85,6 +72,7 @@ def _create(plan: "ContainerPlan", container: Container, host: "HostFacts", made
     ours.close()
     if made.interfaces is not None:
         made.interfaces.close()
+        made.interfaces = None  # from now on they go with the container
 
 
 def _refuse_to_change_the_host(plan: "ContainerPlan") -> None:
@@ -123,6 +111,7 @@ def place(plan: "ContainerPlan", container: Container, host: "HostFacts") -> int
         not_ours = not host.privileged and not (want.named or want.leaf) and error.errno in _NOT_OURS
         if want.settings or want.asks_for_devices or not (no_hierarchy or not_ours):
             raise
+    descriptors.reserve()  # again
     want.manager, want.path = manager.DISABLED, ""
     for key in ("cgroupIntent", "cgroup"):
         container.note(key, "")
@@ -340,8 +329,12 @@ def _why_gone(error: PyruncError, made: Created) -> PyruncError:
     return PyruncError(error.message.replace("exited", f"exited ({how})", 1))
 
 
-def _undo(plan: "ContainerPlan", made: Created, error: BaseException) -> None:
-    """In reverse: the process, the groups that it was in, its mounts. The caller removes the state."""
+def undo(plan: "ContainerPlan", made: Created, error: BaseException) -> None:
+    """In reverse: the process, the groups that it was in, its mounts. The caller removes the state.
+
+    Nothing is loaded for it, and no more descriptors are taken than `descriptors.reserve` has kept: who has come here
+    may have none, and no memory.
+    """
     if made.terminal >= 0:
         posix.close(made.terminal)
     if made.interfaces is not None:
