@@ -11,7 +11,7 @@ from .log import LEVELS, Log
 
 GLOBAL_OPTIONS = (
     Option("root", "directory for the state of containers (default: /run/pyrunc, or $XDG_RUNTIME_DIR/pyrunc)", "DIR"),
-    Option("log", "write messages to FILE (default: standard error)", "FILE"),
+    Option("log", "write messages to FILE (default: standard error), or to journald:ID or syslog:ID", "FILE"),
     Option("log-format", "text (default) or json", "FORMAT"),
     Option("log-level", "error, warning (default) or debug", "LEVEL"),
     Option("debug", "as --log-level debug: an internal error is shown with its traceback"),
@@ -86,7 +86,7 @@ def _run(argv: "list[str]", *, process: bool) -> int:
         if process:
             _put_in_order()
         used = arguments.take_options(argv, GLOBAL_OPTIONS, given, until_operand=True)
-        log = _log(given)
+        wanted = _log(given)
         if given.flag("version") or given.flag("V"):
             return _print(_version())
         words = argv[used:]
@@ -94,6 +94,8 @@ def _run(argv: "list[str]", *, process: bool) -> int:
             words = [*words[1:2], *(["--help"] if words[1:] else [])]
         if given.flag("help") or not words:
             return _print(_help())
+        wanted.check()
+        log = wanted
         verb = words[0]
         if verb not in VERBS:
             raise UsageError(f"unknown command `{verb}`", hint="see `pyrunc --help`")
@@ -123,10 +125,7 @@ def _log(given: Arguments) -> Log:
     level = _LEVEL_OF.get(level, level)
     if level not in LEVELS:
         raise UsageError(f"unknown log level `{level}`", hint="use error, warning or debug")
-    path = given.text("log").removeprefix("file:")
-    if path.startswith(("journald:", "syslog:")):  # crun has these; a file of this name would surprise
-        raise UsageError(f"`--log {path}` is not supported", hint="give a file")
-    return Log(path, form, level)
+    return Log(given.text("log"), form, level)
 
 
 def _run_verb(verb: str, argv: "list[str]", given: Arguments, log: Log, *, process: bool) -> int:

@@ -1,4 +1,4 @@
-"""--log and --log-format: one line for each message, in the file that the caller named.
+"""--log and --log-format: one line for each message, in the file, or for the daemon, that the caller named.
 
 podman reads the whole file as one JSON object when a command failed, so an error drops the warnings before it.
 """
@@ -7,18 +7,21 @@ import posix
 import time
 
 from . import jsontext
-from .errors import printable
+from .errors import PyruncError, printable
 
 LEVELS = ("error", "warning", "debug")
+_DAEMONS = ("journald", "syslog")
 
 
 class Log:
     """Where messages go. Warnings are kept until the command ends; errors are written at once, also to stderr."""
 
-    __slots__ = ("_fd", "_format", "_level", "_path", "_warnings")
+    __slots__ = ("_daemon", "_fd", "_format", "_level", "_path", "_warnings")
 
     def __init__(self, path: str = "", format_: str = "text", level: str = "warning") -> None:
-        self._path, self._format, self._level = path, format_, level
+        self._path, self._format, self._level = path.removeprefix("file:"), format_, level
+        daemon, colon, _ = path.partition(":")
+        self._daemon = daemon if colon and daemon in _DAEMONS else ""
         self._fd = -1
         self._warnings: list[tuple[str, str]] = []
 
@@ -41,9 +44,22 @@ class Log:
         if self._path:
             _to_stderr(prefix + printable(message))
 
+    def check(self) -> None:
+        """Find out at once that the log cannot be written, before anything is done. Raises PyruncError."""
+        try:
+            if self._daemon:
+                from .kernel import logdaemon
+
+                logdaemon.connect(self._daemon).close()
+            elif self._path:
+                self.open()
+                self._close()
+        except OSError as error:
+            raise PyruncError.from_os(f"open the log `{self._path}`", error) from None
+
     def open(self) -> None:
         """Open the file; raises OSError. By itself it is opened when there is something to write."""
-        if self._path and self._fd < 0:
+        if self._path and not self._daemon and self._fd < 0:
             # A fifo that nobody reads is an error: we would wait, and so would those who wait for our lock.
             flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_NONBLOCK | posix.O_CLOEXEC
             self._fd = posix.open(self._path, flags, 0o644)
@@ -57,16 +73,27 @@ class Log:
             for level, message in entries:
                 _to_stderr(f"pyrunc: {'' if level == 'error' else level + ': '}{printable(message)}")
             return
-        text = "".join(self._line(level, message) for level, message in entries)
         try:
+            if self._daemon:
+                from .kernel import logdaemon
+
+                name = printable(self._path.partition(":")[2])
+                logdaemon.send(self._daemon, name, [(level, printable(message)) for level, message in entries])
+                return
+            text = "".join(self._line(level, message) for level, message in entries)
             self.open()
             try:
                 posix.write(self._fd, text.encode("utf-8", "replace"))
             finally:
-                posix.close(self._fd)
-                self._fd = -1
+                self._close()
+        except PyruncError as error:
+            _to_stderr(f"pyrunc: {error}")
         except OSError as error:
             _to_stderr(f"pyrunc: write the log `{printable(self._path)}`: {error.strerror}")
+
+    def _close(self) -> None:
+        posix.close(self._fd)
+        self._fd = -1
 
     def _line(self, level: str, message: str) -> str:
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -3,13 +3,15 @@
 import json
 import os
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
 
 from tests.bundle import Bundle
 from tests.peers import differs, only_pyrunc
-from tests.runtime import Runtime, error_text, new_id
+from tests.runtime import Runtime, error_text, new_id, runtime_name
+from tests.waiting import DEADLINE
 
 
 @pytest.mark.parametrize("form", ["{}={}", "{} {}"])
@@ -106,23 +108,46 @@ def test_log_of_a_failure_is_one_object_in_spite_of_warnings(runtime: Runtime, b
     assert json.loads(log.read_text())["level"] == "error"
 
 
-@only_pyrunc("waits for a reader (runc 1.1.5), or says nothing of the log (crun 1.8.1)")
+@only_pyrunc("waits for a reader (runc 1.5.3), or opens it for reading, too (crun 1.28)")
 def test_log_that_is_a_fifo_which_nobody_reads(runtime: Runtime, area: Path) -> None:
     os.mkfifo(area / "log")
-    result = runtime.call("--log", area / "log", "state", new_id(), timeout=10)
-    assert result.returncode == 1
-    assert "write the log" in result.stderr
-    assert "does not exist" in result.stderr
+    error_text(runtime.call("--log", area / "log", "state", new_id(), timeout=10), "open the log")
     with open(area / "log", "rb", buffering=0, opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as log:
         runtime.call("--log", area / "log", "state", new_id())
         assert b"does not exist" in log.read()
 
 
-@only_pyrunc("each peer has only some of them")
-@pytest.mark.parametrize("target", ["journald:name", "syslog:name"])
-def test_log_that_is_no_file_is_refused(runtime: Runtime, area: Path, target: str) -> None:
-    error_text(runtime.call("--log", target, "list", cwd=area), "--log", target)
-    assert not (area / target).exists()
+@pytest.mark.parametrize("verb", ["create", "run", "kill", "delete"])
+def test_log_that_cannot_be_opened_fails_before_anything_is_done(
+    runtime: Runtime, bundle: Bundle, area: Path, verb: str
+) -> None:
+    container_id = new_id()
+    bundle.shell("echo ran").save(container_id)
+    words = ["--bundle", bundle.path] if verb in ("create", "run") else ["--force"] if verb == "delete" else []
+    result = runtime.call("--log", area / "no/such/log", verb, *words, container_id)
+    error_text(result, "no/such/log", "no such file")
+    assert "ran" not in result.stdout
+    error_text(runtime.state(container_id))
+
+
+@differs(runc="1.5.3 writes a file of this name")
+def test_log_to_journald(runtime: Runtime, area: Path) -> None:
+    """conmon-rs gives it to a runtime that has crun's name."""
+    path = Path("/run/systemd/journal/socket")
+    path.parent.mkdir(parents=True)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+            journal.settimeout(DEADLINE)
+            journal.bind(str(path))
+            error_text(runtime.call("--log", "journald:name", "state", "nobody", cwd=area))
+            fields = journal.recv(9000).decode().splitlines()
+        assert [field for field in fields if field.startswith("MESSAGE=") and "does not exist" in field]
+        if runtime_name() == "pyrunc":
+            assert {"ID=name", "PRIORITY=3", "SYSLOG_IDENTIFIER=pyrunc"} < set(fields)
+            error_text(runtime.call("--log", "journald:name", "list"), "connect to the socket of journald", str(path))
+    finally:
+        shutil.rmtree("/run/systemd")
+    assert not (area / "journald:name").exists()
 
 
 @differs(runc="has no such option")
