@@ -123,11 +123,15 @@ def number(text: str, what: str) -> int:
 
 
 def _capabilities(value: "dict[str, object]", names: "list[str]") -> "dict[str, object]":
-    """Added to three sets. Never to the inheritable one, from which a file could raise them (CVE-2022-27650)."""
+    """Added to three sets. Never to the inheritable one, from which a file could raise them (CVE-2022-27650); to the
+    ambient one what the configuration has made inheritable."""
     sets = _section(value, "capabilities")
     wanted = list(map(capability, names))
     for key in ("bounding", "effective", "permitted"):
         sets[key] = [*_list(sets, key), *wanted]
+    inheritable = _list(sets, "inheritable")
+    if ambient := [name for name in wanted if name in inheritable]:
+        sets["ambient"] = [*_list(sets, "ambient"), *ambient]
     return sets
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 from tests.bundle import Bundle
-from tests.runtime import Runtime
+from tests.peers import differs, only_pyrunc
+from tests.runtime import Runtime, new_id
 
 NUMBERS = {"CAP_CHOWN": 0, "CAP_KILL": 5, "CAP_NET_BIND_SERVICE": 10, "CAP_SYS_CHROOT": 18, "CAP_AUDIT_WRITE": 29}
 SETS = {
@@ -86,6 +87,50 @@ def test_bounding_larger_than_permitted(runtime: Runtime, bundle: Bundle) -> Non
 @pytest.mark.parametrize("name", ["CAP_NONSENSE", "KILL", ""])
 def test_unknown_capability_is_a_warning(runtime: Runtime, bundle: Bundle, name: str) -> None:
     assert sets_of(runtime, bundle.all_sets("CAP_KILL", name))["effective"] == mask("CAP_KILL")
+
+
+@differs(crun="1.28 says nothing")
+def test_unknown_capability_of_several_sets_is_one_warning(runtime: Runtime, bundle: Bundle) -> None:
+    result = runtime.run(bundle.all_sets("CAP_KILL", "CAP_NONSENSE").shell("true"))
+    assert (result.returncode, result.stderr.count("CAP_NONSENSE")) == (0, 1), result.stderr
+
+
+def without(capability: str) -> tuple[str, ...]:
+    """A caller whose bounding set has not this capability."""
+    return "setpriv", "--bounding-set", f"-{capability.removeprefix('CAP_').lower()}"
+
+
+@only_pyrunc("fails: capset, operation not permitted")
+@pytest.mark.parametrize("command", ["create", "run"])
+def test_capability_that_the_caller_has_not_is_a_warning(runtime: Runtime, bundle: Bundle, command: str) -> None:
+    bundle.all_sets("CAP_CHOWN", "CAP_KILL").process["args"] = ["cat", "/proc/self/status"]
+    bundle.save(container_id := new_id())
+    caller = runtime.behind(*without("CAP_CHOWN"))
+    result = caller.call(command, "--bundle", bundle.path, container_id)
+    try:
+        assert (result.returncode, result.stderr.count("CAP_CHOWN")) == (0, 1), result.stderr
+        assert "CAP_KILL" not in result.stderr
+        assert command == "create" or f"CapBnd:\t{mask('CAP_KILL'):016x}" in result.stdout
+    finally:
+        runtime.delete(container_id, "--force")
+
+
+@differs(crun="1.28 says nothing")
+def test_ambient_capability_that_cannot_be_raised_is_a_warning(runtime: Runtime, bundle: Bundle) -> None:
+    names = ["CAP_CHOWN"]
+    bundle.capabilities(bounding=names, effective=names, permitted=names, ambient=names)
+    bundle.process["args"] = ["cat", "/proc/self/status"]
+    result = runtime.run(bundle)
+    assert (result.returncode, result.stderr.count("CAP_CHOWN")) == (0, 1), result.stderr
+    assert "CapAmb:\t0000000000000000" in result.stdout
+
+
+@only_pyrunc("fails: capset, operation not permitted")
+def test_what_the_caller_has_not_can_be_given_in_a_user_namespace(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.user_namespace().all_sets("CAP_CHOWN").process["args"] = ["cat", "/proc/self/status"]
+    result = runtime.behind(*without("CAP_CHOWN")).run(bundle)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert f"CapEff:\t{mask('CAP_CHOWN'):016x}" in result.stdout
 
 
 @pytest.mark.parametrize("allowed", [True, False])

@@ -125,6 +125,23 @@ def test_added_capability(runtime: Runtime, bundle: Bundle, name: str) -> None:
     assert sets == {"Inh": 0, "Prm": both, "Eff": both, "Bnd": both, "Amb": 0}
 
 
+@differs(crun="1.28 gives none")
+def test_added_capability_is_ambient_if_it_is_inheritable(runtime: Runtime, bundle: Bundle) -> None:
+    """A user would not have it otherwise."""
+    names = ["CAP_NET_RAW"]
+    bundle.capabilities(bounding=names, effective=names, permitted=names, inheritable=names)
+    with runtime.running(bundle.shell("exec sleep 1000")) as box:
+        result = execute(box, "--user", "1000:1000", "--cap", "CAP_NET_RAW", "ID", "cat", "/proc/self/status")
+    assert capability_sets(result.stdout)["Amb"] == NET_RAW
+
+
+@only_pyrunc("fails: capset, operation not permitted")
+def test_added_capability_that_the_caller_has_not_is_a_warning(box: Container) -> None:
+    behind = Container(box.runtime.behind("setpriv", "--bounding-set", "-net_raw"), box.id, box.bundle)
+    result = execute(behind, "--cap", "CAP_NET_RAW", "ID", "true")
+    assert (result.returncode, result.stderr.count("CAP_NET_RAW")) == (0, 1), result.stderr
+
+
 @differs(crun="1.8.1 passes over it", runc="1.1.5 warns only")
 def test_unknown_capability(box: Container) -> None:
     error_text(execute(box, "--cap", "CAP_NONSENSE", "ID", "true"), "nonsense")

@@ -31,6 +31,11 @@ def mask(names: "list[str] | tuple[str, ...]") -> int:
     return result
 
 
+def names(mask_: int) -> str:
+    """The names of a mask's capabilities, with commas."""
+    return ", ".join(name for number, name in enumerate(NAMES) if mask_ >> number & 1)
+
+
 def packed(effective: int, permitted: int, inheritable: int) -> "tuple[bytes, bytes]":
     """The sets of this process as capset(2) takes them: header and data."""
     halves = [mask >> shift & 0xFFFFFFFF for shift in (0, 32) for mask in (effective, permitted, inheritable)]

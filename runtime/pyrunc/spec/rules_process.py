@@ -154,13 +154,17 @@ def is_number_list(text: str) -> bool:
 
 
 def process_warnings(process: Process, pointer: str) -> "Iterator[str]":
-    """config.md, `capabilities`: a name that the kernel does not know MUST be warned about and SHOULD NOT fail."""
-    sets = process.capabilities
+    """config.md, `capabilities`: a name that the kernel does not know MUST be warned about and SHOULD NOT fail.
+
+    Once, at the first of the sets: engines write it into all.
+    """
+    sets, known = process.capabilities, set(CAPABILITIES)
     if sets is None:
         return
     for key in ("bounding", "effective", "inheritable", "permitted", "ambient"):
         for i, name in enumerate(getattr(sets, key)):
-            if name not in CAPABILITIES:
+            if name not in known:
+                known.add(name)
                 yield f"unknown capability {shown(name)} is ignored ({pointer}/capabilities/{key}/{i})"
 
 

@@ -262,13 +262,32 @@ def _identity(steps: Program, process: "Process", keep: int, *, set_groups: bool
 
 def _set_capabilities(steps: Program, process: "Process", keep: int) -> None:
     sets = process.capabilities
-    # What we do not have ourselves cannot be given: the spec wants a warning, which create has written, no failure.
+    # What we do not have ourselves cannot be given: the spec wants a warning, see `cannot_give`, no failure.
     ours = capabilities.bounding()
     wanted = (sets.effective, sets.permitted, sets.inheritable) if sets else ((), (), ())
     effective, permitted, inheritable = (capabilities.mask(names) & ours for names in wanted)
     header, data = capabilities.packed(effective | keep & ours, permitted | keep & ours, inheritable)
     steps.call("capset", steps.blob(header), steps.blob(data), label="set the capabilities",
                pointer="/process/capabilities")  # fmt: skip
+
+
+def cannot_give(process: "Process") -> "list[str]":
+    """Warnings of capabilities that the process will not have though its configuration has them (config.md)."""
+    sets = process.capabilities
+    if sets is None:
+        return []
+    wanted = (sets.bounding, sets.effective, sets.permitted, sets.inheritable, sets.ambient)
+    missing = capabilities.mask([name for names in wanted for name in names]) & ~capabilities.bounding()
+    both = capabilities.mask(sets.permitted) & capabilities.mask(sets.inheritable)
+    idle = capabilities.mask(sets.ambient) & ~(both | missing)
+    warnings, place = [], "/process/capabilities"
+    if missing:
+        text = "cannot be given, the bounding set of the caller is without"
+        warnings.append(f"{capabilities.names(missing)} {text} ({place})")
+    if idle:
+        text = "cannot be ambient without being permitted and inheritable"
+        warnings.append(f"{capabilities.names(idle)} {text} ({place}/ambient)")
+    return warnings
 
 
 def _set_ambient(steps: Program, process: "Process") -> None:

@@ -45,6 +45,8 @@ def _become_container(plan: "ContainerPlan", channel: "Channel", gates: "Gates")
     if plan.process is not None:
         joined = plan.joins_kind("mount")  # where /proc may show other processes
         env = credentials.with_home(plan.env, plan.process.user.uid, root, before_pivot=not joined)
+        for warning in handover.cannot_give(plan.process):
+            channel.send(protocol.WARNING, warning)
     null = rootfs.null_device() if plan.masked_paths else -1
     proc = procfs.private(subset=False) if plan.sysctl or plan.attributes else -1
     if plan.attributes and not plan.splits:

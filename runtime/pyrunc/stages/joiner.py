@@ -45,6 +45,8 @@ def _join(plan: "ExecPlan", target: "Target", channel: "Channel", helper: int) -
     root = posix.open("/", paths.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
     console = _open_console(plan, root, channel)
     env = credentials.with_home(plan.env, plan.process.user.uid, root, before_pivot=False)
+    for warning in handover.cannot_give(plan.process):
+        channel.send(protocol.WARNING, warning)
     if console >= 0:
         handover.use_terminal(console)
     credentials.own_standard_streams(plan.process.user.uid)
