@@ -68,18 +68,22 @@ def _is_outside(uid: int) -> bool:
         return False
 
 
-def make(root: str) -> None:
-    """Make the state root, and what is above it."""
+def make(root: str, mode: int = 0o700 | _S_ISVTX) -> None:
+    """Make the state root, and what is above it.
+
+    Sticky: who tidies up $XDG_RUNTIME_DIR leaves what is (XDG Base Directory Specification). A container whose state is
+    gone would run on, and nothing could end it.
+    """
     parent = root.rpartition("/")[0]
     try:
-        posix.mkdir(root, 0o700)
+        posix.mkdir(root, mode)
     except FileExistsError:
         pass
     except FileNotFoundError:
         if not parent:
             raise
-        make(parent)
-        posix.mkdir(root, 0o700)
+        make(parent, 0o700)
+        posix.mkdir(root, mode)
 
 
 def collect(root: str) -> None:

@@ -35,9 +35,9 @@ def _names(context: Context) -> "list[str]":
     try:
         stateroot.check(context.root)
         return sorted(name for name in posix.listdir(context.root) if not name.startswith("."))
-    except FileNotFoundError:
-        return []  # it is made with the first container
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and not context.options.text("root"):
+            return []  # it is made with the first container; in one that was named there may be a slip
         raise PyruncError.from_os(f"open the state root `{context.root}`", error) from None
 
 

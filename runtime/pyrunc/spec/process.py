@@ -46,7 +46,8 @@ IO_PRIORITY_MAX = 7  # ioprio_set(2)
 
 
 class User:
-    """`process.user`: ids inside the container. umask None: leave the inherited one."""
+    """`process.user`: ids inside the container. umask None: 0022, as with runc and crun, whatever
+    the caller's is (config.md has it inherited, and no engine expects it)."""
 
     __slots__ = ("additional_gids", "gid", "uid", "umask")
 
