@@ -1,9 +1,11 @@
 """Options of the command line as callers spell them, and those whose effect no other test shows."""
 
+import contextlib
 import json
 import os
 import shutil
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from tests.bundle import Bundle
 from tests.peers import differs, only_pyrunc
 from tests.runtime import Runtime, error_text, new_id, runtime_name
-from tests.waiting import DEADLINE
+from tests.waiting import DEADLINE, eventually, exit_code
 
 
 @pytest.mark.parametrize("form", ["{}={}", "{} {}"])
@@ -211,9 +213,38 @@ def test_limits_that_nobody_would_set_are_refused(runtime: Runtime, bundle: Bund
 
 
 @only_pyrunc("the texts are theirs")
-@pytest.mark.parametrize("words", ["kill --regex x", "delete --regex x", "mounts add x y", "--systemd-log list"])
+@pytest.mark.parametrize("words", ["mounts add x y", "--systemd-log list"])
 def test_what_only_one_peer_has_is_refused_as_unknown(runtime: Runtime, words: str) -> None:
     error_text(runtime.call(*words.split()), "unknown")
+
+
+@differs(runc="1.5.3 has no such option")
+def test_regular_expression_for_an_id(runtime: Runtime, make_bundle: Callable[[], Bundle]) -> None:
+    with contextlib.ExitStack() as stack:
+        bundles = [make_bundle().shell("trap 'exit 3' TERM; echo; while :; do sleep .1; done") for _ in range(3)]
+        first, second, third = (stack.enter_context(runtime.running(bundle)) for bundle in bundles)
+        eventually(lambda: first.output() and second.output(), "the traps")
+        pids = [first.pid, second.pid]
+        pattern = f"^({first.id}|{second.id})$"
+        assert runtime.call("kill", "--regex", pattern, "TERM").returncode == 0
+        assert [exit_code(pid) for pid in pids] == [3, 3]
+        assert runtime.call("delete", "-r", pattern).returncode == 0
+        assert [entry["id"] for entry in runtime.list_json()] == [third.id]
+        assert runtime.call("delete", "--regex", "^no-such").returncode == 0
+        assert runtime.call("delete", "--regex", "--force", third.id[:-1]).returncode == 0
+        assert runtime.list_json() == []
+
+
+@only_pyrunc("1.28 says 0, dies of a pattern that is none")
+def test_regular_expression_that_is_refused_or_fails_for_some(
+    runtime: Runtime, make_bundle: Callable[[], Bundle]
+) -> None:
+    long = make_bundle().shell("exec sleep 1000")
+    with runtime.running(long) as container, runtime.created(make_bundle()) as other:
+        error_text(runtime.call("kill", "-r", "("), "not a regular expression")
+        message = error_text(runtime.call("delete", "-r", "."), f"`{container.id}`", "not stopped: running")
+        assert other.id not in message
+        error_text(runtime.state(other.id), "does not exist")
 
 
 @differs(runc="1.5.3 has no such option")

@@ -14,6 +14,7 @@ VERB = Verb(
     ("ID",),
     (
         Option("force", "kill it first if it runs; succeed if there is none", short="f"),
+        Option("regex", "ID is a regular expression: all containers in whose ids it is found", short="r"),
         Option("strict", "only a stopped container, as the specification has it (a created one needs no --force else)"),
     ),
 )
@@ -24,9 +25,19 @@ _MOMENT, _MOMENTS = 0.1, 100  # seconds, and how many, that a killed process get
 
 def run(context: Context, arguments: Arguments) -> int:
     """Delete."""
+    if arguments.flag("regex"):
+        from . import several
+
+        several.each(context, arguments.operands[0], lambda name: _delete(context, arguments, name))
+    else:
+        _delete(context, arguments, arguments.operands[0])
+    return 0
+
+
+def _delete(context: Context, arguments: Arguments, container_id: str) -> None:
     force = arguments.flag("force")
     try:
-        container = Container.open(context.root, arguments.operands[0])
+        container = Container.open(context.root, container_id)
         if not force:
             container.lock()
         elif not container.try_lock():
@@ -36,7 +47,7 @@ def run(context: Context, arguments: Arguments) -> int:
     except NotFound:
         if force:
             stateroot.collect(context.root)
-            return 0
+            return
         raise
     state = container.load_surely(container.load_or_journal() if force else container.load())
     if not force:
@@ -45,7 +56,6 @@ def run(context: Context, arguments: Arguments) -> int:
             status = lifecycle.CREATED
         lifecycle.require("delete --strict" if arguments.flag("strict") else "delete", status, container.id)
     destroy(context, container, state)
-    return 0
 
 
 def destroy(context: Context, container: Container, state: State) -> None:

@@ -11,7 +11,10 @@ from pyrunc.kernel import procs, signals
 VERB = Verb(
     "send a signal (SIGTERM if none is named) to a container",
     ("ID", "[SIGNAL]"),
-    (Option("all", "signal every process of the container; it is no error if none is left", short="a"),),
+    (
+        Option("all", "signal every process of the container; it is no error if none is left", short="a"),
+        Option("regex", "ID is a regular expression: all containers in whose ids it is found", short="r"),
+    ),
 )
 
 _SIGKILL = 9
@@ -20,21 +23,29 @@ _SIGKILL = 9
 def run(context: Context, arguments: Arguments) -> int:
     """Send it. Takes no lock: podman kills containers whose start hangs."""
     number = signals.number(arguments.operands[1] if len(arguments.operands) > 1 else "SIGTERM")
-    container = Container.open(context.root, arguments.operands[0])
+    if arguments.flag("regex"):
+        from . import several
+
+        several.each(context, arguments.operands[0], lambda name: _kill(context, name, number, arguments.flag("all")))
+    else:
+        _kill(context, arguments.operands[0], number, arguments.flag("all"))
+    return 0
+
+
+def _kill(context: Context, container_id: str, number: int, everything: bool) -> None:
+    container = Container.open(context.root, container_id)
     state = container.load()
-    everything = arguments.flag("all")
     lifecycle.require("kill --all" if everything else "kill", container.status(state), container.id)
     unreached = state.only_first_reached()
     if unreached and (everything or number == _SIGKILL):
         context.log.warning(unreached)
     if everything:
         _all(state.cgroup, number, state.pid, state.start_time)
-        return 0
+        return
     if not procs.signal(state.pid, state.start_time, number):
         raise NotPermitted("container not running")
     if number == _SIGKILL and state.cgroup is not None and state.data.get("privatePids") is False:
         cgroup_fs.kill(state.cgroup)  # without a pid namespace its other processes would live on
-    return 0
 
 
 def _all(cgroup: "str | None", number: int, pid: int, start_time: int) -> None:

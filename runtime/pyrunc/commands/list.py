@@ -21,7 +21,7 @@ def run(context: Context, arguments: Arguments) -> int:
     if form not in ("table", "json"):
         raise UsageError(f"unknown format `{form}`", hint="use table or json")
     context.confine()
-    rows = [row for name in _names(context) if (row := _row(context, name))]
+    rows = [row for name in names(context) if (row := _row(context, name))]
     if arguments.flag("quiet"):
         print_lines([str(row["id"]) for row in rows])
     elif form == "json":
@@ -31,7 +31,8 @@ def run(context: Context, arguments: Arguments) -> int:
     return 0
 
 
-def _names(context: Context) -> "list[str]":
+def names(context: Context) -> "list[str]":
+    """What is in the state root, in order."""
     try:
         stateroot.check(context.root)
         return sorted(name for name in posix.listdir(context.root) if not name.startswith("."))
