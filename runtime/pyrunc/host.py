@@ -5,7 +5,7 @@ import posix
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .kernel.idmap import Range
-    from .kernel.subids import IdRights
+    from .kernel.subids import Grant, IdRights
 
 
 class HostFacts:
@@ -34,6 +34,14 @@ class HostFacts:
             if inside <= self.euid < inside + count:
                 return outside + self.euid - inside
         return self.euid
+
+    def granted_to_root(self, kind: str) -> "tuple[Grant, ...]":
+        """The subordinate ids of root, "uid" or "gid"; in another user namespace the lines are not for its root."""
+        if self.in_userns:
+            return ()
+        from .kernel import subids  # few configs ask
+
+        return subids.granted(f"/etc/sub{kind}", "root", 0)
 
 
 def facts(environment: "dict[bytes, bytes]") -> HostFacts:

@@ -1,8 +1,9 @@
 """Which ids of the host a container's new user namespace maps, and whether its process can have the ids it asks for.
 
-The config's mappings; or, for an ordinary user whose config has no user namespace, his own id as 0 and behind it all
-that /etc/subuid and /etc/subgid give him (crun adds one as well, runc refuses). If they give him nothing, his own id is
-the one that the config's process asks for. Pure: the facts come from `host`.
+The config's mappings; or, for an ordinary user whose config has no user namespace, or anybody whose config has one
+without mappings, his own id as 0 and behind it all that /etc/subuid and /etc/subgid give him (so does crun, runc
+refuses). If they give an ordinary user nothing, his own id is the one that the config's process asks for. The facts
+come from `host`.
 """
 
 from .errors import ConfigError
@@ -13,15 +14,16 @@ from .spec.linux import IDMapping, Linux
 from .spec.process import Process
 
 _NO_ID = 2**32 - 1  # (uid_t)-1
+_ROOTS = "to files, root of the container is the root that calls pyrunc"
 _SINGLE = "the container has one user and group, yours"
 _FILES = {"uid": "/etc/subuid", "gid": "/etc/subgid"}
 _PACKAGES = "install the package `uidmap` (Debian, Ubuntu) or `shadow-utils` (Fedora)"
 
 
 class UserMaps:
-    """uids, gids: the ranges; automatic: nobody asked for a user namespace, but without one the caller can do nothing;
-    warning: why an automatic map has one id only, "" if it does not; alone: the maps of "uid" and "gid" for that case,
-    the caller's id as the one that the process asks for."""
+    """uids, gids: the ranges; automatic: nobody has said which; warning: what of an automatic map its user would not
+    expect, or ""; alone: the maps of "uid" and "gid" where an ordinary user has one id only, that the process asks for.
+    """
 
     __slots__ = ("alone", "automatic", "gids", "uids", "warning")
 
@@ -40,13 +42,18 @@ def decide(linux: Linux, host: HostFacts, process: "Process | None") -> UserMaps
         return maps
     _check_inside("uid", maps.uids, host.uids)
     _check_inside("gid", maps.gids, host.gids)
-    if rights is None:
+    if namespace is None and rights is None:
         return maps
-    if namespace is not None:
-        _check_permitted("uid", maps.uids, rights)
-        _check_permitted("gid", maps.gids, rights)
+    if maps.uids:
+        if rights is not None:
+            _check_permitted("uid", maps.uids, rights)
+            _check_permitted("gid", maps.gids, rights)
         return maps
     maps.automatic = True
+    if rights is None:
+        maps.uids, maps.gids = (automatic(0, host.granted_to_root(kind)) for kind in ("uid", "gid"))
+        maps.warning = f"{_ROOTS}: the new user namespace has no uidMappings and gidMappings (/linux/namespaces)"
+        return maps
     maps.warning = _why_single(rights)
     uid, gid = _ids(process)
     maps.alone = {"uid": ((uid, rights.uid, 1),), "gid": ((gid, rights.gid, 1),)}

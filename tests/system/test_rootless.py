@@ -52,6 +52,12 @@ def test_gets_a_user_namespace_with_all_his_ids(runtime: Runtime, own: Bundle, u
     assert lines == [*maps, *maps, ["0"], ["0", "7"], ["allow"]]
 
 
+@differs(runc="1.5.3 refuses it")
+def test_user_namespace_without_mappings(runtime: Runtime, own: Bundle, user: OrdinaryUser) -> None:
+    maps = [["0", str(user.id), "1"], ["1", str(GRANTED[0]), str(GRANTED[1])]]
+    assert run(runtime, own.namespace("user"), MAPS) == [*maps, *maps]
+
+
 @differs(runc=RUNC_WANTS_A_NAMESPACE)
 def test_without_any_environment(runtime: Runtime, own: Bundle) -> None:
     result = runtime.run(own.shell(MAPS), env={})

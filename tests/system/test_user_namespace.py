@@ -7,7 +7,7 @@ import pytest
 
 from tests.bundle import Bundle
 from tests.kernelcalls import MS_BIND, MS_REMOUNT, mount, umount
-from tests.peers import differs
+from tests.peers import differs, only_pyrunc
 from tests.runtime import Runtime, error_text, new_id
 
 
@@ -87,10 +87,11 @@ def test_default_mounts_belong_to_the_mapped_root(runtime: Runtime, bundle: Bund
     assert output.split() == ["0:0"] * 4
 
 
-@differs(crun="1.8.1 says `out of memory`")
-def test_user_namespace_without_mappings_is_refused(runtime: Runtime, bundle: Bundle) -> None:
+@differs(crun="1.28 maps one id there")
+@pytest.mark.parametrize("key", ["uidMappings", "gidMappings"])
+def test_user_namespace_with_one_of_the_mappings_is_refused(runtime: Runtime, bundle: Bundle, key: str) -> None:
     bundle.user_namespace()
-    del bundle.linux["uidMappings"], bundle.linux["gidMappings"]
+    del bundle.linux[key]
     runtime.create_fails(bundle, "mappings")
 
 
@@ -192,3 +193,35 @@ def test_flags_of_the_hosts_mount_stay(runtime: Runtime, bundle: Bundle, area: P
     assert {"ro", "nosuid", "nodev", "noexec"} <= set(result.stdout.split()[5].split(","))
     assert "stays read-only" in result.stderr
     assert "/mounts/7/options" in result.stderr
+
+
+def without_mappings(bundle: Bundle) -> Bundle:
+    """With one id, what belongs to another group than 0 cannot be made."""
+    for entry in bundle.config["mounts"]:
+        entry["options"] = [word for word in entry["options"] if not word.startswith("gid=")]
+    return bundle.namespace("user")
+
+
+@differs(runc="refuses it")
+def test_without_mappings_the_callers_id_is_root(runtime: Runtime, bundle: Bundle) -> None:
+    """Of the caller's ids that one alone, and never one that /etc/subuid does not give to root."""
+    script = "cat /proc/self/uid_map /proc/self/gid_map; id -u; touch /made; grep CapEff /proc/self/status"
+    lines = runtime.output(without_mappings(bundle), script).splitlines()
+    maps = [line.split() for line in lines if len(line.split()) == 3]
+    assert [line for line in maps if line[0] == "0"] == [["0", "0", "1"]] * 2
+    assert lines[-2] == "0"
+    assert (bundle.rootfs / "made").stat().st_uid == 0
+
+
+@only_pyrunc("crun does not warn")
+def test_without_mappings_a_warning_says_whose_files_they_are(runtime: Runtime, bundle: Bundle) -> None:
+    result = runtime.run(without_mappings(bundle).shell("true"))
+    assert result.returncode == 0
+    assert "root of the container is the root that calls" in result.stderr
+
+
+@differs(runc="refuses it")
+def test_without_mappings_root_has_no_privilege_over_the_host(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.all_sets("CAP_SYS_ADMIN", "CAP_MKNOD").shell("mknod /tmp/null c 1 3 2>/dev/null || echo refused")
+    result = runtime.run(without_mappings(bundle))
+    assert result.stdout == "refused\n", result.stderr

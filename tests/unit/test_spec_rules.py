@@ -72,7 +72,7 @@ VIOLATIONS = [
     ({"/linux/namespaces/1": {"type": "pid"}}, "/linux/namespaces/1/type", "a second `pid` namespace"),
     ({"/linux/namespaces/1/path": "run/netns/a"}, "/linux/namespaces/1/path", "not an absolute path"),
     ({"/linux/namespaces/1/type": "net"}, "/linux/namespaces/1/type", "`network`"),
-    ({"/linux/uidMappings": []}, "/linux/uidMappings", "a new user namespace needs uidMappings"),
+    ({"/linux/uidMappings": []}, "/linux/uidMappings", "a new user namespace needs uidMappings, too"),
     ({"/linux/gidMappings": None}, "/linux/gidMappings", "a new user namespace needs gidMappings"),
     ({"/linux/uidMappings/0/size": 0}, "/linux/uidMappings/0/size", "size 0"),
     ({"/linux/uidMappings/0/hostID": LAST}, "/linux/uidMappings/0/hostID", "past the last id"),

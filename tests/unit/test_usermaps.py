@@ -90,6 +90,15 @@ def test_root_gets_none() -> None:
     assert (maps.automatic, maps.uids, maps.gids) == (False, (), ())
 
 
+@pytest.mark.parametrize("in_userns", [False, True])
+def test_roots_ids_for_a_user_namespace_without_mappings(monkeypatch: pytest.MonkeyPatch, in_userns: bool) -> None:
+    """Inside another user namespace the lines of /etc/subuid are not for its root."""
+    monkeypatch.setattr(subids, "lines", lambda _: [Grant("root", 5000, 10), Grant("ann", 100000, 65536)])
+    maps = decide(asking({"type": "user"}), HostFacts(0, in_userns=in_userns))
+    assert maps.uids == maps.gids == ((0, 0, 1), *([] if in_userns else [(1, 5000, 10)]))
+    assert "root" in maps.warning
+
+
 def test_a_user_namespace_that_is_joined_has_its_own() -> None:
     maps = decide(asking({"type": "user", "path": "/proc/1/ns/user"}), host(uids=(), newuidmap=""))
     assert (maps.automatic, maps.uids) == (False, ())

@@ -55,14 +55,14 @@ def _mappings_need_a_user_namespace(linux: Linux) -> "Iterator[ConfigError]":
             yield ConfigError(f"{key} need a namespace of type `user`", pointer=f"/linux/{key}")
 
 
-def _new_user_namespaces_need_mappings(linux: Linux) -> "Iterator[ConfigError]":
-    """Without them every id inside is the overflow id and nothing can be set up."""
+def _new_user_namespaces_need_both_mappings(linux: Linux) -> "Iterator[ConfigError]":
+    """Both or none of them: without any `usermaps` chooses, as crun does."""
     user = linux.namespace("user")
-    if user is None or user.path is not None:
+    if user is None or user.path is not None or not (linux.uid_mappings or linux.gid_mappings):
         return
     for key, mappings in _mappings(linux):
         if not mappings:
-            yield ConfigError(f"a new user namespace needs {key}", pointer=f"/linux/{key}")
+            yield ConfigError(f"a new user namespace needs {key}, too", pointer=f"/linux/{key}")
 
 
 def _mappings(linux: Linux) -> tuple[tuple[str, list[IDMapping]], tuple[str, list[IDMapping]]]:
@@ -252,7 +252,7 @@ RULES = (
     _namespace_types_are_unique,
     _namespace_paths_are_absolute,
     _mappings_need_a_user_namespace,
-    _new_user_namespaces_need_mappings,
+    _new_user_namespaces_need_both_mappings,
     _mapping_ranges_are_ids,
     _time_offsets_need_a_new_time_namespace,
     _devices_are_complete,
