@@ -173,6 +173,28 @@ def test_manager_of_scopes_makes_restricts_and_removes(unit, process):
     managers.remove(path, unit, ADDRESS)
 
 
+def test_limits_of_memory_come_last(unit, process):
+    """While the scope is made, an interpreter is in it."""
+    settings = wanted({"memory": {"limit": 8 << 20, "swap": 8 << 20}, "pids": {"limit": 20}})
+    want = managers.Want(managers.SYSTEMD, settings, None)
+    want.unit, want.address, want.properties = unit, ADDRESS, properties.of_settings(settings)
+    path = managers.adopt(want, process.pid, placed=False, description="a test")
+    files = ("memory.max", "memory.swap.max", "pids.max")
+    assert [file(path, name).read_text() for name in files] == ["max\n", "max\n", "20\n"]
+    managers.restrict(want, path)
+    for _ in range(2):
+        assert [file(path, name).read_text() for name in files] == ["8388608\n", "0\n", "20\n"]
+        assert (shown(unit, "MemoryMax"), shown(unit, "MemorySwapMax")) == ("8388608", "0")
+        subprocess.run([*SYSTEMCTL, "daemon-reload"], check=True)
+
+
+def test_properties_are_in_force_when_they_are_set(manager, unit, process):
+    path = manager.start_scope(unit, process.pid, "a test", [])
+    for limit in range(1 << 20, 64 << 20, 1 << 20):
+        manager.set_properties(unit, [("MemoryMax", "t", limit)])
+        assert file(path, "memory.max").read_text() == f"{limit}\n"
+
+
 def test_process_below_the_scope(unit, process):
     want = managers.Want(managers.SYSTEMD, [], None)
     want.unit, want.address, want.leaf = unit, ADDRESS, "/payload"

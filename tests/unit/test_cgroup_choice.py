@@ -129,17 +129,25 @@ def test_scope_of_a_killed_create_is_stopped_if_nobody_is_in_it(monkeypatch, use
 
 
 @pytest.mark.parametrize(
-    ("manager_", "value", "written"),
+    ("manager_", "value", "told", "written"),
     [
-        (manager.CGROUPFS, "1000", [("memory.max", str(1000 + manager.ROOM_FOR_INIT))]),
-        (manager.CGROUPFS, "max", []),
-        (manager.SYSTEMD, "1000", []),  # it has set its own
-        (manager.DISABLED, "1000", []),
+        (manager.CGROUPFS, "1000", [], [("memory.max", str(1000 + manager.ROOM_FOR_INIT))]),
+        (manager.CGROUPFS, "max", [], []),
+        (
+            manager.SYSTEMD,
+            "1000",
+            [("MemoryMax", "t", 1000 + manager.ROOM_FOR_INIT)],
+            [("memory.max", str(1000 + manager.ROOM_FOR_INIT))],
+        ),
+        (manager.DISABLED, "1000", [], []),
     ],
 )
-def test_what_init_copies_is_limited(monkeypatch, manager_, value, written):
-    done = []
+def test_what_init_copies_is_limited(monkeypatch, manager_, value, told, written):
+    done, said = [], []
+    monkeypatch.setattr(manager, "_tell_systemd", lambda _, __, properties: said.extend(properties))
     monkeypatch.setattr(control, "apply", lambda _, settings: done.extend((each.file, each.value) for each in settings))
     settings = [Setting("pids.max", "5", "/pids/limit"), Setting("memory.max", value, "/memory/limit")]
-    manager.limit_copies(manager.Want(manager_, settings, None), "/x")
-    assert done == written
+    want = manager.Want(manager_, settings, None)
+    want.unit = Unit("s.slice", "x.scope") if manager_ == manager.SYSTEMD else None
+    manager.limit_copies(want, "/x")
+    assert (said, done) == (told, written)

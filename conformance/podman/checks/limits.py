@@ -220,3 +220,8 @@ def too_small(podman: Podman) -> None:
     words = ["run", "--rm", "--network", "none", "--memory", "1", IMAGE, "true"]
     result = podman.call(*words)
     equal(result.status != 0, True, "it cannot run")
+
+
+@check("limits", "--memory: a limit in which the program has room, if not the runtime")
+def small_memory(podman: Podman) -> None:
+    equal(podman.sh(["--memory", "512k", "--memory-swap", "512k"], read("memory.max")), "524288")

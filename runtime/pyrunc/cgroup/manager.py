@@ -8,7 +8,8 @@ For create, in this order, since each step needs what the one before it made:
     restrict(want, path)    the device filter, the settings, the owner; memory as late as init can be small
     remove(path, ...)       after the end, or to undo the above; a directory that was there before us stays
 
-A limit below what the interpreter uses would kill init: `restrict` belongs after init has become `pyrunc-init`.
+A limit below what the interpreter uses would kill init: `restrict` belongs after init has become `pyrunc-init`. That
+goes for what systemd is told about memory as well.
 """
 
 import posix
@@ -114,12 +115,14 @@ def _remove_if_there(path: str) -> None:
 def adopt(want: Want, pid: int, *, placed: bool, description: str) -> str:
     """Bring init into its cgroup; the cgroup's path, "" if disabled. placed: clone3 has done it."""
     if want.manager == SYSTEMD:
+        from .properties import OF_MEMORY
         from .systemd import Manager
 
         assert want.unit is not None
+        at_once = [each for each in want.properties if each[0] not in OF_MEMORY]
         manager = Manager(want.address)
         try:
-            path = manager.start_scope(want.unit, pid, description, want.properties)
+            path = manager.start_scope(want.unit, pid, description, at_once)
         finally:
             manager.close()
         if want.leaf:
@@ -133,14 +136,19 @@ def adopt(want: Want, pid: int, *, placed: bool, description: str) -> str:
 
 def limit_copies(want: Want, path: str) -> None:
     """The limit of memory, with room for an interpreter, while init copies what an image holds into a tmpfs: `restrict`
-    comes later (docs/adr/0003). systemd has set its own when the scope was made. Raises PyruncError."""
+    comes later (docs/adr/0003). Raises PyruncError."""
     limit = next((setting for setting in want.settings if setting.file == "memory.max"), None)
-    if limit is None or want.manager != CGROUPFS or not limit.value.isdigit():
+    if limit is None or want.manager == DISABLED or not limit.value.isdigit():
         return
     from . import control
     from .values import Setting
 
-    control.apply(path, [Setting(limit.file, str(int(limit.value) + ROOM_FOR_INIT), "/memory/limit")])
+    roomy = [Setting(limit.file, str(int(limit.value) + ROOM_FOR_INIT), "/memory/limit")]
+    if want.unit is not None:
+        from .properties import of_settings
+
+        _tell_systemd(want.unit, want.address, of_settings(roomy))
+    control.apply(path, roomy)
 
 
 def restrict(want: Want, path: str) -> str:
@@ -150,10 +158,26 @@ def restrict(want: Want, path: str) -> str:
     from . import control
 
     warning = _filter_devices(want, path) if want.devices is not None else ""
+    if want.unit is not None:
+        from .properties import OF_MEMORY
+
+        _tell_systemd(want.unit, want.address, [each for each in want.properties if each[0] in OF_MEMORY])
     control.apply(path, want.settings)
     if want.owner is not None:
         control.delegate(path + want.leaf, *want.owner)
     return warning
+
+
+def _tell_systemd(unit: "Unit", address: str, properties: "list[Property]") -> None:
+    if not properties:
+        return
+    from .systemd import Manager
+
+    manager = Manager(address)
+    try:
+        manager.set_properties(unit, properties)
+    finally:
+        manager.close()
 
 
 def _filter_devices(want: Want, path: str) -> str:
@@ -193,16 +217,12 @@ def update(path: str, settings: "list[Setting]", unit: "Unit | None" = None, add
     if unit is None:
         return
     from .properties import of_settings
-    from .systemd import Manager
 
-    manager = Manager(address)
     try:
-        manager.set_properties(unit, of_settings(settings))
+        _tell_systemd(unit, address, of_settings(settings))
     except BaseException:
         control.take_back(path, undo)
         raise
-    finally:
-        manager.close()
     control.apply(path, settings)  # systemd rounds, and has written what it rounded
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 INFINITY = 2**64 - 1  # systemd's CGROUP_LIMIT_MAX and USEC_INFINITY
 ANNOTATION = "org.systemd.property."
+# What keeps memory from being had, in bytes or as a share: an interpreter may need more than a container's program.
+OF_MEMORY = frozenset(f"Memory{which}{form}" for which in ("Max", "High", "SwapMax", "Limit") for form in ("", "Scale"))
 _PERCENT = 10_000  # CPUQuotaPerSecUSec is kept in steps of 1 %, in microseconds each second
 _LIMITS = {
     "memory.max": "MemoryMax", "memory.high": "MemoryHigh", "memory.low": "MemoryLow", "memory.min": "MemoryMin",

@@ -25,6 +25,7 @@ _NAME, _PATH = "org.freedesktop.systemd1", "/org/freedesktop/systemd1"
 _INTERFACE = f"{_NAME}.Manager"
 _MANAGER = (_NAME, _PATH, _INTERFACE)
 _DAEMON = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
+_PEER = (_NAME, _PATH, "org.freedesktop.DBus.Peer")
 _MATCH = f"type='signal',sender='{_NAME}',interface='{_INTERFACE}',member='JobRemoved',path='{_PATH}'"
 _UNIT_EXISTS, _NO_SUCH_UNIT = f"{_NAME}.UnitExists", f"{_NAME}.NoSuchUnit"
 
@@ -116,11 +117,11 @@ class Manager:
                 raise
 
     def set_properties(self, unit: Unit, properties: "list[Property]") -> None:
-        """Change properties of the unit while it exists (`update`)."""
-        if not properties:
-            return
+        """Change properties of the unit while it exists; returns when they are in force."""
         arguments: list[object] = [unit.name, True, [(n, (s, v)) for n, s, v in properties]]
         self._bus.free(self._bus.call(_MANAGER, "SetUnitProperties", ["s", "b", "a(sv)"], arguments))
+        # It answers first, and writes into the cgroup before it looks at its next message.
+        self._bus.free(self._bus.call(_PEER, "Ping", [], []))
 
     def cgroup(self) -> str:
         """The cgroup of the manager itself: "" for the system's."""
