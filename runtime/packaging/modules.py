@@ -18,7 +18,7 @@ Entry = tuple[str, bool, str, CodeType | None, bytes]  # as startup.py says
 
 CLI = "cli"
 COMMANDS = (CLI, "create", "start", "state", "kill", "delete", "exec", "run")  # those that engines call
-_OF_CGROUPS = ("pyrunc.cgroup.control", "pyrunc.cgroup.devices", "pyrunc.cgroup.values")
+_OF_CGROUPS = ("pyrunc.cgroup.control", "pyrunc.cgroup.devices", "pyrunc.cgroup.oom", "pyrunc.cgroup.values")
 # What the function that starts every command imports, and commands in functions that nearly every call comes to.
 MORE = {
     CLI: ("pyrunc.kernel.descriptors", "pyrunc.host", "pyrunc.bundle"),

@@ -1,6 +1,7 @@
 """--log and --log-format: one line for each message, in the file, or for the daemon, that the caller named.
 
 podman reads the whole file as one JSON object when a command failed, so an error drops the warnings before it.
+What a command fears to be killed for, it writes before, and takes back (`leave_word`).
 """
 
 import posix
@@ -16,13 +17,14 @@ _DAEMONS = ("journald", "syslog")
 class Log:
     """Where messages go. Warnings are kept until the command ends; errors are written at once, also to stderr."""
 
-    __slots__ = ("_daemon", "_fd", "_format", "_level", "_path", "_warnings")
+    __slots__ = ("_daemon", "_fd", "_format", "_level", "_path", "_warnings", "_word")
 
     def __init__(self, path: str = "", format_: str = "text", level: str = "warning") -> None:
         self._path, self._format, self._level = path.removeprefix("file:"), format_, level
         daemon, colon, _ = path.partition(":")
         self._daemon = daemon if colon and daemon in _DAEMONS else ""
         self._fd = -1
+        self._word = (0, 0)  # the part of the file that is to be taken back
         self._warnings: list[tuple[str, str]] = []
 
     def warning(self, message: str) -> None:
@@ -64,6 +66,31 @@ class Log:
             flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_NONBLOCK | posix.O_CLOEXEC
             self._fd = posix.open(self._path, flags, 0o644)
 
+    @property
+    def can_take_back(self) -> bool:
+        """Whether the file is one from which a message can be removed."""
+        return bool(self._path) and self._format == "json" and not self._daemon
+
+    def leave_word(self, message: str) -> None:
+        """Write an error that stands if this process is killed before it calls `take_back`."""
+        line = self._line("error", message).encode("utf-8", "replace")
+        try:
+            start = self._append(line)
+        except OSError:
+            return  # said when there is something that has happened
+        self._word = (start, start + len(line))
+
+    def take_back(self) -> None:
+        """Remove what `leave_word` has written, unless others have written after it."""
+        (start, end), self._word = self._word, (0, 0)
+        if start == end:
+            return
+        try:
+            if posix.stat(self._path).st_size == end:
+                posix.truncate(self._path, start)
+        except OSError:
+            return  # the file is gone, and the word with it
+
     def flush(self) -> None:
         """Write what was kept back."""
         entries, self._warnings = self._warnings, []
@@ -81,15 +108,21 @@ class Log:
                 logdaemon.send(self._daemon, name, [(level, printable(message)) for level, message in entries])
                 return
             text = "".join(self._line(level, message) for level, message in entries)
-            self.open()
-            try:
-                posix.write(self._fd, text.encode("utf-8", "replace"))
-            finally:
-                self._close()
+            self._append(text.encode("utf-8", "replace"))
         except PyruncError as error:
             _to_stderr(f"pyrunc: {error}")
         except OSError as error:
             _to_stderr(f"pyrunc: write the log `{printable(self._path)}`: {error.strerror}")
+
+    def _append(self, data: bytes) -> int:
+        """Write to the end of the file, which is closed then; where that was."""
+        self.open()
+        try:
+            end = posix.fstat(self._fd).st_size
+            posix.write(self._fd, data)
+        finally:
+            self._close()
+        return end
 
     def _close(self) -> None:
         posix.close(self._fd)

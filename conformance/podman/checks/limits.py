@@ -225,3 +225,16 @@ def too_small(podman: Podman) -> None:
 @check("limits", "--memory: a limit in which the program has room, if not the runtime")
 def small_memory(podman: Podman) -> None:
     equal(podman.sh(["--memory", "512k", "--memory-swap", "512k"], read("memory.max")), "524288")
+
+
+@check("limits", "pod: its limit is too low to start a container, and podman says why")
+def pod_too_small(podman: Podman) -> None:
+    if podman.rootless and manager(podman) == "cgroupfs":
+        raise Skipped("podman makes no cgroup for an ordinary user's pod with this manager")
+    name = podman.new_pod()
+    podman("pod", "create", "--name", name, "--network", "none", "--memory", "5m", "--memory-swap", "5m")
+    result = podman.call("pod", "start", name)
+    # A runtime may fit into it; who does not says whose limit it was.
+    if result.status != 0:
+        matches(result.err, r"(?s).*memory.*5242880.*", "podman's error")
+        equal("no logs from conmon" in result.err, False, "podman has been told")

@@ -297,5 +297,4 @@ def _wait_for(events: int, line: str) -> bool:
 
 def oom_kills(path: str) -> int:
     """How many processes of the cgroup the OOM killer ended; 0 without the memory controller."""
-    events = read(f"{directory(path)}/memory.events") or ""
-    return next((int(line.split()[1]) for line in events.splitlines() if line.startswith("oom_kill ")), 0)
+    return files.number(f"{directory(path)}/memory.events", "oom_kill")

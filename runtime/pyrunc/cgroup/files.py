@@ -47,6 +47,12 @@ def read(where: str) -> "str | None":
         raise
 
 
+def number(where: str, key: str) -> int:
+    """The number that belongs to the key, in a file of lines of a key and a number; 0 if it is not there."""
+    lines = (read(where) or "").splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith(f"{key} ")), 0)
+
+
 def write(where: str, text: str) -> None:
     """One write(2): the kernel takes or refuses it as a whole."""
     fd = posix.open(where, posix.O_WRONLY | posix.O_CLOEXEC)  # with O_CREAT, ENOENT would become EPERM

@@ -40,17 +40,18 @@ class Want:
     that it (or the leaf) is delegated to; leaf: the path below it where the processes are, "/a" or "" for it itself;
     devices: None for no filter (in a user namespace the kernel forbids it); asks_for_devices: the config has rules, so
     that they cannot be done without; named: nor can the cgroup, since the config says where it is; found: it was there,
-    empty, before us (known by `place`)."""
+    empty, before us (known by `place`), with this many processes killed in it for want of memory."""
 
     __slots__ = (
-        "address", "asks_for_devices", "devices", "found", "leaf", "manager", "named", "owner", "path", "properties",
-        "settings", "unit",
+        "address", "asks_for_devices", "devices", "found", "kills_before", "leaf", "manager", "named", "owner", "path",
+        "properties", "settings", "unit",
     )  # fmt: skip
 
     def __init__(self, manager: str, settings: "list[Setting]", devices: "list[Rule] | None") -> None:
         self.manager, self.settings, self.devices = manager, settings, devices
         self.path = self.address = self.leaf = ""
         self.named = self.found = False
+        self.kills_before = 0
         self.asks_for_devices = devices is not None
         self.unit: Unit | None = None
         self.properties: list[Property] = []
@@ -90,6 +91,7 @@ def place(want: Want, note: "Callable[[str, str | int], None]") -> int:
     try:
         if want.found:
             note("cgroupFound", True)
+            want.kills_before = control.oom_kills(want.path)
         note("cgroup", want.path)
         control.enable(want.path, needed)
         if want.leaf:
@@ -198,15 +200,15 @@ def _filter_devices(want: Want, path: str) -> str:
 
 
 def check_survivors(want: Want, path: str) -> None:
-    """Raise PyruncError if the limit of memory that was just set has cost init its life."""
-    limit = next((setting for setting in want.settings if setting.file == "memory.max"), None)
-    if limit is None:
-        return
+    """Raise PyruncError if init has been killed for want of memory."""
     from . import control
 
-    if control.oom_kills(path):
-        text = f"container init was killed for want of memory: the limit of {limit.value} bytes is too low"
-        raise PyruncError(text, pointer=limit.pointer)
+    if not path or control.oom_kills(path) <= want.kills_before:
+        return
+    from . import oom
+
+    limit = next((setting for setting in want.settings if setting.file == "memory.max"), None)
+    raise oom.error(path, "container init", limit.pointer if limit is not None else "")
 
 
 def update(path: str, settings: "list[Setting]", unit: "Unit | None" = None, address: str = "") -> None:

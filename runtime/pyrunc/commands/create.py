@@ -31,11 +31,23 @@ def run(context: Context, arguments: Arguments) -> int:
 
 def create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[Container, parent.Created]":
     """Create a container, for `create` and `run`. On failure nothing is left behind, and the host's part is named."""
+    if context.log.can_take_back:
+        _leave_word(context)
     try:
         return _create(context, arguments, detach=detach)
     except PyruncError as error:
         _explain(error, context)
         raise
+    finally:
+        context.log.take_back()
+
+
+def _leave_word(context: Context) -> None:
+    """Who is killed for want of memory can say nothing afterwards. An engine may have put us below a pod's limit."""
+    from pyrunc.cgroup import fs, oom
+
+    if word := oom.last_word(fs.own_path()):
+        context.log.leave_word(word)
 
 
 _LIMITS = (12, 24)  # ENOMEM, EMFILE

@@ -23,6 +23,7 @@ An error may come in place of each message, as in `protocol`.
 import posix
 
 from pyrunc import ending
+from pyrunc.cgroup import files
 from pyrunc.cgroup import fs as cgroup_fs
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import credentials, namespaces, procs, sealed, syscalls
@@ -93,6 +94,7 @@ def enter(plan: "ExecPlan", target: Target, console_socket: str) -> Entered:
     """Make the process, up to the point where it only has to be let go. Nothing is left of one that fails."""
     ours, theirs = protocol.pair()
     made = Entered(ours)
+    killed_before = _killed_for_memory(target)
     try:
         helper = sealed.helper()
         made.joiner = _clone(plan, target)
@@ -103,11 +105,20 @@ def enter(plan: "ExecPlan", target: Target, console_socket: str) -> Entered:
         posix.close(helper)
         ours.watch = lambda: outside.refuse_stopped(made)
         _serve(plan, made, console_socket)
-    except BaseException:
+    except BaseException as error:
         ending.hold()
         made.abandon()
+        if isinstance(error, protocol.PeerGone) and _killed_for_memory(target) > killed_before:
+            from pyrunc.cgroup import oom
+
+            raise oom.error(target.cgroup or "", "the process on its way into the container") from None
         raise
     return made
+
+
+def _killed_for_memory(target: Target) -> int:
+    """How many processes in the container's cgroup the OOM killer has ended."""
+    return files.number(f"{files.directory(target.cgroup)}/memory.events", "oom_kill") if target.cgroup else 0
 
 
 def _clone(plan: "ExecPlan", target: Target) -> int:
