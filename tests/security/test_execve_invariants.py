@@ -1,5 +1,8 @@
 """What each process of ours in a container may hold at each execve, at each path that it looks up, and when the
-container can see it for the first time: a table, and every kind of container held to it."""
+container can see it for the first time: a table, and every kind of container held to it.
+
+`restore` is not held to it: CRIU has to trace what it restores, and a process has one tracer (ptrace(2)).
+"""
 
 import contextlib
 import os
@@ -83,8 +86,9 @@ def _host_hook(stop: Stop, case: Case) -> "Iterator[str]":
 
 
 def _leaves(stop: Stop, case: Case) -> "Iterator[str]":
-    """The interpreter is about to become pyrunc-init."""
-    yield from _no_way_out(stop, also="/memfd:pyrunc-init")
+    """The interpreter is about to become pyrunc-init, which writes the label through a private procfs, and closes that
+    before it looks up a path."""
+    yield from _no_way_out(stop, also="/memfd:pyrunc-init", procfs="apparmorProfile" in case.bundle.process)
     if stop["umask"] != 0o022 or stop["SigBlk"] or stop["SigIgn"]:
         yield "keeps umask or signals of the caller's"
     yield from _hidden(stop, case)
@@ -92,7 +96,8 @@ def _leaves(stop: Stop, case: Case) -> "Iterator[str]":
 
 def _init(stop: Stop, case: Case) -> "Iterator[str]":
     """pyrunc-init looks up a path in the container."""
-    yield from _no_way_out(stop)
+    if stop["path"]:  # or asks for the size of its list, first of all
+        yield from _no_way_out(stop)
 
 
 def _hook(stop: Stop, case: Case) -> "Iterator[str]":
@@ -147,11 +152,14 @@ def _no_more_than_the_program(stop: Stop, case: Case, *, new_privileges: bool) -
         yield f"Seccomp is {stop['Seccomp']}"
 
 
-def _no_way_out(stop: Stop, also: str = "\0") -> "Iterator[str]":
-    """No descriptor through which a path could be looked up, and, but for the streams, none of a file."""
+def _no_way_out(stop: Stop, also: str = "\0", *, procfs: bool = False) -> "Iterator[str]":
+    """No descriptor through which a path could be looked up, and, but for the streams, none of a file. procfs: but for
+    one, the root of a procfs that is mounted nowhere."""
     for fd in stop["descriptors"]:
         target = fd["target"]
-        if fd["directory"] or fd["procfs"]:
+        if procfs and fd["procfs"] and target == "/":
+            procfs = False
+        elif fd["directory"] or fd["procfs"]:
             yield f"has descriptor {fd['number']}, {target}, which leads on"
         elif fd["number"] >= STREAMS and not (fd["fifo"] or target.startswith((*HARMLESS, also))):
             yield f"has descriptor {fd['number']}, {target}"
