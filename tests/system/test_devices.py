@@ -73,6 +73,11 @@ def test_listed_device(runtime: Runtime, bundle: Bundle, entry: Json, expected: 
     assert runtime.output(bundle, f"stat -c '%F %t %T %a %u %g' {entry['path']}").strip() == expected
 
 
+def test_slash_behind_the_path_of_a_listed_device(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.linux["devices"] = [device("/dev/mine/", "c", fileMode=0o640)]
+    assert runtime.output(bundle, "stat -c '%F %a' /dev/mine").strip() == "character special file 640"
+
+
 def test_listed_fifo(runtime: Runtime, bundle: Bundle) -> None:
     bundle.linux["devices"] = [{"path": "/dev/mine", "type": "p", "fileMode": 0o622}]
     assert runtime.output(bundle, "stat -c '%F %a' /dev/mine").strip() == "fifo 622"

@@ -17,6 +17,13 @@ def test_user_and_groups(runtime: Runtime, bundle: Bundle) -> None:
     assert runtime.output(bundle, "id -u; id -g; id -G").split() == ["1000", "1001", "1001", "7", "8"]
 
 
+def test_group_that_is_missing_is_0(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.process["user"] = {"uid": 1000}
+    result = runtime.run(bundle.shell("id -u; id -g"))
+    assert (result.returncode, result.stdout.split()) == (0, ["1000", "0"])
+    assert ("`gid` is missing" in result.stderr) == (runtime_name() == "pyrunc")
+
+
 def test_groups_of_the_caller_are_not_inherited(runtime: Runtime, bundle: Bundle) -> None:
     before = os.getgroups()
     os.setgroups([4242])

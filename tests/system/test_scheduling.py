@@ -58,6 +58,13 @@ def test_io_priority(runtime: Runtime, bundle: Bundle, kind: str, number: int) -
         assert io_priority(container.pid) == number << 13 | 5  # linux/ioprio.h, IOPRIO_PRIO_VALUE
 
 
+@UNKNOWN
+def test_io_priority_without_a_level(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.process["ioPriority"] = {"class": "IOPRIO_CLASS_BE"}
+    with runtime.running(sleeper(bundle)) as container:
+        assert io_priority(container.pid) == 2 << 13
+
+
 def policies(container: Container) -> set[str]:
     """The memory policies of the program's mappings (numa_maps of proc(5))."""
     with open(f"/proc/{container.pid}/numa_maps") as maps:

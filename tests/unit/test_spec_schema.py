@@ -52,7 +52,6 @@ def test_all_problems_at_once():
         "/mounts/1/destination",
         "/process/capabilities/bounding",
         "/process/user/additionalGids/1",
-        "/process/user/gid",
         "/process/user/uid",
         "/root/path",
     ]

@@ -54,13 +54,14 @@ class TimeOffset:
 
 
 class Device:
-    """An entry of `devices`: a device node that the container must have. major and minor are set unless type is `p`."""
+    """An entry of `devices`: a device node that the container must have. major and minor are set unless type is `p`.
+    path: without the slashes that may stand at its end."""
 
     __slots__ = ("file_mode", "gid", "major", "minor", "path", "type", "uid")
 
     def __init__(self, reader: Reader) -> None:
         self.type = reader.required_enum("type", DEVICE_TYPES)
-        self.path = reader.required_text("path")
+        self.path = reader.required_text("path").rstrip("/") or "/"
         self.major = reader.integer("major", INT64_MIN, INT64_MAX)
         self.minor = reader.integer("minor", INT64_MIN, INT64_MAX)
         self.file_mode = reader.integer("fileMode", 0, UINT32_MAX)

@@ -46,14 +46,15 @@ IO_PRIORITY_MAX = 7  # ioprio_set(2)
 
 
 class User:
-    """`process.user`: ids inside the container. umask None: 0022, as with runc and crun, whatever
-    the caller's is (config.md has it inherited, and no engine expects it)."""
+    """`process.user`: ids inside the container. names_gid: whether the config has a gid; it is 0 otherwise. umask None:
+    0022, as with runc and crun, whatever the caller's is (config.md has it inherited, and no engine expects it)."""
 
-    __slots__ = ("additional_gids", "gid", "uid", "umask")
+    __slots__ = ("additional_gids", "gid", "names_gid", "uid", "umask")
 
     def __init__(self, reader: Reader) -> None:
         self.uid = reader.required_integer("uid", 0, PROCESS_ID_MAX)
-        self.gid = reader.required_integer("gid", 0, PROCESS_ID_MAX)
+        gid = reader.integer("gid", 0, PROCESS_ID_MAX)
+        self.gid, self.names_gid = gid or 0, gid is not None
         self.umask = reader.integer("umask", 0, UINT32_MAX)
         self.additional_gids = reader.integers("additionalGids", 0, PROCESS_ID_MAX)
 
@@ -109,13 +110,13 @@ class Scheduler:
 
 
 class IOPriority:
-    """`process.ioPriority`: ioprio_set(2). `class_` is the key `class`."""
+    """`process.ioPriority`: ioprio_set(2). `class_` is the key `class`; a priority that is absent is 0, as for Go."""
 
     __slots__ = ("class_", "priority")
 
     def __init__(self, reader: Reader) -> None:
         self.class_ = reader.required_enum("class", IO_PRIORITY_CLASSES)
-        self.priority = reader.required_integer("priority", 0, IO_PRIORITY_MAX)
+        self.priority = reader.integer("priority", 0, IO_PRIORITY_MAX) or 0
 
 
 class CPUAffinity:

@@ -154,10 +154,13 @@ def is_number_list(text: str) -> bool:
 
 
 def process_warnings(process: Process, pointer: str) -> "Iterator[str]":
-    """config.md, `capabilities`: a name that the kernel does not know MUST be warned about and SHOULD NOT fail.
+    """What the specification wants and the peers do without, and config.md, `capabilities`: a name that the kernel does
+    not know MUST be warned about and SHOULD NOT fail.
 
     Once, at the first of the sets: engines write it into all.
     """
+    if not process.user.names_gid:
+        yield f"the required key `gid` is missing, so the group is 0 ({pointer}/user/gid)"
     sets, known = process.capabilities, set(CAPABILITIES)
     if sets is None:
         return
