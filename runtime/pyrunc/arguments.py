@@ -39,14 +39,13 @@ class Verb:
 
 
 class Arguments:
-    """What was given: `options[name]` (str, True or a list) and `operands`; `rest` after the named operands."""
+    """What was given: `options[name]` (str, bool or a list) and `operands`."""
 
-    __slots__ = ("operands", "options", "rest")
+    __slots__ = ("operands", "options")
 
     def __init__(self) -> None:
         self.options: dict[str, str | bool | list[str]] = {}
         self.operands: list[str] = []
-        self.rest: list[str] = []
 
     def text(self, name: str, default: str = "") -> str:
         """The value of an option that takes one."""
@@ -144,7 +143,7 @@ def _set(into: Arguments, option: Option, value: str, *, given: bool) -> None:
 
 
 def check_operands(verb_name: str, verb: Verb, into: Arguments) -> None:
-    """Compare the operands with those that the verb names, and split off what follows them."""
+    """Compare the operands with those that the verb names."""
     required = sum(not operand.startswith("[") for operand in verb.operands)
     if len(into.operands) < required:
         raise UsageError(f"`{verb_name}` needs {' '.join(verb.operands)}", hint=f"see `pyrunc {verb_name} --help`")

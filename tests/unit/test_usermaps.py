@@ -8,6 +8,7 @@ from pyrunc import usermaps
 from pyrunc.errors import ConfigError
 from pyrunc.host import HostFacts
 from pyrunc.kernel import idmap, subids
+from pyrunc.kernel.idmap import Range
 from pyrunc.kernel.subids import Grant, IdRights
 from pyrunc.spec.config import Config, parse_config
 
@@ -85,6 +86,41 @@ def test_one_id_and_why(facts: HostFacts, reason: str) -> None:
     assert reason in maps.warning
 
 
+@pytest.mark.parametrize(
+    ("facts", "warning"),
+    [
+        (host(), ""),
+        (
+            host(uids=(), newuidmap=""),
+            "no line of /etc/subuid is for you; `usermod --add-subuids FIRST-LAST ann` (as root) adds one",
+        ),
+        (
+            host(gids=(), newgidmap=""),
+            "no line of /etc/subgid is for you; `usermod --add-subgids FIRST-LAST ann` (as root) adds one",
+        ),
+        (
+            host(newuidmap="", newgidmap=""),
+            "there is no newuidmap; install the package `uidmap` (Debian, Ubuntu) or `shadow-utils` (Fedora)",
+        ),
+    ],
+)
+def test_the_warning_says_what_would_change_it(facts: HostFacts, warning: str) -> None:
+    maps = decide(asking(), facts)
+    before = "the container has one user and group, yours: "
+    assert maps.warning == (before + warning if warning else "")
+    assert maps.alone == {"uid": ((8, 1000, 1),), "gid": ((9, 1001, 1),)}
+
+
+def test_without_a_process_one_is_root() -> None:
+    maps = usermaps.decide(asking().linux, host(uids=()), None)
+    assert (maps.uids, maps.gids) == (((0, 1000, 1),), ((0, 1001, 1),))
+
+
+def test_a_map_of_the_config_is_nothing_automatic() -> None:
+    maps = decide(asking({"type": "user"}, **SINGLE), host())
+    assert (maps.automatic, maps.warning, maps.alone) == (False, "", {})
+
+
 def test_root_gets_none() -> None:
     maps = decide(asking(), HostFacts(0, in_userns=False))
     assert (maps.automatic, maps.uids, maps.gids) == (False, (), ())
@@ -135,6 +171,101 @@ def test_ranges_that_are_not_granted(asked: tuple[int, int]) -> None:
     assert caught.value.pointer == "/linux/uidMappings/1"
     assert "`ann:100000:65536` for `ann`" in str(caught.value)
     assert f"`usermod --add-subuids {asked[0]}-{last} ann`" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("facts", "kind", "message"),
+    [
+        (host(uids=()), "uid", "uids 1-2 of the host are not yours to map: /etc/subuid has no line for `ann`"),
+        (host(gids=()), "gid", "gids 1-2 of the host are not yours to map: /etc/subgid has no line for `ann`"),
+        (host(newuidmap=""), "uid", "newuidmap is needed to map more than your own id"),
+        (host(newgidmap=""), "gid", "newgidmap is needed to map more than your own id"),
+    ],
+)
+def test_what_is_missing_for_a_range(facts: HostFacts, kind: str, message: str) -> None:
+    config = asking({"type": "user"}, **SINGLE | {f"{kind}Mappings": [(0, 1, 2)]})
+    with pytest.raises(ConfigError) as caught:
+        decide(config, facts)
+    assert caught.value.message == message
+    assert (caught.value.pointer or "").startswith(f"/linux/{kind}Mappings")
+
+
+OUTER = ((0, 100, 10), (10, 200, 5), (20, 300, 1))  # of the namespace that pyrunc runs in: inside, outside, count
+
+
+@pytest.mark.parametrize(
+    ("first", "count", "good"),
+    [(0, 10, True), (0, 11, False), (9, 1, True), (9, 2, False), (10, 5, True), (10, 6, False), (14, 1, True),
+     (14, 2, False), (15, 1, False)],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["uid", "gid"])
+def test_ranges_inside_of_another_user_namespace(kind: str, first: int, count: int, good: bool) -> None:
+    maps = {key: [(0, 0, 1)] for key in ("uidMappings", "gidMappings")}
+    config = asking({"type": "user"}, **maps | {f"{kind}Mappings": [(50, 20, 1), (0, first, count)]})
+    facts = HostFacts(0, in_userns=True)
+    facts.uids = facts.gids = OUTER
+    if good:
+        assert getattr(decide(config, facts), f"{kind}s") == ((50, 20, 1), (0, first, count))
+        return
+    shown = f"{first}-{first + count - 1}" if count > 1 else first
+    with pytest.raises(ConfigError) as caught:
+        decide(config, facts)
+    assert caught.value.pointer == f"/linux/{kind}Mappings/1"
+    assert caught.value.message == (
+        f"{kind}s {shown} do not lie in one range of the user namespace that pyrunc runs in, which has 0-9, 10-14, 20"
+    )
+
+
+@pytest.mark.parametrize(
+    ("uids", "gids", "expected"),
+    [
+        ([(0, 500, 1)], [(0, 600, 1)], (500, 600)),
+        ([(1, 400, 9), (0, 500, 1)], [(0, 600, 9)], (500, 600)),
+        ([(8, 500, 1)], [(9, 600, 1)], (500, 600)),  # 0 is not mapped: those of the process
+        ([(7, 500, 2)], [(1, 600, 9)], (501, 608)),
+        ([(9, 500, 1)], [(1, 600, 8)], (0, 0)),
+        ([], [], (0, 0)),
+    ],
+)
+def test_root_outside(uids: list[Range], gids: list[Range], expected: tuple[int, int]) -> None:
+    process = asking().process
+    assert usermaps.root_outside(usermaps.UserMaps(tuple(uids), tuple(gids)), process) == expected
+    maps = usermaps.UserMaps(((1, 5, 1), (0, 50, 1)), ((0, 60, 1),))
+    assert usermaps.root_outside(maps, None) == (50, 60)
+
+
+@pytest.mark.parametrize(
+    ("uids", "gids", "groups", "where", "id_", "ranges"),
+    [
+        ([(8, 1, 1)], [(9, 1, 1)], [], "", "", ""),
+        ([(0, 1, 9)], [(0, 1, 10)], [], "", "", ""),
+        ([(0, 1, 8)], [(0, 1, 10)], [], "uid", "uid 8", "0-7"),
+        ([(9, 1, 2)], [(0, 1, 10)], [], "uid", "uid 8", "9-10"),
+        ([(0, 1, 9)], [(0, 1, 1), (3, 1, 6)], [], "gid", "gid 9", "0, 3-8"),
+        ([(0, 1, 9)], [(9, 1, 2)], [9, 10], "", "", ""),
+        ([(0, 1, 9)], [(9, 1, 2)], [9, 11, 12], "additionalGids/1", "gid 11", "9-10"),
+    ],
+)
+def test_ids_of_the_process(
+    uids: list[Range], gids: list[Range], groups: list[int], where: str, id_: str, ranges: str
+) -> None:
+    process, maps = asking().process, usermaps.UserMaps(tuple(uids), tuple(gids))
+    assert process is not None
+    process.user.additional_gids = groups
+    usermaps.check_process(None, maps)
+    if not where:
+        usermaps.check_process(process, maps)
+        return
+    for automatic, warning, hint in (
+        (False, "", "map it, or choose another"), (True, "why", "why"), (False, "why", "why"),
+        (True, "", "/etc/subuid must give you more ids"),
+    ):  # fmt: skip
+        maps.automatic, maps.warning = automatic, warning
+        with pytest.raises(ConfigError) as caught:
+            usermaps.check_process(process, maps)
+        assert caught.value.pointer == f"/process/user/{where}"
+        assert caught.value.message == f"{id_} is not mapped in the container's user namespace, which has {ranges}"
+        assert caught.value.hint == (hint if where == "uid" else hint.replace("uid", "gid"))
 
 
 def test_with_another_source_than_the_files_the_helper_judges() -> None:
