@@ -158,7 +158,9 @@ def test_operands(named: tuple[str, ...], given: list[str], error: str) -> None:
 
 def test_help() -> None:
     verb = Verb("do a thing", ("ID", "[ARG...]"), OPTIONS)
-    assert arguments.usage("do", verb) == """\
+    assert (
+        arguments.usage("do", verb)
+        == """\
 usage: pyrunc [GLOBAL OPTION...] do [OPTION...] ID [ARG...]
 
 Do a thing.
@@ -170,6 +172,7 @@ options:
   -d, --detach                  do not wait
   -h, --help                    print this help
 """
+    )
     assert arguments.usage("do", Verb("x")).startswith("usage: pyrunc [GLOBAL OPTION...] do [OPTION...]\n\nX.\n")
 
 

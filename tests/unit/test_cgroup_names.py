@@ -12,7 +12,8 @@ from pyrunc.errors import ConfigError
         ("/a//b/", None, "/a/b"), ("/a/./b", None, "/a/b"), ("./x", "/user/y", "/user/x"),
         ("", "/user.slice/session.scope", "/user.slice/box"),
         ("x/y", "/user.slice/session.scope", "/user.slice/x/y"), ("/x/y", "/user.slice/session.scope", "/x/y"),
-        ("", "/", "/box"), ("/a:b:c", None, "/a:b:c"),
+        ("", "/", "/box"), ("/a:b:c", None, "/a:b:c"), ("/", "/a/b", "/box"), ("x", "", "/x"),
+        ("..x/.y", None, "/..x/.y"),
     ],
 )  # fmt: skip
 def test_paths(configured, own, expected):
@@ -38,6 +39,8 @@ def test_refused_paths(configured):
         ("-:p:n", False, "-", "p-n.scope"),
         ("a.slice:p:n.slice", False, "a.slice", "n.slice"),
         ("a.slice:p:", False, "a.slice", "p-box.scope"),
+        ("a.slice::" + "n" * 249, False, "a.slice", "n" * 249 + ".scope"),
+        ("a_B.slice::n", False, "a_B.slice", "n.scope"),
     ],
 )
 def test_units(configured, user, slice_, name):
@@ -47,8 +50,12 @@ def test_units(configured, user, slice_, name):
 
 @pytest.mark.parametrize(
     "configured",
-    ["/machine/x", "a.slice:x", "a:b:c:d", "nonsense:p:n", "a--b.slice:p:n", "../x.slice:p:n", "a.slice:p:../n"],
-)
+    [
+        "/machine/x", "a.slice:x", "a:b:c:d", "nonsense:p:n", "a--b.slice:p:n", "../x.slice:p:n", "a.slice:p:../n",
+        "/a.slice:p:n", ".slice:p:n", "-a.slice:p:n", "a-.slice:p:n", "a b.slice:p:n", "a.slice:p p:n", "a.slice:.p:n",
+        "a.slice::.n", "a.slice::" + "n" * 250,
+    ],
+)  # fmt: skip
 def test_refused_units(configured):
     with pytest.raises(ConfigError) as caught:
         names.unit(configured, "box")

@@ -41,6 +41,7 @@ def convert(resources):
         ),
         ({"cpu": {"cpus": "0-1,9"}}, {"AllowedCPUs": ("ay", [3, 2])}),
         ({"cpu": {"mems": "0"}}, {"AllowedMemoryNodes": ("ay", [1])}),
+        ({"cpu": {"cpus": "0-7", "mems": "8"}}, {"AllowedCPUs": ("ay", [255]), "AllowedMemoryNodes": ("ay", [0, 1])}),
         ({"pids": {"limit": 0}}, {"TasksMax": ("t", 1)}),
         ({"pids": {"limit": -1}}, {"TasksMax": ("t", INFINITY)}),
         ({"blockIO": {"weight": 100}}, {"IOWeight": ("t", 910)}),

@@ -149,6 +149,8 @@ def test_limit_alone_leaves_swap_alone():
     [
         ({}, ["cpu.max", "cpu.max.burst"]),
         ({"cpu.max": "9000 100000\n", "cpu.max.burst": "0\n"}, ["cpu.max", "cpu.max.burst"]),
+        ({"cpu.max": "90000 100000\n", "cpu.max.burst": "19999\n"}, ["cpu.max", "cpu.max.burst"]),
+        ({"cpu.max": "90000 100000\n", "cpu.max.burst": "20000\n"}, ["cpu.max.burst", "cpu.max"]),
         ({"cpu.max": "90000 100000\n", "cpu.max.burst": "80000\n"}, ["cpu.max.burst", "cpu.max"]),
     ],
 )

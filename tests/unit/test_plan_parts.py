@@ -1,0 +1,289 @@
+"""The parts of create's plan that come from a table or a list: mounts, devices, sysctls, the cgroup, the terminal."""
+
+from typing import Any
+
+import pytest
+from pyrunc import plan
+from pyrunc.cgroup import devices, systemd
+from pyrunc.cgroup import fs as cgroup_fs
+from pyrunc.errors import ConfigError, UsageError
+from pyrunc.kernel import lsm, mounts, netdev, notify
+from pyrunc.kernel import syscalls as k
+from pyrunc.kernel.mountmap import MountMap
+
+from tests.unit.spec_specimen import MAPPING, SECCOMP
+from tests.unit.test_plan import GRANT, OWN_USER, config, namespaces, options, ordinary, planned, within
+
+USER = [namespaces("user", "mount", "cgroup"), *((f"/linux/{key}", value) for key, value in OWN_USER.items())]
+ROOT = plan.HostFacts(0, in_userns=False)
+
+
+def mount(**keys: Any) -> tuple[str, Any]:
+    return "/mounts", [{"destination": "/first", "type": "tmpfs"}, {"destination": "/d", **keys}]
+
+
+@pytest.mark.parametrize(
+    ("keys", "source", "kind", "flags", "sealed"),
+    [
+        ({"type": "tmpfs", "options": ["nosuid"]}, "", "tmpfs", k.MS_NOSUID, False),
+        ({"type": "tmpfs", "source": "s", "options": ["nosuid", "ro"]}, "s", "tmpfs", k.MS_NOSUID, True),
+        ({"type": "tmpfs", "source": "/s", "options": ["bind", "ro"]}, "/s", "tmpfs", k.MS_RDONLY, False),
+        ({"type": "proc", "source": "proc", "options": ["ro"]}, "proc", "proc", k.MS_RDONLY, False),
+        ({"source": "s", "options": ["bind"]}, "/bundle/s", "", 0, False),
+        ({"type": "bind", "source": "/s/t", "options": ["rbind"]}, "/s/t", "bind", 0, False),
+        ({"options": ["remount"]}, "", "", 0, False),
+        ({"options": ["rslave"]}, "", "", 0, False),
+    ],
+)
+def test_mount(keys: dict[str, Any], source: str, kind: str, flags: int, sealed: bool) -> None:
+    made = planned(mount(**keys)).mounts[1]
+    assert (made.source, made.destination, made.kind, made.pointer) == (source, "/d", kind, "/mounts/1")
+    assert (made.options.flags, made.sealed, made.mapping) == (flags, sealed, None)
+    assert (made.label, made.label_option) == ("", "context")
+
+
+@pytest.mark.parametrize(
+    ("keys", "where"), [({"options": ["bind"]}, "source"), ({}, "type"), ({"options": ["ro"], "source": "/x"}, "type")]
+)
+def test_mount_that_is_none(keys: dict[str, Any], where: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        planned(mount(**keys))
+    assert caught.value.pointer == f"/mounts/1/{where}"
+
+
+def test_a_bind_mount_has_no_options_of_a_file_system() -> None:
+    given = config(mount(source="/s", options=["bind", "mode=1", "size=2"]))
+    assert plan.build(given, options(), ROOT).mounts[1].options.data == []
+    assert given.warnings == ["a bind mount has no file system options: `mode=1,size=2` is ignored (/mounts/1/options)"]
+    other = config(mount(type="tmpfs", options=["mode=1"]))
+    assert plan.build(other, options(), ROOT).mounts[1].options.data == ["mode=1"]
+    assert other.warnings == []
+    assert plan.build(config(mount(source="/s", options=["bind"])), options(), ROOT).mounts[1].options.data == []
+
+
+def test_labels_of_mounts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lsm, "require_selinux", lambda _: None)
+    made = planned(
+        mount(type="tmpfs"),
+        ("/linux/mountLabel", "a:b:c:d"),
+        ("/annotations", {"run.oci.mount_context_type": "fscontext"}),
+    )
+    assert made.mount_label == "a:b:c:d"
+    assert [(one.label, one.label_option) for one in made.mounts] == [("a:b:c:d", "fscontext")] * 2
+
+
+MAPPED = {"source": "/s", "options": ["bind"], "uidMappings": MAPPING, "gidMappings": MAPPING}
+
+
+def test_id_mapped_mount(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[object] = []
+    monkeypatch.setattr(MountMap, "open", lambda _, fd, pointer: opened.append((fd, pointer)))
+    monkeypatch.setattr(mounts, "detach", lambda *_: 40)
+    made = planned(namespaces("pid=/p", "user=/u", "mount"), mount(**MAPPED))
+    assert made.mounts[1].mapping is not None
+    for number, join in enumerate(made.joins):
+        join.fd = 20 + number
+    monkeypatch.setattr(mounts, "keep_locked", lambda *_: "")
+    assert made.open_mount_sources(ROOT) == []
+    plain = planned(namespaces("pid=/p", "mount"), mount(**MAPPED))
+    plain.open_mount_sources(ROOT)
+    assert opened == [(21, "/mounts/1"), (-1, "/mounts/1")]
+    assert plain.mount_sources == {1: 40}
+    with pytest.raises(ConfigError, match="takes root's privilege"):
+        planned(mount(**MAPPED), host=ordinary(GRANT))
+
+
+@pytest.mark.parametrize(
+    ("changes", "host", "opened"),
+    [
+        ([namespaces("mount")], ROOT, False),
+        ([namespaces("mount=/m")], ROOT, False),
+        ([], ROOT, True),  # init binds in the runtime's own mount namespace
+        (USER, ROOT, True),
+        ([namespaces("mount", "user=/u")], ROOT, True),
+        ([namespaces("mount")], ordinary(GRANT), False),  # the user may bind in his own user namespace what he may here
+    ],
+)
+def test_who_opens_what_is_bound(
+    changes: list[Any], host: plan.HostFacts, opened: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detached: list[object] = []
+    monkeypatch.setattr(mounts, "detach", lambda one, kind: detached.append((one.source, kind)) or 40)
+    monkeypatch.setattr(mounts, "keep_locked", lambda one, fd: f"nosuid{fd}" if one.source == "/s" else "")
+    made = planned(*changes, mount(source="/s", options=["bind"]), host=host)
+    warnings = made.open_mount_sources(host)
+    assert made.mount_sources == ({1: 40} if opened else {})
+    assert detached == ([("/s", k.MS_SLAVE | k.MS_REC)] if opened else [])
+    said = ["the source of the mount to `/d` stays nosuid40, as the host has it (/mounts/1/options)"]
+    assert warnings == (said if opened and made.enters_user_namespace else [])
+
+
+@pytest.mark.parametrize(
+    ("propagation", "kind"),
+    [
+        ("", k.MS_SLAVE | k.MS_REC),
+        ("rprivate", k.MS_PRIVATE | k.MS_REC),
+        ("private", k.MS_PRIVATE | k.MS_REC),
+        ("rshared", k.MS_SHARED | k.MS_REC),
+        ("shared", 0),  # the root's alone
+    ],
+)
+def test_propagation_of_what_is_bound(propagation: str, kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds: list[int] = []
+    monkeypatch.setattr(mounts, "detach", lambda _, kind: kinds.append(kind) or 40)
+    monkeypatch.setattr(mounts, "keep_locked", lambda *_: "")
+    changes = [("/linux/rootfsPropagation", propagation)] if propagation else []
+    planned(*USER, *changes, mount(source="/s", options=["bind"])).open_mount_sources(ROOT)
+    assert kinds == [kind]
+
+
+def test_the_notify_socket_is_bound() -> None:
+    made = planned(mount(type="tmpfs"), ("/process/env", ["A=b"]), notify_source="/state")
+    last = made.mounts[2]
+    source, destination, words = notify.mount("/state")
+    assert (last.source, last.destination, last.kind) == (source, destination, "bind")
+    assert last.options.flags == plan.mountoptions.parse(words).flags
+    assert made.env == ["A=b", notify.VARIABLE]
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"type": "c", "major": 10, "minor": 229, "fileMode": 0o640, "uid": 1, "gid": 2}, (10, 229, 0o640, 1, 2)),
+        ({"type": "p"}, (0, 0, 0o666, 0, 0)),
+        ({"type": "p", "fileMode": 0}, (0, 0, 0, 0, 0)),
+        ({"type": "b", "major": 8, "minor": 1, "fileMode": 0o107777}, (8, 1, 0o7777, 0, 0)),
+    ],
+)
+def test_device(keys: dict[str, Any], expected: tuple[int, ...]) -> None:
+    first = {"type": "p", "path": "/dev/a"}
+    made = planned(("/linux/devices", [first, {"path": "/dev/x", **keys}])).devices[1]
+    assert (made.path, made.kind, made.pointer) == ("/dev/x", keys["type"], "/linux/devices/1")
+    assert (made.major, made.minor, made.mode, made.uid, made.gid) == expected
+
+
+def test_kernel_parameters() -> None:
+    values = {"net.ipv4.ip_forward": "1", "kernel/msgmax": "5"}
+    made = planned(namespaces("network", "ipc"), ("/linux/sysctl", values)).sysctl
+    assert [(one.key, one.path, one.value, one.namespace, one.pointer) for one in made] == [
+        ("net.ipv4.ip_forward", "net/ipv4/ip_forward", "1", "network", "/linux/sysctl/net.ipv4.ip_forward"),
+        ("kernel/msgmax", "kernel/msgmax", "5", "ipc", "/linux/sysctl/kernel~1msgmax"),
+    ]
+
+
+def test_network_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(netdev, "require", lambda: None)
+    made = planned(namespaces("network"), ("/linux/netDevices", {"eth0": {"name": "a"}, "ens4": {}})).net_devices
+    assert [(one.outside, one.inside, one.pointer) for one in made] == [
+        ("eth0", "a", "/linux/netDevices/eth0"), ("ens4", "ens4", "/linux/netDevices/ens4"),
+    ]  # fmt: skip
+
+
+def test_seccomp_and_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lsm, "exec_attributes", lambda *labels: [labels])
+    made = planned(("/linux/seccomp", SECCOMP), ("/process/apparmorProfile", "a"), ("/process/selinuxLabel", "s"))
+    assert made.profile is not None
+    assert (made.filter, made.listener, made.attributes) == (None, ("/run/agent.sock", "a\0b"), [("s", "a")])
+    ready = planned(("/annotations", {"run.oci.seccomp_bpf_data": "BgAAAAAA/38="}))
+    assert (ready.profile, ready.filter is not None) == (None, True)
+
+
+@pytest.mark.parametrize(("path", "named", "expected"), [("", False, "/c1"), ("/a/b", True, "/a/b"), ("b", True, "/b")])
+def test_cgroup_of_root(path: str, named: bool, expected: str) -> None:
+    made = planned(*([("/linux/cgroupsPath", path)] if path else [])).cgroup
+    assert (made.manager, made.path, made.named, made.unit, made.owner) == ("cgroupfs", expected, named, None, None)
+
+
+def test_cgroup_of_others_lies_beside_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cgroup_fs, "own_path", lambda: "/user/own")
+    for host in (ordinary(GRANT), within()):
+        assert planned(host=host).cgroup.path == "/user/c1"
+    assert planned().cgroup.path == "/c1"
+
+
+def test_scope(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(systemd, "address", lambda environment, *, user: f"{environment} {user}")
+    changes = [
+        ("/linux/cgroupsPath", "a.slice:b:c"), ("/linux/resources/pids", {"limit": 5}),
+        ("/annotations", {"org.systemd.property.TimeoutStopUSec": "uint64 5"}),
+    ]  # fmt: skip
+    made = planned(*changes, cgroup_manager="systemd", environment={b"A": b"b"}).cgroup
+    assert made.unit is not None
+    assert (made.unit.slice, made.unit.name, made.path, made.named) == ("a.slice", "b-c.scope", "", True)
+    assert made.address == "{b'A': b'b'} False"
+    assert {one[0] for one in made.properties} >= {"TasksMax", "TimeoutStopUSec"}
+    other = planned(cgroup_manager="systemd", host=ordinary(GRANT)).cgroup
+    assert (other.unit is not None and other.unit.slice, other.address) == ("user.slice", "{} True")
+
+
+def test_limits_need_a_manager() -> None:
+    assert planned(cgroup_manager="disabled").cgroup.path == ""
+    with pytest.raises(ConfigError) as caught:
+        planned(("/linux/resources/pids", {"limit": 5}), cgroup_manager="disabled")
+    assert caught.value.pointer == "/linux/resources/pids/limit"
+    made = planned(("/linux/resources/pids", {"limit": 5})).cgroup
+    assert [(one.file, one.value) for one in made.settings] == [("pids.max", "5")]
+
+
+def test_device_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "rules", lambda listed: ["rules", len(listed)])
+    monkeypatch.setattr(devices, "rules_without_any", lambda nodes: ["none", len(nodes)])
+    listed = ("/linux/resources/devices", [{"allow": False}])
+    made = planned(("/linux/devices", [{"type": "p", "path": "/a"}])).cgroup
+    assert (made.devices, made.asks_for_devices) == (["none", 1], False)
+    made = planned(listed).cgroup
+    assert (made.devices, made.asks_for_devices) == (["rules", 1], True)
+    made = planned(listed, *USER).cgroup
+    assert (made.devices, made.asks_for_devices) == (None, False)
+
+
+def cgroup_mount(kind: str, *words: str) -> tuple[str, Any]:
+    return "/mounts", [{"destination": "/sys/fs/cgroup", "type": kind, "options": list(words)}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "owner"),
+    [
+        ([*USER, cgroup_mount("cgroup")], (100000, 100000)),
+        ([*USER, cgroup_mount("cgroup2", "rw")], (100000, 100000)),
+        ([*USER, cgroup_mount("cgroup", "nosuid", "ro")], None),
+        ([*USER, cgroup_mount("tmpfs")], None),
+        ([*USER], None),
+        ([namespaces("cgroup"), cgroup_mount("cgroup")], None),
+        ([namespaces("user", "mount"), *USER[1:], cgroup_mount("cgroup")], None),
+        ([("/annotations", {"run.oci.delegate-cgroup": "x"})], (0, 0)),
+        ([*USER, ("/annotations", {"run.oci.delegate-cgroup": "x"})], (100000, 100000)),
+    ],
+)
+def test_whose_the_cgroup_is(changes: list[Any], owner: "tuple[int, int] | None") -> None:
+    assert planned(*changes).cgroup.owner == owner
+
+
+def test_an_ordinary_user_gives_no_cgroup_away() -> None:
+    assert planned(namespaces("cgroup"), cgroup_mount("cgroup"), host=ordinary(GRANT)).cgroup.owner is None
+
+
+@pytest.mark.parametrize(
+    ("terminal", "detach", "socket", "error"),
+    [
+        (False, False, "", ""),
+        (False, True, "", ""),
+        (True, False, "", ""),
+        (True, True, "/s", ""),
+        (True, False, "/s", ""),
+        (True, True, "", "cannot allocate a terminal for a detached container without --console-socket"),
+        (False, True, "/s", "--console-socket is given, but process.terminal is false in config.json"),
+        (False, False, "/s", "--console-socket is given, but process.terminal is false in config.json"),
+    ],
+)
+def test_terminal(terminal: bool, detach: bool, socket: str, error: str) -> None:
+    given, said = config(("/process/terminal", terminal)), options(detach=detach, console_socket=socket)
+    if not error:
+        assert plan.build(given, said, ROOT).options is said
+        return
+    with pytest.raises(UsageError) as caught:
+        plan.build(given, said, ROOT)
+    assert caught.value.message == error
+    if socket:
+        with pytest.raises(UsageError):
+            plan.build(config(process=None), said, ROOT)
