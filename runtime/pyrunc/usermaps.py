@@ -105,13 +105,10 @@ def _free(first: int, end: int, taken: "list[tuple[int, int]]") -> "list[tuple[i
     """The pieces of first..end-1 that no range of `taken` has."""
     pieces = []
     for start, stop in sorted(taken):
-        if first < start:
+        if first < min(start, end):
             pieces.append((first, min(start, end)))
         first = max(first, stop)
-        if first >= end:
-            return [piece for piece in pieces if piece[0] < piece[1]]
-    pieces.append((first, end))
-    return pieces
+    return [*pieces, (first, end)] if first < end else pieces
 
 
 def _why_single(rights: IdRights) -> str:

@@ -5,24 +5,29 @@ that are copied out of the text and the comparisons of keys. Seconds are not.
 """
 
 import copy
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pyrunc import execplan, jsontext
-from pyrunc.cgroup import gvariant, properties, values
+from pyrunc import arguments, execplan, jsontext, plan
+from pyrunc.cgroup import bus, gvariant, names, properties, stats, values
 from pyrunc.commands import update
+from pyrunc.container import Container
 from pyrunc.criu import rpc
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import procs, resctrl, seccomp
+from pyrunc.host import HostFacts
+from pyrunc.kernel import mountoptions, procs, resctrl, seccomp, subids
 from pyrunc.spec import rules_process
-from pyrunc.spec.config import Config
+from pyrunc.spec.config import Config, parse_process
+from pyrunc.spec.linux import RANGES_MAX
 from pyrunc.spec.reader import Reader
+from pyrunc.spec.resources import Resources
 from pyrunc.spec.rules import config_problems, config_warnings
 from pyrunc.stages import handover
 
-from tests.unit.spec_specimen import full, places
+from tests.unit.spec_specimen import PROCESS, full, minimal, places
 
 SMALL = 400
 SLACK = 1.1  # for what does not grow at all, and grows the more slowly for it
@@ -181,6 +186,119 @@ def test_gvariant(text: str) -> None:
         codes(lambda given=given: gvariant.parse(given))
         copied.append(Text.copied)
     assert copied[1] <= copied[0] * 2 * SLACK
+
+
+@pytest.mark.parametrize("option", ["idmap", "idmap=uids=@0-{0}-1;gids=@0-{0}-1"])
+def test_ranges_of_a_mount(option: str) -> None:
+    """Those of the container are looked through for each mount."""
+
+    def work(size: int) -> Callable[[], object]:
+        value = full()
+        entries = [{"containerID": i, "hostID": i, "size": 1} for i in range(size)]
+        value["linux"] |= {"uidMappings": entries, "gidMappings": entries}
+        value["mounts"] = [{"destination": "/a", "options": ["bind", option.format(size - 1)]} for _ in range(size)]
+        config = Config(Reader(value, ""))
+        return lambda: list(config_problems(config))
+
+    assert_linear(work, RANGES_MAX + 1)
+
+
+def test_ranges_in_an_option() -> None:
+    assert_linear(lambda n: lambda: list(config_problems(mounting("idmap=uids=" + "#".join(["@0-0-1"] * n)))), 400)
+
+
+def mounting(option: str) -> Config:
+    """A config with one mount."""
+    value = full()
+    value["mounts"] = [{"destination": "/a", "options": ["bind", option]}]
+    return Config(Reader(value, ""))
+
+
+GRANTS = tuple(subids.Grant("ann", 10 * i, 5) for i in range(2 * SMALL))
+READINGS: dict[str, Callable[[int], Callable[[], object]]] = {
+    "options of a mount": lambda n: lambda: mountoptions.parse(["ro", "a=b", "rslave", "rnosuid"] * n),
+    "words of a command": lambda n: (
+        lambda: arguments.take_options(
+            ["-e", "x", "--", "a"] * n, (arguments.Option("e", "", "X", repeat=True),), arguments.Arguments()
+        )
+    ),
+    "options of a command": lambda n: (
+        lambda: arguments.take_options(
+            ["-e", "x", "a"] * n, (arguments.Option("e", "", "X", repeat=True),), arguments.Arguments()
+        )
+    ),
+    "environment": lambda n: (
+        lambda: parse_process(PROCESS | {"env": [f"A{i}=1" for i in range(n)]}).environment(["B="])
+    ),
+    "variables of exec": lambda n: lambda: execplan.process_of(PROCESS, asked(env=[f"A{i}=1" for i in range(n)])),
+    "capabilities of exec": lambda n: lambda: execplan.process_of(PROCESS, asked(capabilities=["kill"] * n)),
+    "groups of exec": lambda n: lambda: execplan.process_of(PROCESS, asked(additional_gids=["1"] * n)),
+    "cgroup of exec": lambda n: lambda: execplan.sub_cgroup("/a" * n),
+    "path of a cgroup": lambda n: lambda: names.fs_path("/a" * n, "c"),
+    "slice": lambda n: lambda: names.unit("-".join("a" * n) + ".slice:a:b", "c"),
+    "version": lambda n: lambda: Config(Reader(minimal() | {"ociVersion": "1.0.0-" + ".".join("a" * n)}, "")),
+    "lines of a cgroup's file": lambda n: lambda: setting({"unified": {"io.max": "8:0 rbps=1\n" * n}}),
+    "files of a cgroup": lambda n: lambda: setting({"unified": {f"a.b{i}": "1" for i in range(n)}}),
+    "devices with limits": lambda n: lambda: setting({"rdma": {f"a{i}": {"hcaHandles": 1} for i in range(n)}}),
+    "pages with limits": lambda n: lambda: setting({"hugepageLimits": [{"pageSize": "2MB", "limit": 0}] * n}),
+    "counters of a cgroup": lambda n: lambda: stats.counters("".join(f"k{i} {i}\n" for i in range(n))),
+    "signature of D-Bus": lambda n: lambda: bus.split("(si)" * n),
+    "structure of D-Bus": lambda n: lambda: bus._contents(f"({'i' * n})", list(range(n))),
+    "granted ranges": lambda n: lambda: subids.IdRights(1, 1, "ann", GRANTS[:n], (), {}).may_map("uid", 10 * n, 5),
+    "message of a long error": lambda n: lambda: str(PyruncError("a" * n * 100)),
+}
+
+
+def asked(**given: Any) -> execplan.ExecOptions:
+    """Options of exec."""
+    result = execplan.ExecOptions(["x"])
+    for key, value in given.items():
+        setattr(result, key, value)
+    return result
+
+
+def setting(resources: Any) -> object:
+    """What systemd and the cgroup's files are told."""
+    return properties.of_settings(values.settings(Resources(Reader(resources, "")), lambda _: None))
+
+
+@pytest.mark.parametrize("what", READINGS)
+def test_reading(what: str) -> None:
+    assert_linear(READINGS[what])
+
+
+def test_journal(tmp_path: Any) -> None:
+    """Of a container whose create was killed; everybody who may write into the state directory can make it long."""
+
+    def work(size: int) -> Callable[[], object]:
+        (tmp_path / "journal").write_bytes(b'["cgroup","/a"]\nnot JSON\n' * size)
+        fd = os.open(tmp_path, os.O_RDONLY | os.O_CLOEXEC)
+        return lambda: Container("c1", str(tmp_path), fd)._journal()
+
+    assert_linear(work)
+
+
+HOST_PARTS = ("netDevices", "intelRdt", "mountLabel", "namespaces")
+PLANNED = [at for at in (*LISTS, *MAPS) if not at.startswith(tuple(f"/linux/{part}" for part in HOST_PARTS))]
+
+
+@pytest.mark.parametrize("pointer", PLANNED)
+def test_plan(pointer: str) -> None:
+    """What was read is planned; whether rules refuse it is not asked."""
+
+    def work(size: int) -> Callable[[], object]:
+        value = grown(pointer, size)
+        for part in HOST_PARTS:
+            value["linux"].pop(part)
+        value["process"] |= {"apparmorProfile": "", "selinuxLabel": ""}
+        options = plan.CreateOptions("c1", "/b")
+        options.cgroup_manager = "systemd"  # its properties come from the settings that cgroupfs writes
+        config = Config(Reader(value | {"root": {"path": "/"}}, ""))
+        config.linux.cgroups_path = None
+        return lambda: plan.ContainerPlan(config, options, HostFacts(0, in_userns=False))
+
+    assert codes(work(100)) > 2000  # it comes to its end
+    assert_linear(work, 100)
 
 
 def test_criu_protocol() -> None:

@@ -76,6 +76,13 @@ def test_words_that_mean_nothing(text: str) -> None:
     assert caught.value.pointer == "/mounts/0/options/1"
 
 
+def test_no_more_ranges_than_the_kernel_takes() -> None:
+    text = "idmap=uids=0-1-10;gids=" + "#".join(f"{i}-{i}-1" for i in range(340))
+    assert len(both(text)[1]) == 340  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"^341 ranges of gids, where the kernel takes 340 at most"):
+        mapped(f"{text}#340-340-1")
+
+
 def test_keys_of_the_mount() -> None:
     keys = {"uidMappings": CONTAINER[:1], "gidMappings": CONTAINER[1:]}
     for option in ("ro", "idmap"):

@@ -8,6 +8,7 @@ from tests.unit.spec_specimen import full, put
 
 ID = {"containerID": 0, "hostID": 0, "size": 1}
 LAST = 2**32 - 2
+RANGES = [{"containerID": i, "hostID": i, "size": 1} for i in range(341)]
 
 # (what is put where, pointer of the error, words of the message)
 VIOLATIONS = [
@@ -54,6 +55,8 @@ VIOLATIONS = [
     ({"/mounts/0/uidMappings": []}, "/mounts/0/uidMappings", "go together, uidMappings is missing"),
     ({"/mounts/0/gidMappings": None}, "/mounts/0/gidMappings", "go together, gidMappings is missing"),
     ({"/mounts/0/gidMappings/0/size": 0}, "/mounts/0/gidMappings/0/size", "size 0"),
+    ({"/mounts/0/gidMappings": RANGES}, "/mounts/0/gidMappings", "341 ranges, where the kernel takes 340 at most"),
+    ({"/linux/uidMappings": RANGES}, "/linux/uidMappings", "341 ranges, where the kernel takes 340 at most"),
     *(
         ({"/mounts/0/options": ["ro", word]}, "/mounts/0/options/1", f"`{word[1:]}` is an option of a file system")
         for word in ("rasync", "rdirsync", "rmand", "rnomand", "rsync")
@@ -261,6 +264,8 @@ def test_what_changes_mounts_needs_a_mount_namespace(key):
         {"/linux/resources/hugepageLimits/0/pageSize": "1GB"},
         {"/linux/resources/unified/hugetlb.1GB.max": "1"},
         {"/linux/seccomp/syscalls/0/action": "SCMP_ACT_ERRNO"},
+        {"/linux/uidMappings": RANGES[:340]},
+        {"/mounts/0/uidMappings": RANGES[:340]},
     ],
 )
 def test_neighbours_that_are_accepted(changes):

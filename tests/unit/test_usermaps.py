@@ -56,12 +56,35 @@ def decide(config: Config, facts: HostFacts) -> usermaps.UserMaps:
             [(2**31 - 1, 2**31), (2000, 2**31 - 1)],
             [(0, 1000, 1), (1, 2**31 - 1, 2**31), (2**31 + 1, 2000, 2**31 - 2001)],
         ),
+        # Inside, the last id is no id: nothing is left for the second.
+        ([(0, 2**32), (2**32, 5)], [(0, 1000, 1), (1, 0, 1000), (1001, 1001, 2**32 - 1002)]),
     ],
 )
 def test_automatic_map(grants: list[tuple[int, int]], expected: list[tuple[int, int, int]]) -> None:
     ranges = usermaps.automatic(1000, tuple(Grant("ann", *grant) for grant in grants))
     assert list(ranges) == expected
     assert all(inside + count < 2**32 for inside, _, count in ranges)
+
+
+@pytest.mark.parametrize(
+    ("taken", "pieces"),
+    [
+        ([], [(10, 20)]),
+        ([(0, 10)], [(10, 20)]),
+        ([(0, 11)], [(11, 20)]),
+        ([(10, 11)], [(11, 20)]),
+        ([(11, 12)], [(10, 11), (12, 20)]),
+        ([(15, 16), (11, 13), (12, 14)], [(10, 11), (14, 15), (16, 20)]),
+        ([(11, 18), (12, 13)], [(10, 11), (18, 20)]),
+        ([(19, 20)], [(10, 19)]),
+        ([(19, 21)], [(10, 19)]),
+        ([(20, 30), (40, 50)], [(10, 20)]),
+        ([(10, 20)], []),
+        ([(0, 15), (15, 30)], []),
+    ],
+)
+def test_what_is_free(taken: list[tuple[int, int]], pieces: list[tuple[int, int]]) -> None:
+    assert usermaps._free(10, 20, taken) == pieces
 
 
 def test_without_a_user_namespace_all_ids_are_mapped() -> None:

@@ -8,7 +8,7 @@
 
 from pyrunc.errors import ConfigError
 
-from .linux import IDMapping, Linux
+from .linux import RANGES_MAX, IDMapping, Linux
 from .reader import UINT32_MAX, shown
 
 TYPE_CHECKING = False
@@ -73,8 +73,11 @@ def _written(text: str, linux: Linux, pointer: str) -> tuple[Ranges, Ranges]:
         kind, _, ranges = part.partition("=")
         if kind not in ("uids", "gids") or kind in found:
             raise ConfigError(f"{shown(part)} in `idmap={text}` is not `uids=` or `gids=` with ranges", pointer=pointer)
-        inside = linux.uid_mappings if kind == "uids" else linux.gid_mappings
-        found[kind] = tuple(_range(entry, inside, pointer) for entry in ranges.split("#"))
+        inside, entries = linux.uid_mappings if kind == "uids" else linux.gid_mappings, ranges.split("#")
+        if len(entries) > RANGES_MAX:
+            text = f"{len(entries)} ranges of {kind}, where the kernel takes {RANGES_MAX} at most"
+            raise ConfigError(text, pointer=pointer)
+        found[kind] = tuple(_range(entry, inside, pointer) for entry in entries)
     return found.get("uids", ()), found.get("gids", ())
 
 

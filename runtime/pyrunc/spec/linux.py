@@ -32,6 +32,9 @@ class Namespace:
         self.path = reader.text("path")
 
 
+RANGES_MAX = 340  # UID_GID_MAP_MAX_EXTENTS (user_namespaces(7)): more would cost much before the kernel refuses them
+
+
 class IDMapping:
     """A range of ids: `size` of them from `container_id` inside, `host_id` outside."""
 

@@ -11,6 +11,7 @@ violation, so that `create` can stop at the first and `validate` can list them a
 from pyrunc.errors import ConfigError
 
 from .annotations import annotation_problems
+from .linux import RANGES_MAX
 from .reader import one_of, shown
 from .rules_linux import linux_problems, linux_warnings, mapping_problems
 from .rules_process import process_problems, process_warnings
@@ -128,12 +129,15 @@ def _id_mapped_mounts_have_both_mappings(mount: "Mount", pointer: str) -> "Itera
 
 def _id_mapped_mounts_have_a_mapping(config: "Config") -> "Iterator[ConfigError]":
     """config.md, "idmap": of its own, or the container's user namespace; otherwise an error MUST be returned."""
+    linux = config.linux
+    if max(len(linux.uid_mappings), len(linux.gid_mappings)) > RANGES_MAX:
+        return  # which has been told; each mount would go through all of them
     for i, mount in enumerate(config.mounts):
         if mount.id_mapped:
             from .idmapped import mapping_of
 
             try:
-                mapping_of(mount, config.linux, f"/mounts/{i}")
+                mapping_of(mount, linux, f"/mounts/{i}")
             except ConfigError as error:
                 yield error
 

@@ -2,7 +2,7 @@
 
 from pyrunc.errors import ConfigError, token
 
-from .linux import IDMapping, Linux
+from .linux import RANGES_MAX, IDMapping, Linux
 from .reader import UINT32_MAX, shown
 from .resources import UNLIMITED
 from .rules_process import is_number_list
@@ -75,7 +75,10 @@ def _mapping_ranges_are_ids(linux: Linux) -> "Iterator[ConfigError]":
 
 
 def mapping_problems(mappings: list[IDMapping], pointer: str) -> "Iterator[ConfigError]":
-    """user_namespaces(7): a range is not empty, does not run past the last id, and overlaps no other."""
+    """user_namespaces(7): of at most 340 ranges, none is empty, runs past the last id, or overlaps another."""
+    if len(mappings) > RANGES_MAX:
+        yield ConfigError(f"{len(mappings)} ranges, where the kernel takes {RANGES_MAX} at most", pointer=pointer)
+        return
     for i, mapping in enumerate(mappings):
         at = f"{pointer}/{i}"
         if mapping.size == 0:
