@@ -18,7 +18,7 @@ from pyrunc.container import Container
 from pyrunc.criu import rpc
 from pyrunc.errors import PyruncError
 from pyrunc.host import HostFacts
-from pyrunc.kernel import mountoptions, procs, resctrl, seccomp, subids
+from pyrunc.kernel import mountoptions, mounts, procs, resctrl, seccomp, subids
 from pyrunc.spec import rules_process
 from pyrunc.spec.config import Config, parse_process
 from pyrunc.spec.linux import RANGES_MAX
@@ -299,6 +299,18 @@ def test_plan(pointer: str) -> None:
 
     assert codes(work(100)) > 2000  # it comes to its end
     assert_linear(work, 100)
+
+
+@pytest.mark.parametrize("source", ["/r/x", "/r/d1", "/r" + "/a" * 50])
+def test_mounts_of_what_earlier_mounts_make(source: str) -> None:
+    """Each source is looked for among all destinations before it."""
+
+    def work(size: int) -> Callable[[], object]:
+        options = mountoptions.parse(["bind"])
+        entries = tuple(mounts.Mount(source, f"/d{i}" + "/a" * 50, "", options) for i in range(size))
+        return lambda: mounts.find_earlier(entries, "/r")
+
+    assert_linear(work, 50)
 
 
 def test_criu_protocol() -> None:

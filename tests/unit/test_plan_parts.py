@@ -108,12 +108,12 @@ def test_who_opens_what_is_bound(
     changes: list[Any], host: plan.HostFacts, opened: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     detached: list[object] = []
-    monkeypatch.setattr(mounts, "detach", lambda one, kind: detached.append((one.source, kind)) or 40)
+    monkeypatch.setattr(mounts, "detach", lambda one, *rest: detached.append((one.source, *rest)) or 40)
     monkeypatch.setattr(mounts, "keep_locked", lambda one, fd: f"nosuid{fd}" if one.source == "/s" else "")
     made = planned(*changes, mount(source="/s", options=["bind"]), host=host)
     warnings = made.open_mount_sources(host)
     assert made.mount_sources == ({1: 40} if opened else {})
-    assert detached == ([("/s", k.MS_SLAVE | k.MS_REC)] if opened else [])
+    assert detached == ([("/s", k.MS_SLAVE | k.MS_REC, -1)] if opened else [])
     said = ["the source of the mount to `/d` stays nosuid40, as the host has it (/mounts/1/options)"]
     assert warnings == (said if opened and made.enters_user_namespace else [])
 
@@ -130,11 +130,54 @@ def test_who_opens_what_is_bound(
 )
 def test_propagation_of_what_is_bound(propagation: str, kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
     kinds: list[int] = []
-    monkeypatch.setattr(mounts, "detach", lambda _, kind: kinds.append(kind) or 40)
+    monkeypatch.setattr(mounts, "detach", lambda _, kind, root: kinds.append(kind) or 40)
     monkeypatch.setattr(mounts, "keep_locked", lambda *_: "")
     changes = [("/linux/rootfsPropagation", propagation)] if propagation else []
     planned(*USER, *changes, mount(source="/s", options=["bind"])).open_mount_sources(ROOT)
     assert kinds == [kind]
+
+
+@pytest.mark.parametrize(
+    ("destination", "source", "options_", "earlier"),
+    [
+        ("/a", "/b/root/a", ["bind"], "a"),
+        ("/a/", "/b/./root//a/b/c", ["bind"], "a/b/c"),
+        ("a/b", "/b/root/a/b", ["rbind"], "a/b"),
+        ("/a/b", "/b/root/a", ["rbind"], "a"),
+        ("/a/b", "/b/root/a", ["bind"], ""),  # what lies below is not bound with it
+        ("/a/b", "/b/root/a/bc", ["rbind"], ""),
+        ("/a/bc", "/b/root/a/b", ["rbind"], ""),
+        ("/a", "/b/rootx/a", ["rbind"], ""),
+        ("/a", "/a", ["rbind"], ""),
+        ("/a", "/b/root/x/../a", ["rbind"], ""),
+        ("/a", "/b/root/a", [], ""),
+        ("/", "/b/root/a", ["rbind"], ""),
+    ],
+)
+def test_source_in_what_an_earlier_mount_makes(
+    destination: str, source: str, options_: list[str], earlier: str
+) -> None:
+    first = {"destination": destination, "type": "tmpfs"}
+    second = {"destination": "/z", "type": "x", "source": source, "options": options_}
+    made = planned(("/root/path", "/b/root"), ("/mounts", [first, second, first]))
+    assert [one.earlier for one in made.mounts] == ["", earlier, ""]
+    swapped = planned(("/root/path", "/b/root"), ("/mounts", [second, first]))
+    assert [one.earlier for one in swapped.mounts] == ["", ""]
+    again = planned(("/root/path", "/b/root"), ("/mounts", [first | {"options": ["remount"]}, second]))
+    assert [one.earlier for one in again.mounts] == ["", ""]
+
+
+def test_what_is_in_an_earlier_mount_is_opened_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mounts, "detach", lambda one, kind, root: 40 + root)
+    monkeypatch.setattr(mounts, "keep_locked", lambda one, tree: f"words{tree}")
+    entries = [
+        {"destination": "/a", "type": "tmpfs"},
+        {"destination": "/z", "source": "/b/root/a", "options": ["bind"]},
+    ]
+    made = planned(("/root/path", "/b/root"), *USER, ("/mounts", entries))
+    assert (made.open_mount_sources(ROOT), made.mount_sources) == ([], {})
+    said = "the source of the mount to `/z` stays words45, as an earlier mount has it (/mounts/1/options)"
+    assert (made.open_mount_source(1, 5), made.mount_sources) == ([said], {1: 45})
 
 
 def test_the_notify_socket_is_bound() -> None:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from .mountmap import MountMap
     from .mountoptions import MountOptions
 
+    _Names = dict[str, "_Names"]  # by components; "" is where a name ends. Comparing each with each would be quadratic
+
 # What may be covered below /proc: lxcfs and the like put their own there. Anything else could hide or fake a file that
 # security depends on (CVE-2015-3627, CVE-2019-16884). The list is runc's.
 _COVERABLE = frozenset(
@@ -121,16 +123,28 @@ def find_earlier(mounts: "tuple[Mount, ...]", rootfs: str) -> None:
     By the names as they are written: a source below the root that no mount covers is the caller's, as any other.
     """
     top = _plain(rootfs) + "/"
-    for i, mount in enumerate(mounts):
+    made: _Names = {}
+    for mount in mounts:
         source = _plain(mount.source)
-        if not mount.options.bind or not source.startswith(top):
-            continue
-        inside = source.removeprefix(top)
-        for before in mounts[:i]:
-            at = "" if before.options.remount else before.name
-            if f"{inside}/".startswith(f"{at}/") or (mount.options.recursive and at.startswith(f"{inside}/")):
-                mount.earlier = inside
-                break
+        if mount.options.bind and source.startswith(top):
+            inside = source.removeprefix(top)
+            mount.earlier = inside if _touches(made, inside, below=mount.options.recursive) else ""
+        if mount.name and not mount.options.remount:
+            at = made
+            for part in mount.name.split("/"):
+                at = at.setdefault(part, {})
+            at[""] = {}
+
+
+def _touches(made: "_Names", path: str, *, below: bool) -> bool:
+    """Whether a path is one of the names, or lies in one, or (below) has one in it."""
+    for part in path.split("/"):
+        if "" in made:
+            return True
+        if part not in made:
+            return False
+        made = made[part]
+    return below or "" in made
 
 
 def _plain(path: str) -> str:
