@@ -113,6 +113,15 @@ def test_capabilities_are_added_to_three_sets() -> None:
     assert list(made.inheritable) == list(made.ambient) == ["CAP_KILL"]
 
 
+def test_capabilities_that_the_config_makes_inheritable_become_ambient() -> None:
+    """As the program has no capabilities of its file, it would lose them otherwise."""
+    before = {"inheritable": ["CAP_KILL", "CAP_CHOWN"], "ambient": ["CAP_CHOWN"], "bounding": [], "effective": []}
+    made = process_of(BASE | {"capabilities": before}, asked(capabilities=["kill", "net_admin"])).capabilities
+    assert made is not None
+    assert list(made.ambient) == ["CAP_CHOWN", "CAP_KILL"]
+    assert list(made.inheritable) == ["CAP_KILL", "CAP_CHOWN"]
+
+
 def test_what_is_no_list_is_left_to_the_reader() -> None:
     for key, value, given in (
         ("env", "A=b", {"env": ["C=d"]}), ("user", 5, {"user": "1"}), ("capabilities", 5, {"capabilities": ["KILL"]}),
@@ -145,7 +154,7 @@ def test_no_such_cpu(text: str, shown: str) -> None:
     [
         (None, None, None),
         ({}, None, None),
-        ({"initial": "1"}, (1,), tuple(range(8192))),
+        ({"initial": "1"}, (1,), None),
         ({"final": "0-1"}, None, (0, 1)),
         ({"initial": "1", "final": "0-1"}, (1,), (0, 1)),
     ],
@@ -196,6 +205,26 @@ def test_cgroup_below_the_containers(text: str, path: str) -> None:
 def test_no_cgroup_below_the_containers(text: str) -> None:
     with pytest.raises(UsageError, match="climbs out of the container's cgroup"):
         execplan.sub_cgroup(text)
+
+
+@pytest.mark.parametrize("text", ["cpu:/a", "cpu,memory:a", "name=systemd:/a", "pids:"])
+def test_controllers_of_cgroup_v1(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        execplan.sub_cgroup(text)
+    assert caught.value.message == f"--cgroup `{text}` names controllers of cgroup v1"
+    assert caught.value.hint == "give the path alone: cgroup v2 has one for all controllers"
+
+
+@pytest.mark.parametrize("text", [":a", "x:a", "cpu,x:a", "cpu"])
+def test_names_that_are_no_controllers(text: str) -> None:
+    assert execplan.sub_cgroup(text) == f"/{text}"
+
+
+V1 = "blkio cpu cpuacct cpuset devices freezer hugetlb memory misc name=systemd net_cls net_prio perf_event pids rdma"
+
+
+def test_the_controllers_of_cgroup_v1() -> None:
+    assert sorted(execplan._OF_V1) == V1.split()
 
 
 @pytest.mark.parametrize("terminal", [True, False])

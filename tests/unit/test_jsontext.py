@@ -126,6 +126,14 @@ def test_what_a_terminal_would_act_on(character: str, escaped: str) -> None:
     assert json.loads(text) == value
 
 
+def test_a_line_for_each_key() -> None:
+    value: Any = {"a": {"b": [1, {"c": 2}], "d": {}}, "e\u202e": "f"}
+    text = jsontext.dumps_indented(value)
+    assert text == '{\n  "a": {\n    "b": [1,{"c":2}],\n    "d": {}\n  },\n  "e\\u202e": "f"\n}'
+    assert json.loads(text) == value
+    assert jsontext.dumps_indented([value]) == jsontext.dumps_to_show([value])
+
+
 def test_the_first_code_above_sixteen_bits() -> None:
     assert jsontext._escaped(0xFFFF) == "\\uffff"
     assert jsontext._escaped(0x10000) == "\\ud800\\udc00"

@@ -11,6 +11,7 @@ STATUSES = ("creating", "created", "running", "paused", "stopped")
 TABLE = {
     "start":           "nynnn",
     "kill":            "nyyyn",
+    "kill --all":      "nyyyy",
     "delete":          "nynny",
     "delete --strict": "nnnny",
     "exec":            "nyynn",
@@ -19,16 +20,23 @@ TABLE = {
     "checkpoint":      "nnyyn",
     "update":          "nyyyn",
 }  # fmt: skip
+# Scripts and engines look for runc's words.
 REFUSALS = {
-    "start": "cannot start a container that is {}",
-    "kill": "container not running",  # callers look for these words
-    "delete": "cannot delete container `c1` that is not stopped but {}; use --force, or stop it first",
-    "delete --strict": "cannot delete container `c1` that is not stopped but {}; stop it first",
-    "exec": "cannot exec in a container that is {}",
-    "pause": "cannot pause a container that is {}",
-    "resume": "cannot resume a container that is {}",
-    "checkpoint": "cannot checkpoint a container that is {}",
-    "update": "cannot update a container that is {}",
+    "start": "cannot start a container in the {} state",
+    "kill": "container not running",
+    "kill --all": "container not running",
+    "delete": "cannot delete container `c1` that is not stopped: {}; use --force, or stop it first",
+    "delete --strict": "cannot delete container `c1` that is not stopped: {}; stop it first",
+    "exec": "cannot exec in a {} container",
+    "pause": "container not running: it is {}",
+    "resume": "container not paused: it is {}",
+    "checkpoint": "container not running: it is {}",
+    "update": "container not running: it is {}",
+}
+PARTICULAR = {
+    ("start", "running"): "cannot start an already running container",
+    ("start", "stopped"): "cannot start a container that has stopped",
+    ("exec", "paused"): "cannot exec in a paused container (use --ignore-paused to override)",
 }
 # saved, alive, waiting, frozen -> status. A frozen container that was not started is paused, too.
 FACTS = {
@@ -55,7 +63,10 @@ def test_what_a_status_allows(command: str, status: str) -> None:
         return
     with pytest.raises(NotPermitted) as caught:
         lifecycle.require(command, status, "c1")
-    assert str(caught.value) == REFUSALS[command].format(status)
+    assert caught.value.message == PARTICULAR.get((command, status), REFUSALS[command].format(status))
+    assert caught.value.hint == (
+        "`create` is still at work on it; `delete --force` ends that" if status == "creating" else ""
+    )
 
 
 @pytest.mark.parametrize("facts", FACTS)
