@@ -8,7 +8,7 @@ from tests.bundle import Bundle, Json
 from tests.cpus import on_one_cpu
 from tests.kernelcalls import io_priority
 from tests.peers import differs
-from tests.runtime import Container, Runtime
+from tests.runtime import Container, Runtime, runtime_name
 
 UNKNOWN = differs(crun="1.8.1 does not know it", runc="1.1.5 does not know it")
 
@@ -44,9 +44,31 @@ def test_nice_value(runtime: Runtime, bundle: Bundle, nice: int) -> None:
         assert os.getpriority(os.PRIO_PROCESS, container.pid) == nice
 
 
+@differs(runc="1.5.3 has the kernel's words alone")
+@pytest.mark.parametrize(
+    "times, words",
+    [
+        ((9000, 5000, 5000), ("runtime", "must be <= deadline")),
+        ((2000, 6000, 5000), ("deadline", "must be <= period")),
+        ((2000,), ("SCHED_DEADLINE", "deadline")),
+        ((9, 5000), ("runtime", "1024")),
+    ],
+)
+def test_deadline_that_is_none_is_named(
+    runtime: Runtime, bundle: Bundle, times: tuple[int, ...], words: tuple[str, ...]
+) -> None:
+    scheduler = {"policy": "SCHED_DEADLINE"} | dict(zip(("runtime", "deadline", "period"), times, strict=False))
+    bundle.process["scheduler"] = scheduler
+    message = runtime.create_fails(bundle, *words)
+    if runtime_name() == "pyrunc":
+        assert "(config.json: /process/scheduler/" in message
+        assert message.removeprefix("pyrunc: ").strip() in runtime.call("validate", bundle.path).stdout
+
+
 @UNKNOWN
 def test_deadline_that_the_kernel_refuses(runtime: Runtime, bundle: Bundle) -> None:
-    bundle.process["scheduler"] = {"policy": "SCHED_DEADLINE", "runtime": 9, "deadline": 5, "period": 5}
+    """Its sysctls bound the period."""
+    bundle.process["scheduler"] = {"policy": "SCHED_DEADLINE", "runtime": 2000, "deadline": 5000, "period": 5000}
     runtime.create_fails(bundle, "SCHED_DEADLINE", "(config.json: /process/scheduler)", "invalid argument")
 
 

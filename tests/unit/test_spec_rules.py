@@ -32,6 +32,21 @@ VIOLATIONS = [
     ({"/process/scheduler": {"policy": "SCHED_FIFO"}}, "/process/scheduler/priority", "from 1 to 99, found 0"),
     ({"/process/scheduler": {"policy": "SCHED_RR", "priority": 100}}, "/process/scheduler/priority", "from 1 to 99"),
     ({"/process/scheduler/policy": "SCHED_OTHER"}, "/process/scheduler/runtime", "needs the policy `SCHED_DEADLINE`"),
+    *(
+        (
+            {"/process/scheduler": {"policy": "SCHED_DEADLINE", "runtime": r, "deadline": d, "period": p}},
+            f"/process/scheduler/{key}",
+            words,
+        )
+        for r, d, p, key, words in (
+            (2000, None, None, "deadline", "SCHED_DEADLINE needs a deadline"),
+            (1023, 5000, None, "runtime", "runtime must be >= 1024"),
+            (5001, 5000, 9000, "runtime", "runtime must be <= deadline (5000), found 5001"),
+            (1024, 5000, 4999, "deadline", "deadline must be <= period (4999), found 5000"),
+            (1024, 1 << 63, None, "deadline", "is above 9223372036854775807"),
+            (1024, 5000, 1 << 63, "period", "is above 9223372036854775807"),
+        )
+    ),
     ({"/process/scheduler/nice": 20}, "/process/scheduler/nice", "from -20 to 19, found 20"),
     ({"/process/ioPriority/priority": 8}, "/process/ioPriority/priority", "from 0 to 7, found 8"),
     ({"/process/oomScoreAdj": 1001}, "/process/oomScoreAdj", "from -1000 to 1000, found 1001"),

@@ -3,7 +3,7 @@
 from pyrunc.errors import ConfigError
 
 from .process import Process
-from .reader import shown
+from .reader import INT64_MAX, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ CAPABILITIES = frozenset(
 """capabilities(7), Linux 5.9 and later."""
 
 REALTIME_PRIORITY_MAX = 99  # sched(7)
+_RUNTIME_MIN = 1 << 10  # kernel/sched/deadline.c, __checkparam_dl
 _DIGITS = 10
 MOST_MEMBERS = LONGEST_LIST = 1 << 16  # CPUs, characters: x86 has 8192 at most, which take 40 000 one by one
 
@@ -126,6 +127,30 @@ def _scheduler_fields_fit_the_policy(process: Process, pointer: str) -> "Iterato
                 )
 
 
+def _deadline_fits(process: Process, pointer: str) -> "Iterator[ConfigError]":
+    """sched_setattr(2): 1024 ns <= runtime <= deadline <= period, where a period of 0 is the deadline.
+
+    All that the kernel says is EINVAL. What bounds the period are sysctls of the host, which are not looked at here.
+    """
+    scheduler = process.scheduler
+    if scheduler is None or scheduler.policy != "SCHED_DEADLINE":
+        return
+    runtime, deadline, period = scheduler.runtime or 0, scheduler.deadline or 0, scheduler.period or 0
+    why = ""
+    if not deadline:
+        why, key = "SCHED_DEADLINE needs a deadline", "deadline"
+    elif runtime < _RUNTIME_MIN:
+        why, key = f"runtime must be >= {_RUNTIME_MIN} (nanoseconds), found {runtime}", "runtime"
+    elif runtime > deadline:
+        why, key = f"runtime must be <= deadline ({deadline}), found {runtime}", "runtime"
+    elif deadline > (period or deadline):
+        why, key = f"deadline must be <= period ({period}), found {deadline}", "deadline"
+    elif max(deadline, period) > INT64_MAX:
+        why, key = f"{max(deadline, period)} is above {INT64_MAX}", "period" if period >= deadline else "deadline"
+    if why:
+        yield ConfigError(why, pointer=f"{pointer}/scheduler/{key}")
+
+
 def _affinities_are_cpu_lists(process: Process, pointer: str) -> "Iterator[ConfigError]":
     """config.md, `execCPUAffinity`: comma-separated numbers and ranges."""
     affinity = process.exec_cpu_affinity
@@ -177,5 +202,6 @@ RULES = (
     _rlimit_types_are_unique,
     _soft_limits_fit_under_hard_ones,
     _scheduler_fields_fit_the_policy,
+    _deadline_fits,
     _affinities_are_cpu_lists,
 )
