@@ -188,13 +188,6 @@ def test_limits_of_memory_come_last(unit, process):
         subprocess.run([*SYSTEMCTL, "daemon-reload"], check=True)
 
 
-def test_properties_are_in_force_when_they_are_set(manager, unit, process):
-    path = manager.start_scope(unit, process.pid, "a test", [])
-    for limit in range(1 << 20, 64 << 20, 1 << 20):
-        manager.set_properties(unit, [("MemoryMax", "t", limit)])
-        assert file(path, "memory.max").read_text() == f"{limit}\n"
-
-
 def test_process_below_the_scope(unit, process):
     want = managers.Want(managers.SYSTEMD, [], None)
     want.unit, want.address, want.leaf = unit, ADDRESS, "/payload"

@@ -151,3 +151,22 @@ def test_what_init_copies_is_limited(monkeypatch, manager_, value, told, written
     want.unit = Unit("s.slice", "x.scope") if manager_ == manager.SYSTEMD else None
     manager.limit_copies(want, "/x")
     assert (said, done) == (told, written)
+
+
+def test_systemd_is_asked_again_before_its_properties_count_as_set(monkeypatch):
+    """It answers before it writes, and on one processor no test sees that it does."""
+    called = []
+
+    class Bus:
+        def __init__(self, address):
+            pass
+
+        def call(self, target, member, signatures, values):
+            called.append(member)
+
+        def free(self, message):
+            pass
+
+    monkeypatch.setattr(systemd, "Bus", Bus)
+    systemd.Manager("unix:path=/bus").set_properties(Unit("s.slice", "x.scope"), [("MemoryMax", "t", 1)])
+    assert called == ["AddMatch", "SetUnitProperties", "Ping"]
