@@ -74,6 +74,7 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
             asked[name.replace("-", "_")] = arguments.text(name)
     _manage_strictly(todo, asked)
     service.check_version(program, context.environment, asked)
+    descriptors.guard_null()
     want = restorer.Images(program, where.work, where.images_fd, where.work_fd, asked)
     descriptors.reserve()
     ending.hold()

@@ -1,6 +1,7 @@
 """Who a process is: ids on entering a user namespace, session keyring, signal dispositions."""
 
 import _signal
+import fcntl
 import posix
 
 import _prctl
@@ -175,6 +176,38 @@ def _passwd(root: int, *, before_pivot: bool) -> bytes:
         posix.close(found)
 
 
+def use_own_null(root: int, *, before_pivot: bool) -> None:
+    """Let the standard streams that are the null device be the container's, under whose name (/proc/self/fd) it is
+    there. Where it has none they stay what `descriptors.guard_null` has made of them.
+
+    root, before_pivot: as for `with_home`, whose file is as hostile.
+    """
+    for fd in range(3):
+        if not is_null(posix.fstat(fd)):
+            continue
+        how = fcntl.fcntl(fd, fcntl.F_GETFL) & (posix.O_ACCMODE | posix.O_APPEND)
+        flags = how | posix.O_NONBLOCK | posix.O_NOCTTY
+        try:
+            found = paths.open_in(root, "/dev/null", symlinks=False)
+            try:
+                if not is_null(posix.fstat(found)):
+                    return
+                own = paths.reopen(found, flags) if before_pivot else paths.open_in(root, "/dev/null", flags)
+            finally:
+                posix.close(found)
+        except OSError:
+            return
+        if is_null(posix.fstat(own)):
+            fcntl.fcntl(own, fcntl.F_SETFL, how)
+            posix.dup2(own, fd)
+        posix.close(own)
+
+
+def is_null(facts: "posix.stat_result") -> bool:
+    """Whether these are the facts of a null device, whosever."""
+    return facts.st_mode & 0o170000 == 0o020000 and facts.st_rdev == posix.makedev(1, 3)
+
+
 def make_working_directory(root: int, path: str) -> None:
     """Make the working directory in the container's root if it is missing, as all runtimes do. One that cannot be made
     is an error at chdir.
@@ -194,7 +227,7 @@ def own_standard_streams(uid: int) -> None:
     """
     for fd in range(3):
         facts = posix.fstat(fd)
-        if facts.st_uid == uid or (facts.st_mode & 0o170000 == 0o020000 and facts.st_rdev == posix.makedev(1, 3)):
+        if facts.st_uid == uid or is_null(facts):
             continue
         try:
             posix.fchown(fd, uid, -1)

@@ -200,10 +200,12 @@ def _detach(top: int, number: int, point: str) -> "PyruncError | None":
 
 
 def null_device() -> int:
-    """A detached copy of the host's /dev/null, seen to be that (CVE-2025-31133): to mask files with. Before `pivot`."""
+    """A detached, read-only copy of the host's /dev/null, seen to be that (CVE-2025-31133): to mask files with. Before
+    `pivot`. Devices can be written to all the same, but root of a container cannot give it another mode or owner."""
     try:
         null = syscalls.open_tree(AT_FDCWD, "/dev/null", OPEN_TREE_CLONE)
-        syscalls.mount_setattr(null, propagation=MS_PRIVATE)  # what is mounted over a mask must not cover the host's
+        # Private, or what is mounted over a mask would cover the host's.
+        syscalls.mount_setattr(null, set_=MOUNT_ATTR_RDONLY, propagation=MS_PRIVATE)
         facts = posix.fstat(null)
     except OSError as error:
         raise PyruncError.from_os("open `/dev/null`", error) from None

@@ -114,6 +114,7 @@ def _build_root(plan: "ContainerPlan", channel: "Channel") -> "tuple[int, mounts
         )
     devices.create(root, plan.devices, attached, bind=not plan.can_mknod)
     devices.link(root, attached)
+    credentials.use_own_null(root, before_pivot=not plan.joins_kind("mount"))
     if plan.asks_parent_for_hooks:
         channel.send(protocol.MOUNTED)
         channel.expect(protocol.CONTINUE, "running the createRuntime hooks")

@@ -43,6 +43,7 @@ def _join(plan: "ExecPlan", target: "Target", channel: "Channel", helper: int) -
     proc = _prepare(plan)
     _enter_namespaces(plan, target, channel)
     root = posix.open("/", paths.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    credentials.use_own_null(root, before_pivot=False)
     console = _open_console(plan, root, channel)
     env = credentials.with_home(plan.env, plan.process.user.uid, root, before_pivot=False)
     for warning in handover.cannot_give(plan.process):
