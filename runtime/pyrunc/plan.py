@@ -52,11 +52,11 @@ class ContainerPlan:
     """What create will do. `new` is a mask of CLONE_NEW*; `joins` are namespaces to enter; paths are absolute."""
 
     __slots__ = (
-        "_outer", "annotations", "attributes", "bundle", "can_mknod", "cgroup", "container_id", "denies_setgroups",
-        "devices", "domainname", "env", "filter", "hook_paths", "hook_streams", "hooks", "hostname", "joins",
-        "keeps_groups", "kept_fds", "keyring", "listener", "maps", "masked_paths", "memory_policy", "mount_label",
-        "mount_sources", "mounts", "net_devices", "new", "new_keyring", "options", "personality", "process", "profile",
-        "propagation", "readonly_paths", "resctrl", "rootfs", "rootfs_readonly", "sysctl",
+        "_outer", "annotations", "apart", "attributes", "bundle", "can_mknod", "cgroup", "container_id",
+        "denies_setgroups", "devices", "domainname", "env", "filter", "hook_paths", "hook_streams", "hooks", "hostname",
+        "joins", "keeps_groups", "kept_fds", "keyring", "listener", "maps", "masked_paths", "memory_policy",
+        "mount_label", "mount_sources", "mounts", "net_devices", "new", "new_keyring", "options", "personality",
+        "process", "profile", "propagation", "readonly_paths", "resctrl", "rootfs", "rootfs_readonly", "sysctl",
         "time_offsets",
     )  # fmt: skip
 
@@ -123,6 +123,7 @@ class ContainerPlan:
         if self.maps.automatic:
             new |= namespaces.FLAGS["user"]
         self.new, self.joins = new, tuple(joins)
+        self.apart: frozenset[str] = frozenset()  # known by `open_joins`
         self.denies_setgroups = host.denies_setgroups  # asked again inside of another user namespace
         if host.rights is not None and self.creates("user"):
             # One id that an ordinary user maps himself: the kernel wants setgroups given up (user_namespaces(7)).
@@ -139,6 +140,13 @@ class ContainerPlan:
             usermaps.check_process(self.process, self.maps)
         elif self._outer is not None and not self.joins_kind("user"):
             usermaps.check_process(self.process, self._outer)
+
+    def open_joins(self) -> None:
+        """Open the namespaces to join, and find out those in which the container is apart from the runtime."""
+        for join in self.joins:
+            join.open()
+        new = {kind for kind in namespaces.FLAGS if self.creates(kind)}
+        self.apart = frozenset(new.union(join.kind for join in self.joins if not join.is_ours()))
 
     def joins_kind(self, kind: str) -> bool:
         """Whether a namespace of this type is joined."""

@@ -46,7 +46,7 @@ def test_user_namespace_without_the_others_gets_readonly_copies(place: Image) ->
 
     def body(root: int) -> object:
         mounts.attach(root, mount("/sys", "sysfs", "nosuid,rw"), Attached())
-        mounts.attach(root, mount("/sys/fs/cgroup", "cgroup", "rw"), Attached(), cgroup_namespace=False)
+        mounts.attach(root, mount("/sys/fs/cgroup", "cgroup", "rw"), Attached())
         mounts.attach(root, mount("/proc", "proc", "nosuid"), Attached())
         return options_of(place.root / "sys"), options_of(place.root / "proc")
 
@@ -59,7 +59,9 @@ def test_user_namespace_without_the_others_gets_readonly_copies(place: Image) ->
 
 def test_refused_cgroup_mount_of_an_own_namespace_is_an_error(place: Image) -> None:
     with pytest.raises(PyruncError, match=r"mount `cgroup` to `/c` .*: Operation not permitted"):
-        place.inside(lambda root: mounts.attach(root, mount("/c", "cgroup"), Attached()), CLONE_NEWUSER)
+        place.inside(
+            lambda root: mounts.attach(root, mount("/c", "cgroup"), Attached(), apart=("cgroup",)), CLONE_NEWUSER
+        )
 
 
 @pytest.mark.parametrize(("flags", "refused"), [(CLONE_NEWNS, False), (CLONE_NEWNS | CLONE_NEWPID, True)])

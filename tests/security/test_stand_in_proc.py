@@ -1,16 +1,22 @@
-"""The host's /proc does not stand in for that of another pid namespace, whatever number a process has there.
+"""The host's /proc and message queues do not stand in for those of other namespaces.
 
 A process of a pod can fork until the next one in its pid namespace has the number that it will have on the host.
 """
 
 import os
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from pyrunc.kernel import procs
 
 from tests import kernelcalls
+from tests.bundle import Bundle
+from tests.peers import differs
+from tests.runtime import Runtime, error_text
 
+TELLS = "refuses with the kernel's word alone"
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
@@ -61,3 +67,66 @@ def test_a_namespace_below_is_told_apart_though_the_number_is_the_same() -> None
 def test_our_own_proc_is_recognised() -> None:
     assert procs.speaks_of_us()
     assert told(os.fork, procs.speaks_of_us)
+
+
+@pytest.fixture
+def covered_proc(runtime: Runtime) -> Iterator[None]:
+    """A host whose /proc shows less than all, as in a container: root of a user namespace may mount no new one."""
+    kernelcalls.mount("none", "/proc/bus", "tmpfs")
+    yield
+    kernelcalls.umount("/proc/bus")
+
+
+@pytest.mark.usefixtures("covered_proc")
+@differs(crun="mounts it with root's privilege over the host", runc="cannot make the pod without a /proc")
+def test_who_joins_a_pod_with_a_user_namespace_does_not_get_the_hosts_proc(
+    runtime: Runtime, make_bundle: Callable[[], Bundle]
+) -> None:
+    pod = make_bundle().user_namespace().drop_mounts("/proc").shell("sleep 1000")
+    pod.linux.update(maskedPaths=[], readonlyPaths=[])
+    with runtime.running(pod) as first:
+        bundle = make_bundle().user_namespace().shell("ls -d /proc/[0-9]*")
+        for kind in ("user", "pid"):
+            bundle.namespace(kind, f"/proc/{first.pid}/ns/{kind}")
+        del bundle.linux["uidMappings"], bundle.linux["gidMappings"]
+        result = runtime.run(bundle)
+        assert result.stdout == ""
+        error_text(result, "mount `proc` to `/proc`", "/mounts/0", "/proc/bus covers")
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Iterator[str]:
+    """A message queue of the host, in a mount of them all."""
+    if made := not Path("/dev/mqueue").exists():
+        Path("/dev/mqueue").mkdir()
+    kernelcalls.mount("none", "/dev/mqueue", "mqueue")
+    name = f"of-the-host-{os.getpid()}"
+    Path("/dev/mqueue", name).touch()
+    yield name
+    Path("/dev/mqueue", name).unlink()
+    kernelcalls.umount("/dev/mqueue")
+    if made:
+        Path("/dev/mqueue").rmdir()
+
+
+@differs(runc=TELLS, crun="mounts those that are joined")
+def test_who_joins_an_ipc_namespace_does_not_get_the_hosts_queues(
+    runtime: Runtime, bundle: Bundle, queue: str
+) -> None:
+    words = ["unshare", "--ipc", "sh", "-c", "echo made; exec sleep 1000"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "made\n"
+        bundle.user_namespace().namespace("ipc", f"/proc/{other.pid}/ns/ipc")
+        try:
+            result = runtime.run(bundle.shell(f"ls /dev/mqueue; test -e /dev/mqueue/{queue}"))
+        finally:
+            other.kill()
+    assert result.stdout == ""
+    error_text(result, "mount `mqueue` to `/dev/mqueue`", "/mounts/4", "an ipc namespace of its own")
+
+
+@differs(runc=TELLS)
+def test_who_shares_the_ipc_namespace_gets_its_queues(runtime: Runtime, bundle: Bundle, queue: str) -> None:
+    bundle.user_namespace().share("ipc")
+    assert queue in runtime.output(bundle, "ls /dev/mqueue")

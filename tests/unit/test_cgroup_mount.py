@@ -12,18 +12,18 @@ MOUNTINFO = b"""\
 """
 
 
-@pytest.mark.parametrize(("cgroup_namespace", "given", "expected"), [
-    (False, [], ["nsdelegate", "memory_recursiveprot"]),
-    (False, ["memory_recursiveprot"], ["memory_recursiveprot", "nsdelegate"]),
-    (True, [], []),
+@pytest.mark.parametrize(("apart", "given", "expected"), [
+    ([], [], ["nsdelegate", "memory_recursiveprot"]),
+    ([], ["memory_recursiveprot"], ["memory_recursiveprot", "nsdelegate"]),
+    (["cgroup"], [], []),
 ])  # fmt: skip
-def test_options_of_the_host_stay(monkeypatch, cgroup_namespace, given, expected):
+def test_options_of_the_host_stay(monkeypatch, apart, given, expected):
     """A container's own namespace cannot change them."""
     done = []
     monkeypatch.setattr(procs, "read", {"/proc/self/mountinfo": MOUNTINFO}.__getitem__)
     monkeypatch.setattr(filesystems, "_new", lambda mount, kind, words, flags, **_: done.append((kind, words)) or 7)
     mount = Mount("cgroup", "/sys/fs/cgroup", "cgroup", mountoptions.parse(["ro", *given]))
-    assert filesystems.create(mount, -1, -1, existed=True, cgroup_namespace=cgroup_namespace) == 7
+    assert filesystems.create(mount, -1, -1, existed=True, apart=apart) == 7
     assert done == [("cgroup2", expected)]
 
 

@@ -19,6 +19,8 @@ from .syscalls import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from .mounts import Mount
 
 _MQUEUE_MAGIC = 0x19800202
@@ -31,6 +33,10 @@ _STAND_INS = {
     "proc": ("/proc", PROC_SUPER_MAGIC, True),
     "sysfs": ("/sys", SYSFS_MAGIC, True),
 }
+
+# What is in them depends on the namespace of this type. (The network's, which sysfs shows, are names and numbers of
+# interfaces: engines make that namespace outside of the container's user namespace and mount sysfs all the same.)
+_SHOWS = {"mqueue": "ipc", "proc": "pid"}
 
 _LONGEST_VALUE = 255  # bytes that fsconfig(2) takes of a string; what is longer is EINVAL
 _LONGEST_DATA = 4095  # bytes that mount(2) takes of its data; what is longer is cut
@@ -47,10 +53,10 @@ _UNLABELLED = ("proc", "sysfs", "cgroup2", "mqueue")  # these take no context= o
 
 
 def create(
-    mount: "Mount", covered: int, root: int, *, existed: bool, cgroup_namespace: bool, of_children: bool = False
+    mount: "Mount", covered: int, root: int, *, existed: bool, apart: "Collection[str]", of_children: bool = False
 ) -> int:
     """The detached mount of a new file system; `covered` is its destination, in `root`, that `existed` before.
-    of_children: see `mounts.attach`."""
+    apart, of_children: see `mounts.attach`."""
     options = mount.options
     # The unified hierarchy also on hosts with version 1: the container's cgroup is made there, and a writable
     # version 1 hierarchy would offer release_agent (CVE-2022-0492).
@@ -60,7 +66,7 @@ def create(
         words.append(f"mode={posix.fstat(covered).st_mode & 0o7777:o}")
     if mount.label and kind not in _UNLABELLED:
         words.append(f"{mount.label_option}={mount.label}")
-    if kind == "cgroup2" and not cgroup_namespace:
+    if kind == "cgroup2" and "cgroup" not in apart:
         words += [word for word in _options_of_the_hierarchy() if word not in words]
     copy = kind == "tmpfs" and options.tmpcopyup and existed
     if takes_mount2(mount):
@@ -74,11 +80,11 @@ def create(
     except PyruncError as error:
         if error.errno not in {1, 16} or kind not in _STAND_INS:  # EPERM, EBUSY
             raise
-        if kind == "cgroup2" and cgroup_namespace:
+        if kind == "cgroup2" and "cgroup" in apart:
             raise  # the host's hierarchy would show what that namespace hides
         if error.errno == 1 and posix.geteuid() == 0 and idmap.is_initial():
             raise  # user_namespaces(7) forbids nothing to root of the host: a security module does, and is not evaded
-        return _stand_in(mount, kind, error)
+        return _stand_in(mount, kind, error, apart)
     if copy:
         _copy_up(mount, covered, tree)
     if mount.label and kind == "mqueue":
@@ -210,12 +216,13 @@ def _quoted(word: str) -> str:
     return f'{key}="{value}"' if key.endswith("context") and not value.startswith('"') else word
 
 
-def _stand_in(mount: "Mount", kind: str, error: PyruncError) -> int:
-    """A copy of the host's mount of this type, where a new one is not permitted; `error` if there is none."""
+def _stand_in(mount: "Mount", kind: str, error: PyruncError, apart: "Collection[str]") -> int:
+    """A copy of the host's mount of this type, where a new one is not permitted; `error` if there is none that shows
+    what the container may see."""
     path, magic, readonly = _STAND_INS[kind]
     error.hint = error.hint or _NEEDS[kind]
-    if kind == "proc" and not procs.speaks_of_us():
-        raise error  # the host's /proc speaks of another pid namespace
+    if _SHOWS.get(kind) in apart or (kind == "proc" and not procs.speaks_of_us()):
+        raise error
     on, _ = mount.options.attributes
     try:
         tree = syscalls.open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | AT_RECURSIVE)

@@ -26,6 +26,8 @@ from .syscalls import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from .mountmap import MountMap
     from .mountoptions import MountOptions
 
@@ -232,12 +234,12 @@ def attach(
     attached: Attached,
     *,
     source_fd: int = -1,
-    cgroup_namespace: bool = True,
+    apart: "Collection[str]" = (),
     of_children: bool = False,
 ) -> None:
     """Make one mount in the root filesystem `root`, with its destination where that is missing; `attached` notes it.
 
-    cgroup_namespace: whether the container has one of its own.
+    apart: the types of the namespaces in which the container is and the runtime is not.
 
     source_fd: what `detach` gave, in whatever mount namespace; it stays open.
 
@@ -254,7 +256,7 @@ def attach(
         tree = -1
         try:
             tree = filesystems.create(
-                mount, target, root, existed=existed, cgroup_namespace=cgroup_namespace, of_children=of_children
+                mount, target, root, existed=existed, apart=apart, of_children=of_children
             )
             _map_ids(mount, tree)
             placed = filesystems.takes_mount2(mount)

@@ -108,10 +108,7 @@ def _build_root(plan: "ContainerPlan", channel: "Channel") -> "tuple[int, mounts
             for warning in plan.open_mount_source(i, root):
                 channel.send(protocol.WARNING, warning)
         source = plan.mount_sources.get(i, -1)
-        own_cgroups = plan.creates("cgroup")
-        mounts.attach(
-            root, mount, attached, source_fd=source, cgroup_namespace=own_cgroups, of_children=plan.splits
-        )
+        mounts.attach(root, mount, attached, source_fd=source, apart=plan.apart, of_children=plan.splits)
     devices.create(root, plan.devices, attached, bind=not plan.can_mknod)
     devices.link(root, attached)
     credentials.use_own_null(root, before_pivot=not plan.joins_kind("mount"))

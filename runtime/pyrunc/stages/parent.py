@@ -45,8 +45,7 @@ def create(plan: "ContainerPlan", container: Container, made: Created, host: "Ho
     """Make the container up to the point where its init waits. What is made is noted in `made`, for `undo`."""
     if host.euid == 0:  # now: all that is cloned inherits it
         credentials.hide()
-    for join in plan.joins:
-        join.open()
+    plan.open_joins()
     _refuse_to_change_the_host(plan)
     made.warnings += plan.open_mount_sources(host)
     open_hook_streams(plan)
@@ -77,7 +76,7 @@ def create(plan: "ContainerPlan", container: Container, made: Created, host: "Ho
 
 def _refuse_to_change_the_host(plan: "ContainerPlan") -> None:
     """Raise ConfigError for what would be set in a namespace that the config names but that is the runtime's own."""
-    ours = {join.kind: join for join in plan.joins if join.is_ours()}
+    ours = {join.kind: join for join in plan.joins if join.kind not in plan.apart}
     if "mount" in ours:
         text = "the mount namespace is the runtime's: all of the host would get the container's root"
         raise ConfigError(text, pointer=ours["mount"].pointer, hint="without an entry, chroot(2) is used")

@@ -47,8 +47,7 @@ class Restored(parent.Created):
 
 def restore(plan: "ContainerPlan", container: Container, made: Restored, want: Images, host: "HostFacts") -> None:
     """Restore the container and save its state."""
-    for join in plan.joins:
-        join.open()
+    plan.open_joins()
     parent.open_hook_streams(plan)
     images.make_mountpoints(plan.rootfs, plan.mounts)
     posix.mkdir(_ROOT, 0o755, dir_fd=container.fd)
