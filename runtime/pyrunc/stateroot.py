@@ -28,6 +28,10 @@ def check(root: str) -> None:
     """
     for path, facts in way(root):
         check_owner(path, facts)
+    if facts.st_mode & 0o022 and _is_outside(facts.st_uid):  # and the sticky bit
+        # The owner may rename what is in it. In a user namespace any stranger looks like the host's root, who has made
+        # directories above this one, but this one is one's own.
+        check_owner(path, facts, only_ours=True)
 
 
 def way(path: str) -> "Iterator[tuple[str, posix.stat_result]]":
@@ -99,6 +103,8 @@ def collect(root: str) -> None:
         except OSError:
             continue
         try:
+            if posix.fstat(fd).st_uid != posix.geteuid():  # a stranger\'s, in a root like /tmp
+                continue
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             from .kernel import trees
 

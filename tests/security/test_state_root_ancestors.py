@@ -101,6 +101,32 @@ def test_directories_of_the_hosts_root_in_a_user_namespace(runtime: Runtime, use
     assert below.list_json() == []
 
 
+def test_root_of_a_stranger_in_a_user_namespace(runtime: Runtime, user: OrdinaryUser, area: Path) -> None:
+    """He may rename what is in his directory, though it has the sticky bit; and looks like the host's root."""
+    runtime.root = area / "theirs"
+    runtime.root.mkdir()
+    os.chown(runtime.root, OTHER, OTHER)
+    runtime.root.chmod(0o1777)
+    below = runtime.behind("unshare", "--user", "--map-root-user")
+    below.options = runtime.options
+    for words in (("list",), ("delete", "--force", "x")):
+        error_text(below.call(*words), "belongs to uid 65534")
+
+
+def test_what_a_stranger_has_put_into_a_sticky_root_is_left_alone(runtime: Runtime, area: Path) -> None:
+    """Under the name of a state that is being removed: with his directory would go what root has put there."""
+    runtime.root = area / "everybodys"
+    theirs = runtime.root / ".deleted-x"
+    (theirs / "of root").mkdir(parents=True)
+    runtime.root.chmod(0o1777)
+    os.chown(theirs, OTHER, OTHER)
+    (runtime.root / ".deleted-ours").mkdir()
+    assert runtime.delete("none", "--force").returncode == 0
+    assert [path.name for path in runtime.root.iterdir()] == [".deleted-x"]
+    (theirs / "of root").rmdir()
+    theirs.rmdir()
+
+
 def test_directory_of_nobody_is_a_strangers_elsewhere(runtime: Runtime, bundle: Bundle, area: Path) -> None:
     (area / "above").mkdir()
     os.chown(area / "above", 65534, 65534)

@@ -1,6 +1,7 @@
 """Removal of a tree: nothing outside of it is reached, whoever changes it meanwhile."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,35 @@ def test_directory_that_becomes_a_symlink(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(NotADirectoryError):
         trees.remove(str(tmp_path / "tree"))
     assert (tmp_path / "outside/sub/file").exists()
+
+
+def test_deeper_than_frames_or_descriptors_would_go(tmp_path: Path) -> None:
+    below = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("tree", dir_fd=below)
+        os.mkdir("beside", dir_fd=below)
+        above, below = below, os.open("tree", os.O_RDONLY, dir_fd=below)
+        os.close(above)
+    os.close(below)
+    try:
+        trees.remove(str(tmp_path / "tree"))
+        assert os.listdir(tmp_path) == ["beside"]
+    finally:  # pytest could not
+        subprocess.run(["rm", "-rf", tmp_path / "tree"], check=True)
+
+
+def test_directory_that_is_moved_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`..` leads to another directory then, in which a name is another's."""
+    (tmp_path / "tree/top/sub").mkdir(parents=True)
+    (tmp_path / "outside/top").mkdir(parents=True)
+
+    def move_then_list(where: int) -> list[str]:
+        names = os.listdir(where)
+        if not names:
+            (tmp_path / "tree/top/sub").rename(tmp_path / "outside/sub")
+        return names
+
+    monkeypatch.setattr("posix.listdir", move_then_list)
+    with pytest.raises(OSError, match="16"):
+        trees.remove(str(tmp_path / "tree"))
+    assert sorted(os.listdir(tmp_path / "outside")) == ["sub", "top"]

@@ -11,31 +11,53 @@ def remove(path: str) -> None:
 
     OSError, EBUSY, for a mount that may not be detached; what is in it stays as it is.
     """
-    fd = posix.open(path, _DIRECTORY)
+    here = posix.open(path, _DIRECTORY)
+    # As deep as it may be: one directory is open at a time, and `..` leads back, to where we came from or nowhere.
+    way: list[tuple[str, tuple[int, int]]] = []  # the names that led here, each with the directory that it is in
+    rest = [_remove_files(here)]
     try:
-        _empty(fd)
+        while way or rest[0]:
+            if rest[-1]:
+                name = rest[-1].pop()
+                _detach(here, name)
+                below = _open_below(here, name)
+                way.append((name, _identity(here)))
+                posix.close(here)
+                here = below
+                rest.append(_remove_files(here))
+            else:
+                name, above = way.pop()
+                back = posix.open("..", _DIRECTORY, dir_fd=here)
+                posix.close(here)
+                here = back
+                if _identity(here) != above:
+                    raise OSError(_EBUSY, "", name)  # it was moved meanwhile
+                posix.rmdir(name, dir_fd=here)
+                rest.pop()
     finally:
-        posix.close(fd)
+        posix.close(here)
     posix.rmdir(path)
 
 
-def _empty(directory: int) -> None:
+def _identity(directory: int) -> "tuple[int, int]":
+    facts = posix.fstat(directory)
+    return facts.st_dev, facts.st_ino
+
+
+def _remove_files(directory: int) -> "list[str]":
+    """Remove what is no directory; the names of those that are."""
+    directories = []
     for name in posix.listdir(directory):
         try:
             posix.unlink(name, dir_fd=directory)
         except IsADirectoryError:
-            _detach(directory, name)
-            below = _open_below(directory, name)
-            try:
-                _empty(below)
-            finally:
-                posix.close(below)
-            posix.rmdir(name, dir_fd=directory)
+            directories.append(name)
         except OSError as error:
             if error.errno != _EBUSY:  # something is mounted on the file
                 raise
             _detach(directory, name)
             posix.unlink(name, dir_fd=directory)
+    return directories
 
 
 def _open_below(directory: int, name: str) -> int:
