@@ -87,8 +87,9 @@ def test_root_below_what_others_cannot_change(runtime: Runtime, bundle: Bundle, 
 
 def test_own_directories_of_an_ordinary_user(runtime: Runtime, user: OrdinaryUser) -> None:
     runtime.root = user.home / "deep/state"
-    runtime.root.parent.mkdir()
-    os.chown(runtime.root.parent, user.id, user.id)
+    runtime.root.mkdir(parents=True, mode=0o700)
+    for directory in (runtime.root.parent, runtime.root):
+        os.chown(directory, user.id, user.id)
     assert runtime.list_json() == []
 
 
