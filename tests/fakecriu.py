@@ -1,8 +1,9 @@
 """A stand-in for `criu swrk`: it writes the requests it gets to a file as hexadecimal lines, and answers.
 
 It has the version that FAKE_CRIU_VERSION names ("4 1"), dumps successfully and restores nothing, or with a file
-DIR/restores a process that sleeps; while there is a file DIR/hold it does not answer. For the options whose
-effect cannot be tried here, and for what is refused before criu is asked.
+DIR/restores a process that sleeps; while there is a file DIR/hold it does not answer. What is in DIR/at-version is run
+by the shell when it is asked for its version. For the options whose effect cannot be tried here, and for what is
+refused before criu is asked.
 """
 
 import ctypes
@@ -32,6 +33,8 @@ def serve(directory: Path) -> None:
     with socket.socket(fileno=int(sys.argv[2])) as channel:
         request = channel.recv(1 << 20)
         if request[1] == 10:
+            if (directory / "at-version").exists():
+                os.system((directory / "at-version").read_text())
             major, minor = map(int, os.environ["FAKE_CRIU_VERSION"].split())
             channel.send(bytes((0x08, 10, 0x10, 1, 0x52, 4, 0x08, major, 0x10, minor)))
             return

@@ -333,3 +333,18 @@ def test_restore_into_a_cgroup_that_was_killed_once(container: Container, fake: 
     (cgroup / "cgroup.kill").write_text("1")
     error_text(ask(container, fake, area, "restore", "--detach"), "criu could not restore", "restore.log")
     cgroup.rmdir()
+
+
+def test_restore_writes_its_log_into_the_directory_that_was_looked_at(
+    runtime: Runtime, bundle: Bundle, fake: dict[str, str], area: Path
+) -> None:
+    """Who owns a directory above it can put another in its place, with links to files that CRIU would overwrite."""
+    images, work, other = area / "images", area / "above/work", area / "above/other"
+    for directory in (images, work, other):
+        directory.mkdir(parents=True)
+    (area / "fake/at-version").write_text(f"mv {work} {work}-before; mv {other} {work}")
+    name = new_id()
+    bundle.save(name)
+    words = ("--bundle", bundle.path, "--image-path", images, "--work-path", work, name)
+    result = runtime.call("restore", *words, env=caller_environment(**fake))
+    error_text(result, f"the directory `{work}` was replaced")

@@ -108,8 +108,13 @@ def _prepare(plan: "ContainerPlan", root: str, want: Images) -> None:
         syscalls.mount_setattr(top, propagation=syscalls.MS_SLAVE, recursive=True)
         target = posix.open(root, paths.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
         syscalls.move_mount(source, target)
-        # CRIU mounts in its working directory, so that has to be of this mount namespace.
-        posix.dup2(posix.open(want.work, posix.O_RDONLY | posix.O_DIRECTORY), want.work_fd)
+        # CRIU mounts in its working directory, so that has to be of this mount namespace; and the one that was looked
+        # at, whoever owns a directory above it.
+        work = posix.open(want.work, posix.O_RDONLY | posix.O_DIRECTORY)
+        new, old = posix.fstat(work), posix.fstat(want.work_fd)
+        if (new.st_dev, new.st_ino) != (old.st_dev, old.st_ino):
+            raise PyruncError(f"the directory `{want.work}` was replaced by another")
+        posix.dup2(work, want.work_fd)
     except OSError as error:
         raise PyruncError.from_os(f"bind `{plan.rootfs}` to `{root}` for criu", error) from None
     posix.sched_setaffinity(0, range(_MOST_CPUS))  # what is restored inherits it: see `handover.use_all_cpus`
