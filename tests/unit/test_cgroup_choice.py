@@ -131,13 +131,18 @@ def test_scope_of_a_killed_create_is_stopped_if_nobody_is_in_it(monkeypatch, use
 @pytest.mark.parametrize(
     ("manager_", "value", "told", "written"),
     [
-        (manager.CGROUPFS, "1000", [], [("memory.max", str(1000 + manager.ROOM_FOR_INIT))]),
+        (
+            manager.CGROUPFS,
+            "1000",
+            [],
+            [("memory.swap.max", "7"), ("memory.max", str(1000 + manager.ROOM_FOR_INIT))],
+        ),
         (manager.CGROUPFS, "max", [], []),
         (
             manager.SYSTEMD,
             "1000",
-            [("MemoryMax", "t", 1000 + manager.ROOM_FOR_INIT)],
-            [("memory.max", str(1000 + manager.ROOM_FOR_INIT))],
+            [("MemorySwapMax", "t", 7), ("MemoryMax", "t", 1000 + manager.ROOM_FOR_INIT)],
+            [("memory.swap.max", "7"), ("memory.max", str(1000 + manager.ROOM_FOR_INIT))],
         ),
         (manager.DISABLED, "1000", [], []),
     ],
@@ -147,6 +152,7 @@ def test_what_init_copies_is_limited(monkeypatch, manager_, value, told, written
     monkeypatch.setattr(manager, "_tell_systemd", lambda _, __, properties: said.extend(properties))
     monkeypatch.setattr(control, "apply", lambda _, settings: done.extend((each.file, each.value) for each in settings))
     settings = [Setting("pids.max", "5", "/pids/limit"), Setting("memory.max", value, "/memory/limit")]
+    settings.append(Setting("memory.swap.max", "7", "/memory/swap"))
     want = manager.Want(manager_, settings, None)
     want.unit = Unit("s.slice", "x.scope") if manager_ == manager.SYSTEMD else None
     manager.limit_copies(want, "/x")

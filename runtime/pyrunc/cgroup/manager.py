@@ -137,15 +137,16 @@ def adopt(want: Want, pid: int, *, placed: bool, description: str) -> str:
 
 
 def limit_copies(want: Want, path: str) -> None:
-    """The limit of memory, with room for an interpreter, while init copies what an image holds into a tmpfs: `restrict`
-    comes later (docs/adr/0003). Raises PyruncError."""
+    """The limit of memory, with room for an interpreter, and that of swap, into which a tmpfs would grow else, while
+    init copies what an image holds: `restrict` comes later (docs/adr/0003). Raises PyruncError."""
     limit = next((setting for setting in want.settings if setting.file == "memory.max"), None)
     if limit is None or want.manager == DISABLED or not limit.value.isdigit():
         return
     from . import control
     from .values import Setting
 
-    roomy = [Setting(limit.file, str(int(limit.value) + ROOM_FOR_INIT), "/memory/limit")]
+    swap = [setting for setting in want.settings if setting.file == "memory.swap.max"]
+    roomy = [*swap, Setting(limit.file, str(int(limit.value) + ROOM_FOR_INIT), "/memory/limit")]
     if want.unit is not None:
         from .properties import of_settings
 
