@@ -78,3 +78,14 @@ def test_end_of_the_program_is_not_that_of_its_start(runtime: Runtime, bundle: B
     for _ in range(5):
         with runtime.created(bundle.shell(script)) as container:
             container.start()
+
+
+@only_pyrunc("has its process in the container before the filter is loaded")
+def test_clone_that_only_seems_to_succeed(runtime: Runtime, bundle: Bundle) -> None:
+    """Who clones would take itself for the child, outside of the pid namespace, and be waited for without end."""
+    bundle.process.update(noNewPrivileges=False, args=["sleep", "1000"])
+    rule = {"names": ["clone"], "action": "SCMP_ACT_ERRNO", "errnoRet": 0}
+    bundle.linux["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
+    with runtime.running(bundle) as container:
+        said = ("lets clone(2) succeed and does nothing", "/linux/seccomp")
+        error_text(runtime.call("exec", container.id, "true"), *said)

@@ -181,7 +181,7 @@ def _serve(plan: "ExecPlan", made: Entered, console_socket: str) -> None:
         channel.expect(protocol.LIMITS, "setting up the process")
         outside.set_rlimits(process, made.joiner, splits=True)
         channel.acknowledge()
-    made.pid = channel.expect_child("entering the container")
+    made.pid = channel.expect_child("entering the container", made.joiner)
     posix.waitpid(made.joiner, 0)
     made.joiner = 0
     channel.acknowledge()

@@ -137,9 +137,14 @@ class Channel:
             raise PyruncError(f"container init said `{got}` while {doing}, where `{word}` is due")
         return parsed
 
-    def expect_child(self, doing: str) -> int:
-        """Wait for "entered", from a process that is our child but was cloned by another; its pid, from the kernel."""
+    def expect_child(self, doing: str, maker: int = 0) -> int:
+        """Wait for "entered", from a process that is our child but was cloned by another; its pid, from the kernel.
+
+        maker: who is to clone it. A seccomp profile can let its clone(2) look as if it were the child.
+        """
         self.expect(ENTERED, doing)
+        if maker and self.sender == maker:
+            raise PyruncError("the seccomp profile lets clone(2) succeed and does nothing", pointer="/linux/seccomp")
         try:
             posix.waitid(posix.P_PID, self.sender, posix.WEXITED | posix.WNOHANG | posix.WNOWAIT)
         except ChildProcessError:  # it is in no pid namespace of ours (0), or somebody has got hold of the other end
