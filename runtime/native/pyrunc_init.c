@@ -4,7 +4,10 @@
  * in the list. Decisions are made in Python, which a person can read; this file only carries them out, so that no
  * interpreter (its memory, its executable, its modules) is left inside the container while it waits to be started.
  *
- *   pyrunc-init FD      FD: a memory file with the list, laid out as the structs below
+ *   pyrunc-init FD [REPORT]
+ *
+ *   FD      a memory file with the list, laid out as the structs below
+ *   REPORT  the report descriptor until a step names another
  *
  * The list comes from our own parent through an anonymous file, never from the container. It is checked all the same:
  * offsets, strings and arrays that are read here lie in the list's data, and results go only where an argument or data
@@ -131,7 +134,7 @@ struct record {
 
 static _Noreturn void fail(word index, const struct step *s, long error, long detail) {
     static struct record r;
-    const char *label = s ? (const char *)s->label : "the step list";
+    const char *label = s ? (const char *)s->label : "read the list of last steps";
     size_t n = length(label) < 400 ? length(label) : 400;
     r.magic = (int32_t)MAGIC, r.step = (int32_t)index, r.kind = s ? (int)s->kind : -1;
     r.error = (int32_t)error, r.detail = (int32_t)detail;
@@ -345,7 +348,8 @@ static int prepare(const struct header *head) {
 static _Noreturn void begin(int fd) {
     struct statx facts;
     long r = call(__NR_statx, fd, "", AT_EMPTY_PATH, STATX_SIZE, &facts);
-    if (r < 0 || facts.stx_size <= sizeof(struct header) || facts.stx_size > MAX_SIZE) fail(0, 0, EINVAL, 0);
+    if (r < 0) fail(0, 0, -r, 0);
+    if (facts.stx_size <= sizeof(struct header) || facts.stx_size > MAX_SIZE) fail(0, 0, EINVAL, 0);
 #ifdef __NR_mmap
     r = call(__NR_mmap, 0, facts.stx_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
 #else
@@ -372,7 +376,8 @@ static int number(const char *s) {
 
 #ifdef BARE
 __attribute__((used)) _Noreturn void entry(const word *stack) {
-    begin(stack[0] == 2 ? number((const char *)stack[2]) : -1);
+    if (stack[0] == 3) report = number((const char *)stack[3]);
+    begin(stack[0] == 2 || stack[0] == 3 ? number((const char *)stack[2]) : -1);
 }
 /* gcc may call it for clearing a struct. */
 void *memset(void *to, int value, size_t n) {
@@ -380,6 +385,9 @@ void *memset(void *to, int value, size_t n) {
     return to;
 }
 #else
-int main(int argc, char **argv) { begin(argc == 2 ? number(argv[1]) : -1); }
+int main(int argc, char **argv) {
+    if (argc == 3) report = number(argv[2]);
+    begin(argc == 2 || argc == 3 ? number(argv[1]) : -1);
+}
 #endif
 #endif

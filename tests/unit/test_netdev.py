@@ -14,5 +14,14 @@ def test_without_pyroute2_it_is_said_what_to_install(monkeypatch: pytest.MonkeyP
     assert caught.value.pointer == "/linux/netDevices"
 
 
+def test_what_pyroute2_cannot_load_is_not_said_to_be_pyroute2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For want of descriptors, say: installing it again would not help."""
+    monkeypatch.delitem(sys.modules, "pyroute2", raising=False)
+    monkeypatch.setitem(sys.modules, "pyroute2.netlink", None)
+    monkeypatch.setitem(sys.modules, "pyroute2.iproute", None)
+    with pytest.raises(ModuleNotFoundError):
+        netdev.require()
+
+
 def test_with_pyroute2_nothing_is_said() -> None:
     netdev.require()

@@ -20,7 +20,9 @@ CLONE_VM = 0x100
 class Run:
     """What became of a pyrunc-init: its wait status, what it reported, what it printed."""
 
-    def __init__(self, content: bytes, report: socket.socket, theirs: int, keep: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, content: bytes, report: socket.socket, theirs: int, keep: tuple[int, ...] = (), more: tuple[str, ...] = ()
+    ) -> None:
         helper, listing = sealed.helper(), sealed.data("steps", content)
         output = os.memfd_create("output")
         pid = os.fork()
@@ -29,7 +31,7 @@ class Run:
             os.dup2(output, 2)
             for fd in (listing, theirs, *keep):
                 os.set_inheritable(fd, True)
-            os.execve(helper, ["pyrunc-init", str(listing)], {})
+            os.execve(helper, ["pyrunc-init", str(listing), *more], {})
         self.status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         report.setblocking(False)
         try:
@@ -240,9 +242,8 @@ def test_damaged_lists_are_refused(carry_out):
         damaged.append(good[:where] + chance.randbytes(word) + good[where + word :])
     for content in damaged:
         run = Run(content, ours, theirs.fileno())
-        assert (run.status, run.output) == (126, "pyrunc: the step list: errno 74\n") or run.output.startswith(
-            "pyrunc: the step list: errno "
-        ), (content[: 4 * word], run.status, run.output)
+        assert run.output.startswith("pyrunc: read the list of last steps: errno "), (content[: 4 * word], run.output)
+        assert run.status == 126
     ours.close(), theirs.close()
 
 
@@ -291,7 +292,7 @@ def test_hostile_list_is_refused_as_a_whole(content):
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     run = Run(content, ours, theirs.fileno())
     ours.close(), theirs.close()
-    assert (run.status, run.output) == (126, "pyrunc: the step list: errno 74\n")
+    assert (run.status, run.output) == (126, "pyrunc: read the list of last steps: errno 74\n")
 
 
 KINDS = ["candidates", "argv", "envp", "hook", "hook's argv", "hook's envp"]
@@ -392,3 +393,11 @@ def test_result_has_one_place():
     steps.keep(result)
     with pytest.raises(ValueError, match="already used"):
         steps.call("write", result, label="second")
+
+
+def test_a_list_that_cannot_be_read_is_reported_where_the_command_line_says():
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    run = Run(b"", ours, theirs.fileno(), more=(str(theirs.fileno()),))
+    ours.close(), theirs.close()
+    assert (run.status, run.output) == (126, "")
+    assert str(run.error()) == "read the list of last steps: Invalid argument"

@@ -46,7 +46,9 @@ def require() -> None:
     """Raise ConfigError if pyroute2 is not installed."""
     try:
         import pyroute2  # noqa: F401  (asked for)
-    except ImportError:
+    except ModuleNotFoundError as error:
+        if error.name != "pyroute2":  # one of its own, which is there: no room, say
+            raise
         hint = "install the package python3-pyroute2"
         raise ConfigError("netDevices need pyroute2", pointer="/linux/netDevices", hint=hint) from None
 

@@ -361,7 +361,7 @@ def leave(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: "Chann
     steps, extra = program(plan, env, gates, talk)
     listing = above(sealed.data("steps", steps.data()), lowest)
     keep_only(lowest, (talk, gates.fifo, gates.result, listing, *extra), gates.helper)
-    become_helper(gates.helper, listing)
+    become_helper(gates.helper, listing, talk)
 
 
 def use_terminal(console: int) -> None:
@@ -383,12 +383,12 @@ def keep_only(lowest: int, kept: "tuple[int, ...]", helper: int) -> None:
     syscalls.close_range(first)
 
 
-def become_helper(helper: int, listing: int) -> None:
-    """Become pyrunc-init, which carries out the list in the descriptor `listing`."""
+def become_helper(helper: int, listing: int, talk: int) -> None:
+    """Become pyrunc-init, which carries out the list in the descriptor `listing`, or tells `talk` that it cannot."""
     try:
         if posix.geteuid() != 0:  # in a user namespace where 0 is not mapped
             capabilities.keep_over_exec()
-        syscalls.execveat(helper, "", ["pyrunc-init", str(listing)], [])
+        syscalls.execveat(helper, "", ["pyrunc-init", str(listing), str(talk)], [])
     except OSError as error:
         raise PyruncError.from_os("become pyrunc-init", error) from None
 

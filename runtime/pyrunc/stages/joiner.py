@@ -59,7 +59,7 @@ def _join(plan: "ExecPlan", target: "Target", channel: "Channel", helper: int) -
     steps = _steps(plan, env, talk, proc, controlling=console >= 0)
     listing = handover.above(sealed.data("steps", steps.data()), lowest)
     handover.keep_only(lowest, tuple(fd for fd in (talk, listing, proc) if fd >= 0), helper)
-    handover.become_helper(helper, listing)
+    handover.become_helper(helper, listing, talk)
 
 
 def _prepare(plan: "ExecPlan") -> int:
