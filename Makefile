@@ -77,6 +77,7 @@ check: tools build ## ruff, mypy --strict, shellcheck, and how what we compile i
 
 .PHONY: faults
 faults: tools build docs ## let system calls of commands fail, a SAMPLE=40 of each kind or SAMPLE=all (days), as root
+	@$(PACKAGING)/system-packages busybox-static dbus iproute2 systemd uidmap
 	@$(python) $(PACKAGING)/install.py --prefix=$(CURDIR)/$(INSTALLED) --sysconfdir=$(CURDIR)/$(INSTALLED)/etc \
 	    --python=$(python) > /dev/null
 	@RUNTIME=$(CURDIR)/$(INSTALLED)/bin/pyrunc $(VENV)/bin/python -m tests.faults --sample $(SAMPLE) --seed $(SEED)

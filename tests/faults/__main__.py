@@ -6,18 +6,20 @@ the id can be used again. Needs root, a C compiler and x86-64.
 """
 
 import argparse
+import hashlib
 import os
-import random
+import re
 import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 from tests import privatehost
 from tests.bundle import build_rootfs
 from tests.faults import kinds, orphans, report
-from tests.faults.bench import Bench
+from tests.faults.bench import Bench, Case
 from tests.faults.calls import Striker
 from tests.faults.commands import COMMANDS
 
@@ -28,7 +30,7 @@ def main() -> int:
     privatehost.enter()
     os.nice(10)
     threading.Thread(target=orphans.reap, daemon=True).start()
-    table, chance = report.Table(), random.Random(given.seed)
+    table = report.Table()
     with tempfile.TemporaryDirectory(prefix="faults-") as name:
         place = Path(name)
         place.chmod(0o711)
@@ -42,31 +44,51 @@ def main() -> int:
             files.mkdir(mode=0o777)
             with kinds.made(kind, place / kind, place / "template") as made:
                 try:
-                    _strike(Bench(made, striker, files), kind, given, table, chance)
+                    _strike(Bench(made, striker, files), kind, given, table)
                 except AssertionError as error:  # a command that was not struck has failed
                     table.give_up(kind, str(error))
         kinds.end_others()
         privatehost.remove_cgroup_parent()
-    text = table.markdown()
-    sys.stdout.write(text)
     if given.markdown:
-        given.markdown.write_text(text)
+        given.markdown.write_text(table.markdown())
+    sys.stdout.write(f"{table.markdown()}\n{table.counts()}\n")
     return 1 if table.red else 0
 
 
-def _strike(
-    bench: Bench, kind: str, given: argparse.Namespace, table: report.Table, chance: random.Random
-) -> None:
+def _strike(bench: Bench, kind: str, given: argparse.Namespace, table: report.Table) -> None:
     """Try the faults that were asked for, of one kind of containers."""
     end = given.seconds and time.monotonic() + given.seconds / len(given.kind)
-    cases = [case for command in kinds.commands(kind, given.command) for case in bench.cases(command)]
+    commands = kinds.commands(kind, given.command)
+    if given.sample != "all" and int(given.sample) < len(commands):  # to watch one takes as long as to strike it
+        commands.sort(key=lambda command: _lot(given.seed, kind, command))
+        commands = commands[: int(given.sample)]
+    cases = [case for command in commands for case in bench.cases(command)]
     cases = [case for case in cases if case.what.startswith(given.what)]
     cases = [case for case in cases if not given.process or case.call.process in given.process]
-    table.possible += len(cases)
-    for case in chance.sample(cases, len(cases) if given.sample == "all" else min(int(given.sample), len(cases))):
+    for case in cases:
+        table.possible[kind, case.command] += 1
+    for case in cases if given.sample == "all" else _sample(cases, int(given.sample), f"{given.seed} {kind}"):
         if end and time.monotonic() > end:
             break
         table.add(kind, case, bench.strike(case))
+
+
+def _sample(cases: "list[Case]", size: int, seed: str) -> "list[Case]":
+    """So many of them, by lot. A case draws the same lot as long as its call is made, whatever calls come before it:
+    who changes one place meets the faults that were tried before everywhere else. A larger sample has all of a smaller.
+    """
+    met: Counter[tuple[str, ...]] = Counter()
+    lots = []
+    for case in cases:
+        path = re.sub(r"faults-\w+|[0-9a-f]{16}|[0-9]+", "", case.call.path)
+        what = case.command, str(case.call.process), case.call.name, path, case.what
+        met[what] += 1
+        lots.append((_lot(seed, *what, met[what]), case))
+    return [case for _, case in sorted(lots, key=lambda lot: lot[0])[:size]]
+
+
+def _lot(*words: object) -> str:
+    return hashlib.sha256(" ".join(map(str, words)).encode()).hexdigest()
 
 
 def _arguments() -> argparse.Namespace:
@@ -75,8 +97,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--command", action="append", choices=COMMANDS, help="to be struck (default: all)")
     parser.add_argument("--process", type=int, action="append", help="0: the command; 1: its first child")
     parser.add_argument("--what", choices=("signal", "error"), default="", help="only these faults")
-    parser.add_argument("--sample", default="all", metavar="N", help="so many cases of each kind, chosen by --seed")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--sample", default="all", metavar="N", help="so many cases of each kind, by lot")
+    parser.add_argument("--seed", type=int, default=1, help="of the lots")
     parser.add_argument("--seconds", type=float, help="end after this time, whatever is left")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there, too")
     given = parser.parse_args()

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from tests import leftovers
 from tests.faults import judge
 from tests.faults.calls import Call, Striker
-from tests.faults.commands import COMMANDS, FILES, Trial
+from tests.faults.commands import COMMANDS, FILES, PATIENCE, Trial
 from tests.faults.judge import Problem
 from tests.faults.kinds import Kind
 from tests.runtime import Result, new_id
@@ -41,7 +41,7 @@ class Bench:
 
     def cases(self, command: str) -> "list[Case]":
         """Everything that can befall a command, once it has been seen what it is like undisturbed."""
-        for _ in range(2):  # the first one fills caches
+        for _ in range(1 if self._undisturbed else 2):  # the first one of all fills caches
             result, calls, facts = self._watch(command)
         self._undisturbed[command] = result.returncode, facts
         # CPython opens the program, twice, before our first statement comes, which is about SIGINT.
@@ -107,7 +107,7 @@ class Bench:
 
     def _left(self, before: leftovers.Facts) -> "list[str]":
         """On the host, at once; our own descriptors are those of the thread that reaps orphans."""
-        lines = leftovers.check(before, self._kind.runtime.root)
+        lines = leftovers.check(before, self._kind.runtime.root, PATIENCE)
         return [line for line in lines if not line.startswith("descriptors:")]
 
     def _left_at_once(self, command: str, trial: Trial, before: leftovers.Facts) -> "list[Problem]":
@@ -117,7 +117,7 @@ class Bench:
         if command in {"create", "run", "restore"}:
             left = self._left(before) + self._files(FILES) + self._kind.kept()
             return [(f"left at once: {line.partition(':')[0]}", line) for line in left]
-        if command == "exec" and not comes_true(lambda: len(self._processes(before)) == 1, 3):
+        if command == "exec" and not comes_true(lambda: len(self._processes(before)) == 1, PATIENCE):
             return [("left at once: processes", f"beside the container's: {self._processes(before)}")]
         return []
 
@@ -142,7 +142,7 @@ class Bench:
         if deleted.returncode or deleted.stderr:
             problems.append((f"{when}delete --force", f"{deleted.returncode} {deleted.stderr}"))
         left = self._left(before)
-        if not comes_true(lambda: f"_ses.{trial.id}" not in Path("/proc/keys").read_text(), 3):
+        if not comes_true(lambda: f"_ses.{trial.id}" not in Path("/proc/keys").read_text(), PATIENCE):
             left.append("keys: the session keyring")
         left += self._files((*FILES, "pid"))
         return problems + [(f"{when}left: {line.partition(':')[0]}", line) for line in left]

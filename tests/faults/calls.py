@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
-SECONDS = 30  # for a command that is watched; none needs a second
+SECONDS = 45  # for a command that is watched; none needs a second, where nobody else works
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 FAKE_CRIU = "/run/fake-criu/criu"

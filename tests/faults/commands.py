@@ -8,7 +8,7 @@ from tests.faults.kinds import Kind
 from tests.runtime import Result
 from tests.waiting import comes_true
 
-PATIENCE = 10.0  # seconds until a fact counts as wrong
+PATIENCE = 30.0  # seconds until a fact counts as wrong
 FILES = "output", "messages", "update"  # of a trial
 UPDATE = {"unified": {"cgroup.max.descendants": "17"}}
 

@@ -10,21 +10,23 @@ class Table:
     """What came of the cases so far; what is red is also written to standard error, at once."""
 
     def __init__(self) -> None:
-        """possible: how many cases there are; red: those in which something was wrong."""
-        self.possible = self.red = 0
+        """possible: how many cases there are of a kind and command."""
+        self.possible: Counter[tuple[str, str]] = Counter()
+        self.red = self.tried = 0
         self._left_out: list[str] = []
-        self._rows: defaultdict[tuple[str, str, int], Counter[str]] = defaultdict(Counter)
+        self._rows: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         self._examples: defaultdict[str, list[str]] = defaultdict(list)
 
     def add(self, kind: str, case: Case, outcome: Outcome) -> None:
         """Count a case."""
         word, call, problems = outcome
-        row = self._rows[kind, case.command, call.process]
-        row[word] += 1
         if word == "late":
             return
-        row["struck"] += 1
+        row = self._rows[kind, case.command]
+        row[word] += 1
+        row["tried"] += 1
         row["red"] += bool(problems)
+        self.tried += 1
         self.red += bool(problems)
         where = f"{kind} {case.command}, process {call.process}, {call.name} {call.path}".rstrip()
         for name, text in dict(reversed(problems)).items():  # the first of each class
@@ -41,17 +43,23 @@ class Table:
         """A kind cannot be made on this machine."""
         self._left_out.append(f"left out: {kind}, which {why}")
 
+    def counts(self) -> str:
+        """The last line."""
+        return f"{max(0, self.tried - self.red)} passed, {self.red} failed, {len(self._left_out)} kinds left out"
+
     def markdown(self) -> str:
-        """A row for each kind, command and process; then the red cases, by class."""
-        struck = sum(row["struck"] for row in self._rows.values())
-        lines = [f"{struck} of {self.possible} possible faults, {self.red} red.", ""]
+        """A row for each kind and command; then the red cases, by class."""
+        lines = [f"{self.tried} of {self.possible.total()} possible faults, {self.red} red.", ""]
         lines += [*self._left_out, ""] if self._left_out else []
-        lines += ["| kind | command | process | faults | tolerated | refused | ended | red | of these |"]
+        lines += ["| kind | command | possible | tried | tolerated | refused | ended | red | of these |"]
         lines += ["| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |"]
-        for (kind, command, process), row in sorted(self._rows.items()):
+        for (kind, command), row in sorted(self._rows.items()):
             classes = ", ".join(f"{name} {row[name]}" for name in sorted(self._examples) if row[name])
-            counts = " | ".join(str(row[name]) for name in ("struck", "tolerated", "refused", "ended", "red"))
-            lines.append(f"| {kind} | {command} | {process} | {counts} | {classes} |")
+            counts = [self.possible[kind, command], *(row[name] for name in _COLUMNS)]
+            lines.append(f"| {kind} | {command} | {' | '.join(map(str, counts))} | {classes} |")
         for name, examples in sorted(self._examples.items()):
             lines += ["", f"## {name}: {len(examples)}", "", *(f"- {example}" for example in examples)]
         return "\n".join(lines) + "\n"
+
+
+_COLUMNS = ("tried", "tolerated", "refused", "ended", "red")
