@@ -57,3 +57,19 @@ def test_of_a_cgroup_that_was_made_no_answer_is_not_taken_for_none(monkeypatch, 
     monkeypatch.setattr("posix.stat", fail)
     with pytest.raises(PyruncError, match="look for cgroup v2 in `/sys/fs/cgroup`"):
         do("/a")
+
+
+@pytest.mark.parametrize(("number", "frozen"), [(2, False), (19, False), (13, None), (24, None)])
+def test_a_cgroup_that_cannot_be_looked_at_is_not_taken_for_running(monkeypatch, number, frozen):
+    """ENOENT, ENODEV: it is gone."""
+
+    def fail(*_):
+        raise OSError(number, "")
+
+    monkeypatch.setattr(fs, "mount_point", lambda: "/sys/fs/cgroup")
+    monkeypatch.setattr(procs, "read", fail)
+    if frozen is False:
+        assert fs.frozen("/a") is False
+        return
+    with pytest.raises(PyruncError, match="look whether cgroup `/a` is frozen"):
+        fs.frozen("/a")

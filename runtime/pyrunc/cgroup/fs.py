@@ -195,8 +195,8 @@ def frozen(path: str) -> bool:
     top = mount_point()
     try:
         return top is not None and (read(f"{top}{path}/cgroup.freeze") or "").strip() == "1"
-    except OSError:
-        return False
+    except OSError as error:  # who took this for "no" would call a paused container running
+        raise PyruncError.from_os(f"look whether cgroup `{path}` is frozen", error) from None
 
 
 def kill(path: str, patience: float = PATIENCE) -> None:
