@@ -6,20 +6,17 @@ the id can be used again. Needs root, a C compiler and x86-64.
 """
 
 import argparse
-import hashlib
 import os
-import re
 import sys
 import tempfile
 import threading
 import time
-from collections import Counter
 from pathlib import Path
 
 from tests import privatehost
 from tests.bundle import build_rootfs
-from tests.faults import kinds, orphans, report
-from tests.faults.bench import Bench, Case
+from tests.faults import kinds, orphans, report, sampling
+from tests.faults.bench import Bench
 from tests.faults.calls import Striker
 from tests.faults.commands import COMMANDS
 
@@ -60,35 +57,17 @@ def _strike(bench: Bench, kind: str, given: argparse.Namespace, table: report.Ta
     end = given.seconds and time.monotonic() + given.seconds / len(given.kind)
     commands = kinds.commands(kind, given.command)
     if given.sample != "all" and int(given.sample) < len(commands):  # to watch one takes as long as to strike it
-        commands.sort(key=lambda command: _lot(given.seed, kind, command))
+        commands.sort(key=lambda command: sampling.lot(given.seed, kind, command))
         commands = commands[: int(given.sample)]
     cases = [case for command in commands for case in bench.cases(command)]
     cases = [case for case in cases if case.what.startswith(given.what)]
     cases = [case for case in cases if not given.process or case.call.process in given.process]
     for case in cases:
         table.possible[kind, case.command] += 1
-    for case in cases if given.sample == "all" else _sample(cases, int(given.sample), f"{given.seed} {kind}"):
+    for case in cases if given.sample == "all" else sampling.sample(cases, int(given.sample), f"{given.seed} {kind}"):
         if end and time.monotonic() > end:
             break
         table.add(kind, case, bench.strike(case))
-
-
-def _sample(cases: "list[Case]", size: int, seed: str) -> "list[Case]":
-    """So many of them, by lot. A case draws the same lot as long as its call is made, whatever calls come before it:
-    who changes one place meets the faults that were tried before everywhere else. A larger sample has all of a smaller.
-    """
-    met: Counter[tuple[str, ...]] = Counter()
-    lots = []
-    for case in cases:
-        path = re.sub(r"faults-\w+|[0-9a-f]{16}|[0-9]+", "", case.call.path)
-        what = case.command, str(case.call.process), case.call.name, path, case.what
-        met[what] += 1
-        lots.append((_lot(seed, *what, met[what]), case))
-    return [case for _, case in sorted(lots, key=lambda lot: lot[0])[:size]]
-
-
-def _lot(*words: object) -> str:
-    return hashlib.sha256(" ".join(map(str, words)).encode()).hexdigest()
 
 
 def _arguments() -> argparse.Namespace:

@@ -15,6 +15,7 @@ from tests.faults import ownsystemd
 from tests.faults.calls import FAKE_CRIU
 from tests.faults.orphans import Watched
 from tests.kernelcalls import CLONE_NEWNET, setns, unshare
+from tests.privatehost import CGROUP_PARENT
 from tests.runtime import Runtime, caller_environment
 from tests.waiting import eventually
 
@@ -197,6 +198,7 @@ def made(name: str, area: Path, template: Path) -> "Iterator[Kind]":
         bundles = {}
         for when, script in SCRIPTS.items():
             bundles[when] = Bundle(area / when, template).shell(script)
+            bundles[when].linux["cgroupsPath"] = f"{CGROUP_PARENT}/{name}"  # of each the same, as it sees it itself
             KINDS[name](bundles[when], area)
         kind = Kind(Watched(area / "state"), bundles)
         if name in _SURROUNDINGS:
@@ -209,6 +211,7 @@ def _as_user(kind: Kind, area: Path, stack: contextlib.ExitStack) -> None:
     user = ordinaryuser.make(area)
     stack.enter_context(user.known())
     for bundle in kind.bundles.values():
+        del bundle.linux["cgroupsPath"]
         user.own(bundle).drop_mounts("/sys/fs/cgroup")
     kind.runtime.root = user.home / "state"
     kind.as_user = ("setpriv", f"--reuid={user.id}", f"--regid={user.id}", "--clear-groups")

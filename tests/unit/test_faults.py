@@ -6,9 +6,11 @@ import sys
 
 import pytest
 
-from tests.faults import judge
-from tests.faults.calls import Striker
+from tests.faults import judge, sampling
+from tests.faults.bench import Case, Outcome
+from tests.faults.calls import Call, Striker
 from tests.faults.commands import difference
+from tests.faults.report import Table
 from tests.runtime import Result
 
 pytestmark = pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
@@ -100,3 +102,36 @@ def test_judgement_of_a_message(text: str, what: str, classes: list[str]) -> Non
 def test_another_container_is_seen() -> None:
     assert difference("a\nb", "a\nb") == ""
     assert difference("a\nc", "a\nb") == "['b'] became ['c']"
+
+
+def case(number: int, name: str, path: str, what: str = "error=5") -> Case:
+    return Case("create", Call(0, number, name, path), what)
+
+
+CASES = [case(number, f"call{number % 7}", f"/a/{number % 11}") for number in range(300)]
+
+
+def drawn(cases: list[Case], size: int) -> list[tuple[str, str, str]]:
+    return [(one.call.name, one.call.path, one.what) for one in sampling.sample(cases, size, "1 plain")]
+
+
+def test_more_calls_before_leave_the_sample_as_it_is() -> None:
+    moved = [one._replace(call=one.call._replace(number=one.call.number + 1)) for one in CASES]
+    with_it = drawn([case(0, "another", "/b"), *moved], 40)
+    assert len(set(with_it) - set(drawn(CASES, 40))) <= 1
+
+
+def test_a_larger_sample_has_all_of_a_smaller() -> None:
+    assert drawn(CASES, 40)[:10] == drawn(CASES, 10)
+    assert drawn(CASES, 10) != [(one.call.name, one.call.path, one.what) for one in CASES[:10]]
+
+
+def test_the_last_line_counts() -> None:
+    table = Table()
+    table.add("plain", CASES[0], Outcome("tolerated", CASES[0].call, []))
+    table.add("plain", CASES[0], Outcome("refused", CASES[0].call, [("hang", "so it was")]))
+    table.add("plain", CASES[0], Outcome("late", CASES[0].call, []))
+    table.leave_out("systemd", "needs systemd")
+    assert table.counts() == "1 passed, 1 failed, 1 kinds left out"
+    assert "left out: systemd, which needs systemd" in table.markdown()
+    assert "| plain | create | 0 | 2 | 1 | 1 | 0 | 1 | hang 1 |" in table.markdown()
