@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from pyrunc.stages.program import IF_REMEMBERED, REMEMBER, RETRY_EINTR, Program
-from pyrunc.stages.record import CHECK_CWD, EXEC, FIND, HOOK, REPORT_TO, SPLIT, WRITE
+from pyrunc.stages.record import CHECK_CWD, END_BY, EXEC, FIND, HOOK, REPORT_TO, SPLIT, WRITE
 
 ANSWERS = 64  # bytes before a list: init_steps.c
 
@@ -12,7 +12,7 @@ ANSWERS = 64  # bytes before a list: init_steps.c
 def lists() -> "dict[str, Program]":
     """A list for each kind of step, and one with all."""
     made = {}
-    for name in ("find", "hook", "result", "split", "working-directory", "write", "all"):
+    for name in ("end-by", "find", "hook", "result", "split", "working-directory", "write", "all"):
         steps = made[name] = Program()
         steps.step(REPORT_TO, 0, (5,), "report to start")
         if name in ("write", "all"):
@@ -20,6 +20,8 @@ def lists() -> "dict[str, Program]":
             steps.step(WRITE, 0, (7, *label, 5), "write the label")
         if name in ("split", "all"):
             steps.step(SPLIT, 0, (0x8000,), "clone the process in the container")
+        if name in ("end-by", "all"):
+            steps.step(END_BY, 0, (15,), "catch SIGTERM")
         if name in ("working-directory", "all"):
             cwd = steps.string("/tmp")
             steps.call("chdir", cwd, label="chdir", tolerated=(13, 1), flags=REMEMBER)

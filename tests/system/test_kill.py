@@ -89,6 +89,53 @@ def test_container_that_is_being_created_is_not_killed(runtime: Runtime, bundle:
     assert runtime.delete(container_id, "--force").returncode == 0
 
 
+@differs(crun="1.28 goes on")
+def test_created_container_ends_by_sigterm(runtime: Runtime, bundle: Bundle) -> None:
+    """Though it is the first process of a pid namespace, which default actions do not end: `podman stop` would wait."""
+    with runtime.created(bundle) as container:
+        pid = container.pid
+        container.kill("TERM")
+        assert exit_code(pid) != 0
+        assert container.status == "stopped"
+
+
+@pytest.mark.parametrize("hook", [False, True])
+def test_sigterm_of_the_program_has_its_default_action(runtime: Runtime, bundle: Bundle, hook: bool) -> None:
+    """For the first process of a pid namespace: none."""
+    bundle.shell("echo ready; while [ ! -e /end ]; do sleep 0.01; done; grep Sig /proc/self/status")
+    if hook:
+        bundle.hook("startContainer", "true")
+    with runtime.running(bundle) as container:
+        eventually(lambda: "ready" in container.output(), "the program")
+        pid = container.pid
+        container.kill("TERM")
+        (bundle.rootfs / "end").touch()
+        assert exit_code(pid) == 0
+        masks = dict(line.split(":\t") for line in container.output().splitlines() if ":" in line)
+        for name in ("SigIgn", "SigBlk"):
+            assert not int(masks[name], 16) & 1 << signal.SIGTERM - 1
+
+
+def test_signal_0_asks_whether_it_lives(runtime: Runtime, bundle: Bundle) -> None:
+    with runtime.running(bundle.shell("exec sleep 1000")) as container:
+        pid = container.pid
+        container.kill("0")
+        assert container.status == "running"
+        container.kill("KILL")
+        exit_code(pid)
+        error_text(runtime.kill(container.id, "0"))
+
+
+@differs(crun="1.28 says `no such process`")
+def test_kill_reaches_what_a_first_process_without_pid_namespace_has_left(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.shell("sleep 1000 & echo $!").share("pid")
+    with runtime.running(bundle) as container:
+        other = int(eventually(container.output, "the pid of the second process"))
+        comes_true(lambda: container.status == "stopped")
+        container.kill("KILL")
+        assert exit_code(other) == -signal.SIGKILL
+
+
 @pytest.mark.parametrize("name", ["KILL", "TERM"])
 def test_kill_all_reaches_every_process(runtime: Runtime, bundle: Bundle, name: str) -> None:
     bundle.shell("sleep 1000 & echo $!; exec sleep 1000").share("pid")

@@ -11,7 +11,7 @@ import pytest
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import sealed
 from pyrunc.stages.program import IF_REMEMBERED, REMEMBER, Program
-from pyrunc.stages.record import CHECK_CWD, EXEC, FIND, HOOK, REPORT_TO, SPLIT, WRITE, error_of, is_record
+from pyrunc.stages.record import CHECK_CWD, END_BY, EXEC, FIND, HOOK, REPORT_TO, SPLIT, WRITE, error_of, is_record
 
 ENOENT, EACCES, EINVAL, EPIPE, EBADMSG = 2, 13, 22, 32, 74
 CLONE_VM = 0x100
@@ -277,7 +277,7 @@ def patched(position: int, value: int, *, table: bool = False) -> bytes:
         patched(0, (HEADER + 3) * WORD, table=True),  # an argument that is no offset in the data
         patched(1, (HEADER + LABEL) * WORD, table=True),  # one word twice
         patched(-1, 1),  # the last word, which ends strings
-        patched(HEADER + KIND, WRITE + 1),
+        patched(HEADER + KIND, END_BY + 1),
         patched(HEADER + KIND, -1 & 2 ** (8 * WORD) - 1),
         *(patched(HEADER + STORE_AT, place * WORD) for place in range(HEADER)),
         patched(HEADER + STORE_AT, (HEADER + STEP + KIND) * WORD),  # the result would be the next step's kind

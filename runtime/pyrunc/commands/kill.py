@@ -35,7 +35,10 @@ def run(context: Context, arguments: Arguments) -> int:
 def _kill(context: Context, container_id: str, number: int, everything: bool) -> None:
     container = Container.open(context.root, container_id)
     state = container.load()
-    lifecycle.require("kill --all" if everything else "kill", container.status(state), container.id)
+    status, shared = container.status(state), state.data.get("privatePids") is False
+    if (status, number, shared) == (lifecycle.STOPPED, _SIGKILL, True) and state.cgroup:
+        everything = everything or cgroup_fs.populated(state.cgroup)  # what its first process has left, as runc does
+    lifecycle.require("kill --all" if everything else "kill", status, container.id)
     unreached = state.only_first_reached()
     if unreached and (everything or number == _SIGKILL):
         context.log.warning(unreached)
@@ -44,7 +47,7 @@ def _kill(context: Context, container_id: str, number: int, everything: bool) ->
         return
     if not procs.signal(state.pid, state.start_time, number):
         raise NotPermitted("container not running")
-    if number == _SIGKILL and state.cgroup is not None and state.data.get("privatePids") is False:
+    if number == _SIGKILL and state.cgroup is not None and shared:
         cgroup_fs.kill(state.cgroup)  # without a pid namespace its other processes would live on
 
 

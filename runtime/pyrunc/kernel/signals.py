@@ -6,8 +6,9 @@ from pyrunc.errors import UsageError
 
 
 def number(text: str) -> int:
-    """The number that "9", "KILL", "SIGKILL", "sigkill" or "RTMIN+3" means. Raises UsageError."""
-    if _is_number(text) and 0 < int(text) < _signal.NSIG:
+    """The number that "9", "KILL", "SIGKILL", "sigkill" or "RTMIN+3" means; 0 asks whether there is somebody (kill(2)).
+    Raises UsageError."""
+    if _is_number(text) and int(text) < _signal.NSIG:
         return int(text)
     name = text.upper()
     name = name if name.startswith("SIG") else f"SIG{name}"

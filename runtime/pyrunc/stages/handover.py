@@ -12,7 +12,7 @@ from pyrunc.errors import PyruncError
 from pyrunc.kernel import capabilities, credentials, sealed, syscalls
 
 from .program import EXPECT, IF_REMEMBERED, REMEMBER, RETRY_EINTR, Program
-from .record import CALL, CHECK_CWD, EXEC, FIND, HOOK, NAME, REPORT_TO, SPLIT, STARTED
+from .record import CALL, CHECK_CWD, END_BY, EXEC, FIND, HOOK, NAME, REPORT_TO, SPLIT, STARTED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ ENTERED, LIMITS, CREATED = b"entered", b"limits", b"created"
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_NAME, _PR_CAPBSET_DROP = 1, 4, 8, 15, 24
 _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _AMBIENT_RAISE, _AMBIENT_CLEAR_ALL = 38, 47, 2, 4
-_SYS_ADMIN, _SIGKILL, _TIOCSCTTY = 1 << 21, 9, 0x540E
+_SYS_ADMIN, _SIGKILL, _SIGTERM, _TIOCSCTTY = 1 << 21, 9, 15, 0x540E
 _EPERM, _EACCES, _EINVAL, _ENOSYS = 1, 13, 22, 38
 _PERSONALITIES = {"LINUX": 0, "LINUX32": 8}
 _POLICIES = {"SCHED_OTHER": 0, "SCHED_FIFO": 1, "SCHED_RR": 2, "SCHED_BATCH": 3, "SCHED_ISO": 4, "SCHED_IDLE": 5,
@@ -76,6 +76,9 @@ def program(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: int)
     use_all_cpus(steps)
     process, byte = plan.process, steps.blob(b"\0")
     become_user(steps, plan, env, channel)
+    # A container that waits for `start` ends by it, or `podman stop` and a shutdown would wait for their deadlines.
+    # Before a filter, and before a split, whose child has it too.
+    steps.step(END_BY, 0, (_SIGTERM,), "catch SIGTERM")
     filtered = False
     if plan.splits:
         filtered = filter_early(steps, plan, channel)

@@ -8,7 +8,7 @@ from _struct import unpack_from
 from pyrunc.errors import PyruncError, strerror
 
 MAGIC = 0x70797275
-CALL, FIND, CHECK_CWD, HOOK, REPORT_TO, EXEC, SPLIT, WRITE = range(8)  # kinds of steps
+CALL, FIND, CHECK_CWD, HOOK, REPORT_TO, EXEC, SPLIT, WRITE, END_BY = range(9)  # kinds of steps
 POINTER = "\x1f"  # in a label, before the JSON pointer of the value that a step is about
 STARTED = b"started"  # every step but labels, filter and exec has been done
 NAME = b"pyrunc-init"  # of its process (PR_SET_NAME), until the exec
