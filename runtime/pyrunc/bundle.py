@@ -37,6 +37,28 @@ def read_file(path: str, limit: int = MAX_CONFIG) -> bytes:
         posix.close(fd)
 
 
+def read_given(path: str) -> bytes:
+    """The content of a file that the command line names, - for standard input: a pipe, as of `<(...)`, will do."""
+    what = "standard input" if path == "-" else f"`{path}`"
+    try:
+        fd = 0 if path == "-" else posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOCTTY)
+    except OSError as error:
+        raise PyruncError.from_os(f"open {what}", error) from None
+    try:
+        pieces, size = [], 0
+        while piece := posix.read(fd, 1 << 16):
+            pieces.append(piece)
+            size += len(piece)
+            if size > MAX_CONFIG:
+                raise PyruncError(f"{what} is larger than {MAX_CONFIG >> 20} MiB")
+        return b"".join(pieces)
+    except OSError as error:
+        raise PyruncError.from_os(f"read {what}", error) from None
+    finally:
+        if fd:
+            posix.close(fd)
+
+
 def read_config(bundle: str, config: str = "") -> bytes:
     """The text of the bundle's config.json, or of the file `config` in its place."""
     path = config or f"{bundle}/config.json"

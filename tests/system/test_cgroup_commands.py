@@ -93,7 +93,7 @@ def test_update_of_a_file_that_no_controller_has_names_it(running: Container, ar
 
 
 @differs(crun="1.8.1 fails where it may not raise RLIMIT_MEMLOCK for the filter", runc="1.1.5 leaves devices alone")
-@pytest.mark.parametrize("source", ["file", "-"])
+@pytest.mark.parametrize("source", ["file", "-", "/dev/stdin"])
 def test_update_of_device_rules(runtime: Runtime, bundle: Bundle, area: Path, source: str) -> None:
     deny = {"allow": False, "access": "rwm"}
     bundle.linux["devices"] = [{"path": "/dev/kmsg", "type": "c", "major": 1, "minor": 11, "fileMode": 0o666}]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -257,6 +258,17 @@ def test_process_file_that_is_none(box: Container, area: Path, text: str) -> Non
     result = execute(box, "--process", area / "process", "ID")
     assert result.returncode == OWN_ERROR
     error_text(result)
+
+
+@pytest.mark.parametrize("way", ["<(cat {})", "/dev/stdin < {}", "/dev/stdin < <(cat {})", "/dev/fd/7 7< {}"])
+def test_process_from_a_pipe(box: Container, area: Path, way: str) -> None:
+    process = box.bundle.process | {"args": ["echo", "it"]}
+    (area / "process").write_text(json.dumps(process))
+    words = [way.format(area / "process") if word == "WAY" else shlex.quote(word)
+             for word in box.runtime.argv("exec", "--process", "WAY", box.id)]  # fmt: skip
+    command = ["bash", "-c", " ".join(words)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert result.stdout == "it\n", result.stderr
 
 
 @differs(runc="1.1.5 keeps the umask")

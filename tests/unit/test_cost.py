@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from pyrunc import arguments, execplan, jsontext, plan
+from pyrunc.bundle import read_given
 from pyrunc.cgroup import bus, gvariant, names, properties, stats, values
-from pyrunc.commands import update
 from pyrunc.container import Container
 from pyrunc.criu import rpc
 from pyrunc.errors import PyruncError
@@ -329,6 +329,16 @@ def test_mounts(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert_linear(lambda n: lambda: (monkeypatch.setattr(procs, "read", lambda _: line * n), procs.mount_table()))
 
 
+@pytest.mark.parametrize("names", [lambda i: f"/a{i}/b", lambda i: f"/a/{i}/b"])
+def test_mounts_of_earlier_mounts(names: Callable[[int], str]) -> None:
+    def bind_all(n: int) -> Callable[[], None]:
+        options = mountoptions.parse(("rbind",))
+        made = tuple(mounts.Mount(f"/root{names(i)}", names(i + 1), "", options) for i in range(n))
+        return lambda: mounts.find_earlier(made, "/root")
+
+    assert_linear(bind_all)
+
+
 class Piece(bytes):
     """What one read(2) gave; that is never added to what came before, because that copies it again each time."""
 
@@ -338,7 +348,7 @@ class Piece(bytes):
         raise AssertionError("pieces are added one by one")
 
 
-@pytest.mark.parametrize("read", [lambda: procs.read("/dev/null"), update._read_input])
+@pytest.mark.parametrize("read", [lambda: procs.read("/dev/null"), lambda: read_given("-")])
 def test_pieces_of_a_file(read: Callable[[], bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     pieces = [Piece(b""), *[Piece(b"x")] * 9]
     monkeypatch.setattr(procs.posix, "read", lambda *_: pieces.pop())

@@ -4,7 +4,7 @@ import posix
 
 from pyrunc import ending, execplan, host, lifecycle
 from pyrunc.arguments import Arguments, Option, Verb
-from pyrunc.bundle import absolute, read_file
+from pyrunc.bundle import read_given
 from pyrunc.container import Container
 from pyrunc.context import Context
 from pyrunc.errors import NotPermitted, PyruncError, UsageError
@@ -145,7 +145,7 @@ def _base(arguments: Arguments, saved: object) -> object:
     """The JSON value of the process that the options change: the file's, or the container's."""
     path = arguments.text("process")
     if path:
-        value = loads(read_file(absolute(path)), path)
+        value = loads(read_given(path), path)
         if not isinstance(value, dict):
             raise UsageError(f"`{path}` is not a process: a JSON object is needed")
         return value

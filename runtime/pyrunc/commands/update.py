@@ -2,7 +2,7 @@
 
 from pyrunc import jsontext
 from pyrunc.arguments import Arguments, Option, Verb
-from pyrunc.bundle import MAX_CONFIG, read_file
+from pyrunc.bundle import read_given
 from pyrunc.cgroup import control, devices, manager, names, values
 from pyrunc.context import Context
 from pyrunc.errors import PyruncError, UsageError
@@ -105,8 +105,7 @@ def _resources(arguments: Arguments) -> Resources:
     source = arguments.text("resources")
     if source:
         path = "/dev/stdin" if source == "-" else source
-        text = _read_input() if source == "-" else read_file(path)
-        return parse_resources(jsontext.loads(text, path), _POINTER)
+        return parse_resources(jsontext.loads(read_given(source), path), _POINTER)
     value: dict[str, dict[str, object]] = {}
     for name, (section, key, _) in _NUMBERS.items():
         if name in arguments.options:
@@ -115,18 +114,6 @@ def _resources(arguments: Arguments) -> Resources:
         if name in arguments.options:
             value.setdefault(section, {})[key] = arguments.text(name)
     return parse_resources(value, _POINTER)
-
-
-def _read_input() -> bytes:
-    import posix
-
-    pieces, size = [], 0
-    while piece := posix.read(0, 1 << 16):
-        pieces.append(piece)
-        size += len(piece)
-        if size > MAX_CONFIG:
-            raise PyruncError(f"standard input is larger than {MAX_CONFIG >> 20} MiB")
-    return b"".join(pieces)
 
 
 def _number(name: str, text: str) -> int:

@@ -47,6 +47,7 @@ _INSIDE_PROC = "this may not be covered, it is inside /proc"
 
 _S_IFMT, _S_IFDIR, _S_IFLNK = 0o170000, 0o040000, 0o120000
 _PROC_ROOT_INODE = 1
+_PATH_MAX = 4096  # linux/limits.h
 
 
 class Mount:
@@ -125,28 +126,26 @@ def find_earlier(mounts: "tuple[Mount, ...]", rootfs: str) -> None:
     By the names as they are written: a source below the root that no mount covers is the caller's, as any other.
     """
     top = _plain(rootfs) + "/"
-    made: _Names = {}
+    if not any(mount.options.bind and _plain(mount.source).startswith(top) for mount in mounts):
+        return
+    made: set[str] = set()
+    above: set[str] = set()  # the directories on the way to those
     for mount in mounts:
         source = _plain(mount.source)
         if mount.options.bind and source.startswith(top):
             inside = source.removeprefix(top)
-            mount.earlier = inside if _touches(made, inside, below=mount.options.recursive) else ""
-        if mount.name and not mount.options.remount:
-            at = made
-            for part in mount.name.split("/"):
-                at = at.setdefault(part, {})
-            at[""] = {}
+            if not made.isdisjoint(_ways(inside)) or (mount.options.recursive and inside in above):
+                mount.earlier = inside
+        if not mount.options.remount:
+            *on_the_way, last = _ways(mount.name)
+            above.update(on_the_way)
+            made.add(last)
 
 
-def _touches(made: "_Names", path: str, *, below: bool) -> bool:
-    """Whether a path is one of the names, or lies in one, or (below) has one in it."""
-    for part in path.split("/"):
-        if "" in made:
-            return True
-        if part not in made:
-            return False
-        made = made[part]
-    return below or "" in made
+def _ways(path: str) -> "list[str]":
+    """a, a/b, a/b/c of a/b/c; of what is no path for the kernel, only all."""
+    ends = [i for i, character in enumerate(path) if character == "/"] if len(path) < _PATH_MAX else []
+    return [path[:end] for end in [*ends, len(path)]]
 
 
 def _plain(path: str) -> str:
