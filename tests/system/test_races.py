@@ -1,11 +1,17 @@
 """Commands that run at the same time on one id: one wins, the others say so, nothing is left."""
 
+import contextlib
 import json
 import subprocess
+import threading
 from collections import Counter
+from pathlib import Path
+
+import pytest
 
 from tests.bundle import Bundle
 from tests.peers import differs
+from tests.privatehost import CGROUP_PARENT, CGROUP_ROOT
 from tests.runtime import Runtime, error_text, new_id
 from tests.waiting import exit_code
 
@@ -36,6 +42,55 @@ def test_one_of_twenty_creates_wins(runtime: Runtime, bundle: Bundle) -> None:
     assert json.loads(runtime.state(container_id).stdout)["status"] == "created"
     assert runtime.start(container_id).returncode == 0
     assert runtime.delete(container_id, "--force").returncode == 0
+
+
+@differs(runc="1.5.3 makes its cgroup once")
+def test_cgroup_that_is_tidied_up_while_create_makes_it(runtime: Runtime, bundle: Bundle) -> None:
+    """Whoever removes empty cgroups, an engine that ends another container of a pod, say, removes this one, too."""
+    survives_tidying(runtime, bundle, above=False)
+
+
+@differs(runc="1.5.3 makes its cgroup once", crun="1.28 looks for controllers in the one above once")
+def test_cgroup_that_is_tidied_up_with_the_one_above(runtime: Runtime, bundle: Bundle) -> None:
+    survives_tidying(runtime, bundle, above=True)
+
+
+def survives_tidying(runtime: Runtime, bundle: Bundle, *, above: bool) -> None:
+    parent = CGROUP_ROOT / f"{CGROUP_PARENT}/{new_id()}".strip("/")
+    cgroup = parent / "below"
+    bundle.linux["cgroupsPath"] = f"/{cgroup.relative_to(CGROUP_ROOT)}"
+    removed = 0
+    for i in range(100):
+        parent.mkdir(parents=True)
+        if i % 2:
+            cgroup.mkdir()
+        tidied: list[Path] = []
+        over = threading.Event()
+        thread = threading.Thread(target=tidy, args=([cgroup, parent] if above else [cgroup], over, tidied))
+        thread.start()
+        try:
+            with runtime.running(bundle.shell("exec sleep 1000")) as container:
+                assert container.status == "running"
+                assert cgroup.is_dir()
+        finally:
+            over.set()
+            thread.join()
+            for path in (cgroup, parent):
+                with contextlib.suppress(FileNotFoundError):
+                    path.rmdir()
+        removed += tidied.count(cgroup)
+        if removed > 8:
+            return
+    pytest.fail(f"it was removed {removed} times only")
+
+
+def tidy(paths: list[Path], over: threading.Event, tidied: list[Path], most: int = 4) -> None:
+    """Remove cgroups as soon as they are there, and note which."""
+    while len(tidied) < most and not over.is_set():
+        for path in paths:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+                tidied.append(path)
 
 
 @differs(runc="1.1.5: the losers may block for ever on opening the fifo")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .values import Setting
 
 _NOT_PERMITTED = (1, 13)  # EPERM, EACCES
+VANISHED, TRIES = (2, 19), 10  # ENOENT, ENODEV: of a cgroup that was removed; and how often it is made again
 ROOM_FOR_INIT = 64 << 20  # bytes: an interpreter, what it copies after the fork, page tables
 _UNFILTERED = "the container can use any device whose node it has or makes: "
 CGROUPFS, SYSTEMD, DISABLED = "cgroupfs", "systemd", "disabled"
@@ -62,9 +63,23 @@ def place(want: Want, note: "Callable[[str, str | int], None]") -> int:
     """Make the cgroup; a descriptor of it for clone3, -1 if there is none yet. Raises PyruncError.
 
     note: writes into the journal. Before we know that the cgroup is ours to kill and remove, there is only the intent.
+
+    An empty cgroup can be removed by anybody who tidies up: then it is made again, and so is what was above it. Called
+    anew by who finds it gone later.
     """
     if want.manager != CGROUPFS:
         return -1
+    for _ in range(TRIES):
+        try:
+            return _place(want, note)
+        except PyruncError as error:
+            if error.errno not in VANISHED:
+                raise
+            descriptors.reserve()
+    return _place(want, note)
+
+
+def _place(want: Want, note: "Callable[[str, str | int], None]") -> int:
     from . import control
 
     needed: dict[str, str] = {}
@@ -72,7 +87,7 @@ def place(want: Want, note: "Callable[[str, str | int], None]") -> int:
         from . import values
 
         needed = values.controllers(want.settings)
-    ours = False
+    ours, found_before = False, want.found
     try:
         if not fs.exists(want.path):
             note("cgroupIntent", want.path)
@@ -89,9 +104,9 @@ def place(want: Want, note: "Callable[[str, str | int], None]") -> int:
         error.pointer = "/linux/cgroupsPath" if want.named else ""
         raise
     try:
-        if want.found:
-            note("cgroupFound", True)
-            want.kills_before = control.oom_kills(want.path)
+        if want.found or found_before:
+            note("cgroupFound", want.found)
+        want.kills_before = control.oom_kills(want.path) if want.found else 0
         note("cgroup", want.path)
         control.enable(want.path, needed)
         if want.leaf:

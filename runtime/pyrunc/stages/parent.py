@@ -144,17 +144,28 @@ def _make_gates(container: Container) -> handover.Gates:
     )
 
 
-def clone(plan: "ContainerPlan", cgroup: int, flags: int, what: str) -> int:
-    """Clone `what` into the cgroup whose descriptor `place` has returned; its pid, 0 in it."""
-    try:
-        if cgroup < 0:
-            return syscalls.fork_into(flags)
-        return cgroup_fs.fork(plan.cgroup.path + plan.cgroup.leaf, cgroup, flags)
-    except OSError as error:
-        doing, hint = f"clone {what}", ""
-        if cgroup >= 0 and error.errno in cgroup_fs.JOIN_HINTS:
-            doing, hint = f"{doing} in cgroup `{plan.cgroup.path}`", cgroup_fs.JOIN_HINTS[error.errno]
-        raise PyruncError.from_os(doing, error, hint=hint) from None
+def clone(plan: "ContainerPlan", container: Container, cgroup: int, flags: int, what: str) -> int:
+    """Clone `what` into the cgroup whose descriptor `place` has returned; its pid, 0 in it. The cgroup, and what the
+    descriptor is of, is made anew if it was removed meanwhile."""
+    for tries_left in range(manager.TRIES, -1, -1):
+        try:
+            if cgroup < 0:
+                return syscalls.fork_into(flags)
+            return cgroup_fs.fork(plan.cgroup.path + plan.cgroup.leaf, cgroup, flags)
+        except OSError as error:
+            if cgroup < 0 or error.errno not in manager.VANISHED or not tries_left:
+                raise _not_cloned(plan, cgroup, what, error) from None
+        again = manager.place(plan.cgroup, container.note)
+        posix.dup2(again, cgroup, inheritable=False)
+        posix.close(again)
+    raise AssertionError
+
+
+def _not_cloned(plan: "ContainerPlan", cgroup: int, what: str, error: OSError) -> PyruncError:
+    doing, hint = f"clone {what}", ""
+    if cgroup >= 0 and error.errno in cgroup_fs.JOIN_HINTS:
+        doing, hint = f"{doing} in cgroup `{plan.cgroup.path}`", cgroup_fs.JOIN_HINTS[error.errno]
+    return PyruncError.from_os(doing, error, hint=hint)
 
 
 def _spawn(  # noqa: PLR0917  (each is used once)
@@ -167,7 +178,7 @@ def _spawn(  # noqa: PLR0917  (each is used once)
         from . import middle  # before the clone: what fails in a child must not pass into our code
 
         run = middle.run
-    pid = clone(plan, cgroup, 0 if helped else plan.new_at_once, "the container's first process")
+    pid = clone(plan, container, cgroup, 0 if helped else plan.new_at_once, "the container's first process")
     if pid == 0:
         assert made.channel is not None
         made.channel.close()

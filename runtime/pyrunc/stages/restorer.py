@@ -61,7 +61,7 @@ def restore(plan: "ContainerPlan", container: Container, made: Restored, want: I
     keep = (want.images_fd, want.work_fd, *inherit.values(), *(join.fd for join in plan.joins))
     made.criu = service.Service(
         want.program, plan.options.environment, keep,
-        clone=lambda: parent.clone(plan, cgroup, syscalls.CLONE_NEWNS, "a process for criu"),
+        clone=lambda: parent.clone(plan, container, cgroup, syscalls.CLONE_NEWNS, "a process for criu"),
         before=lambda: _prepare(plan, root, want),
     )  # fmt: skip
     if cgroup >= 0:
