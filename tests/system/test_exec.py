@@ -15,7 +15,7 @@ import pytest
 from tests.bundle import Bundle
 from tests.cpus import on_one_cpu
 from tests.peers import differs, only_pyrunc
-from tests.privatehost import CGROUP_ROOT
+from tests.privatehost import CGROUP_PARENT, CGROUP_ROOT
 from tests.runtime import Container, Result, Runtime, error_text, new_id
 from tests.waiting import DEADLINE, eventually, exit_code
 
@@ -90,6 +90,31 @@ def test_sub_cgroup(box: Container) -> None:
     assert shell(box, "grep ^0: /proc/self/cgroup", "--cgroup", "part") == "0::/part\n"
     assert shell(box, "grep ^0: /proc/self/cgroup") == "0::/\n"
     below.rmdir()
+
+
+@pytest.mark.parametrize("options", [(), ("--cgroup", "sub")])
+@differs(crun="1.28 looks whether the old one is frozen")
+def test_init_that_was_moved_out_of_a_cgroup_that_is_gone(
+    box: Container, area: Path, options: tuple[str, ...]
+) -> None:
+    """Into that of init; with --cgroup it stays an error."""
+    old, new = (CGROUP_ROOT / CGROUP_PARENT.lstrip("/") / name for name in (box.id, f"{box.id}-moved"))
+    processes = [box.pid]
+    new.mkdir()
+    try:
+        (new / "cgroup.procs").write_text(str(box.pid))
+        eventually(lambda: not (old / "cgroup.procs").read_text(), "an empty cgroup")
+        old.rmdir()
+        result = execute(box, *options, "--detach", "--pid-file", area / "pid", "ID", "sleep", "1000")
+        assert (result.returncode == 0) == (not options), result.stderr
+        if not options:
+            processes.insert(0, int((area / "pid").read_text()))
+            assert f"0::{CGROUP_PARENT}/{new.name}\n" in Path(f"/proc/{processes[0]}/cgroup").read_text()
+    finally:
+        box.kill("KILL")
+        for pid in processes:  # the first of the namespace is the last that can be waited for
+            exit_code(pid)
+        new.rmdir()
 
 
 @differs(crun="1.8.1 has no answer to a divided cgroup")

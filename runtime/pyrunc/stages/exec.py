@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from .protocol import Channel
 
-_EBUSY, _EOPNOTSUPP = 16, 95
+_ENOENT, _EBUSY, _ENODEV, _EOPNOTSUPP = 2, 16, 19, 95
 _DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC
 
 
@@ -143,23 +143,30 @@ def _clone_into(plan: "ExecPlan", target: Target) -> int:
     path = f"{target.cgroup}{plan.cgroup or target.leaf}"
     try:
         return _fork_into(path)
-    except OSError as error:
-        # An init such as systemd has divided the cgroup and left it: only its parts may hold processes.
-        its = cgroup_fs.path_of(target.pid)
-        if error.errno in {_EBUSY, _EOPNOTSUPP} and plan.cgroup is None and its.startswith(f"{target.cgroup}/"):
-            path = its
-        else:
-            raise PyruncError.from_os(f"clone a process into cgroup `{path}`", error) from None
-    try:
-        return _fork_into(path)
-    except OSError as error:
-        raise PyruncError.from_os(f"clone a process into cgroup `{path}`", error) from None
+    except PyruncError as error:
+        its = "" if plan.cgroup else _cgroup_of_init(target, error.errno)
+        if not its:
+            raise
+    return _fork_into(its)
+
+
+def _cgroup_of_init(target: Target, errno: "int | None") -> str:
+    """Where the first process is instead of in the container's cgroup, if that is why nothing can be cloned into it."""
+    its = cgroup_fs.path_of(target.pid)
+    if errno in {_EBUSY, _EOPNOTSUPP}:  # an init such as systemd has divided it: only its parts may hold processes
+        return its if its.startswith(f"{target.cgroup}/") else ""
+    # Moved, and the old one removed. Not to the root of the hierarchy, where it seems to be when it is gone, and not
+    # out of what our cgroup namespace shows.
+    gone = errno in {_ENOENT, _ENODEV} and not cgroup_fs.exists(str(target.cgroup))
+    return its if gone and its != "/" and not its.startswith("/..") else ""
 
 
 def _fork_into(path: str) -> int:
     fd = cgroup_fs.enter(path)
     try:
         return cgroup_fs.fork(path, fd)
+    except OSError as error:
+        raise PyruncError.from_os(f"clone a process into cgroup `{path}`", error) from None
     finally:
         posix.close(fd)
 
