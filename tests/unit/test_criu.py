@@ -1,5 +1,10 @@
 """CRIU's wire format, and what of its log becomes a message."""
 
+import _socket
+import os
+import posix
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -81,3 +86,29 @@ def test_program_is_found_without_a_path(
     there = ("/usr/sbin/criu", "/opt/bin/criu", "relative/criu")
     monkeypatch.setattr(service.posix, "access", lambda path, _: path in there)
     assert service.find(environment) == found
+
+
+def test_criu_is_not_waited_for_when_there_is_no_conversation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It would wait for a request, and we for its end: our end of the socket is open, though nobody has it."""
+
+    def fail(status: _socket.socket) -> None:
+        data, fds = service._message(status)
+        assert data
+        raise OSError(1, "", str(fds))
+
+    statuses: list[int] = []
+    wait = posix.waitpid
+
+    def waited(pid: int, flags: int) -> tuple[int, int]:
+        result = wait(pid, flags)
+        statuses.append(os.waitstatus_to_exitcode(result[1]))
+        return result
+
+    monkeypatch.setattr(service, "_conversation", fail)
+    monkeypatch.setattr(posix, "waitpid", waited)
+    program = tmp_path / "criu"
+    program.write_text("#!/bin/sh\nexec sleep 5\n")
+    program.chmod(0o755)
+    with pytest.raises(PermissionError):
+        service.Service(str(program), {b"PATH": b"/usr/bin:/bin"})
+    assert statuses == [-9]

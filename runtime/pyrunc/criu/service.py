@@ -81,6 +81,7 @@ class Service:
         try:
             self._socket = _conversation(status)
         except BaseException:
+            self.kill()  # it may wait for a request, with the other end of the conversation in our hands
             posix.waitpid(self.pid, 0)
             raise
         finally:
