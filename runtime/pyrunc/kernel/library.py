@@ -1,7 +1,7 @@
 """Shared libraries that only some configurations need (libsystemd, libseccomp): opened by dlopen(3) when they do."""
 
 from pyrunc._native import ffi, lib
-from pyrunc.errors import PyruncError
+from pyrunc.errors import PyruncError, strerror
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ class Library:
         self._name = name
         self._handle = lib.dlopen(name.encode(), _RTLD_NOW)
         if self._handle == ffi.NULL:
-            raise PyruncError(f"{need} needs {name}, which cannot be loaded", hint=_reason())
+            raise _failure(name, need)
 
     def function(self, name: str, type_: str) -> "Any":
         """A function of the library; type_: its C pointer type, "int(*)(void *)"."""
@@ -29,7 +29,16 @@ class Library:
         return ffi.cast(type_, address)
 
 
-def _reason() -> str:
-    text = lib.dlerror()
-    # dlopen(3) repeats libc's words for an errno, by which callers would take this for an error about the container.
-    return "install it" if text == ffi.NULL or b"No such file" in ffi.string(text) else "it does not fit this machine"
+_OF_THE_KERNEL = (5, 12, 13, 23, 24)  # EIO, ENOMEM, EACCES, ENFILE, EMFILE
+
+
+def _failure(name: str, need: str) -> PyruncError:
+    """Why a library could not be opened. dlopen(3) ends in libc's words for an errno, where a system call has failed.
+    Those for a library that is not there are left out: callers would take it for an error of the container by them."""
+    said = lib.dlerror()
+    text = "" if said == ffi.NULL else ffi.string(said).decode("utf-8", "replace")
+    for number in _OF_THE_KERNEL:
+        if text.endswith(strerror(number)):
+            return PyruncError(f"load `{name}` for {need}", errno=number)
+    hint = "it does not fit this machine" if text and "No such file" not in text else "install it"
+    return PyruncError(f"{need} needs {name}, which cannot be loaded", hint=hint)
