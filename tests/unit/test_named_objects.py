@@ -87,3 +87,25 @@ def test_of_a_child_where_nothing_has_a_name():
 
 def test_a_bug_of_a_child_is_one():
     assert str(raised(KeyError(1))) == "internal error in init: KeyError: 1"
+
+
+def test_what_a_process_said_before_its_end_is_heard_though_it_has_not_read_what_it_was_told():
+    """The kernel tells of the latter first (unix(7), ECONNRESET)."""
+    ours, theirs = protocol.pair()
+    ours.acknowledge()
+    theirs.send_error(PyruncError("read `/a`", errno=EIO))
+    theirs.close()
+    with pytest.raises(PyruncError, match=f"read `/a`: {WORDS}"):
+        ours.expect(protocol.CREATED, "waiting")
+    assert ours.receive() == b""
+    ours.close()
+
+
+@pytest.mark.parametrize("tell", [protocol.Channel.acknowledge, lambda ours: ours.send(protocol.GO)])
+def test_who_has_ended_and_not_read_what_it_was_told_is_gone(tell):
+    ours, theirs = protocol.pair()
+    ours.acknowledge()
+    theirs.close()
+    with pytest.raises(protocol.PeerGone):
+        tell(ours)
+    ours.close()

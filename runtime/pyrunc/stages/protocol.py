@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ENTERED, READY_FOR_MAPS, GO, MOUNTED, CONTINUE = "entered", "ready-for-maps", "go", "mounted", "continue"
+_GONE = (BrokenPipeError, ConnectionResetError)  # the latter if it has not read all that we sent before
 CONSOLE, LIMITS, CREATED, ERROR, WARNING = "console", "limits", "created", "error", "warning"
 COMMIT = b"."
 _LARGEST = 64 << 10
@@ -81,7 +82,7 @@ class Channel:
         control = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)] if fds else []
         try:
             self._socket.sendmsg([data], control, _socket.MSG_NOSIGNAL)
-        except BrokenPipeError:
+        except _GONE:
             raise PeerGone(f"container init exited before it was told `{word}`") from None
         except OSError as error:
             raise PyruncError.from_os(f"tell the other process `{word}`", error) from None
@@ -106,7 +107,7 @@ class Channel:
         """Tell pyrunc-init, which reads no more than a byte, that what it waits for is done. PeerGone if it is gone."""
         try:
             self._socket.send(COMMIT)
-        except BrokenPipeError:
+        except _GONE:
             raise PeerGone("the process was killed before it ran its program") from None
 
     def receive(self) -> bytes:
@@ -117,9 +118,8 @@ class Channel:
                 break
             except TimeoutError:  # of `pair`
                 self.watch()
-            except ConnectionResetError:  # it ended and had not read all that we sent
-                message, control = b"", []
-                break
+            except ConnectionResetError:  # it ended and had not read all that we sent; what it sent comes next
+                continue
         self.fds = []
         for level, kind, data in control:
             if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS):
