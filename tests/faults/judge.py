@@ -10,7 +10,7 @@ Problem = tuple[str, str]  # its class, and what was seen
 def of_text(result: Result, what: str) -> "list[Problem]":
     """Of a command that has not done its work: it must say so in one line that names an object and the cause.
 
-    Of a module that cannot be loaded the importing machinery knows no cause but for a few.
+    Of a module or library that cannot be loaded the machinery knows no cause but for a few.
     """
     lines = [line for line in result.stderr.splitlines() if "warning: " not in line]
     problems = of_idioms(result)
@@ -21,7 +21,7 @@ def of_text(result: Result, what: str) -> "list[Problem]":
         return [("silent", f"status {result.returncode}")]
     if len(lines) > 1 or len(result.stderr) > MESSAGE_LIMIT:
         problems.append(("several lines", result.stderr))
-    if " load " in lines[-1]:
+    if " load " in lines[-1] or "cannot be loaded: " in lines[-1]:
         return problems
     cause = os.strerror(int(number)) if kind == "error" else ""
     if not any(sign in lines[-1].removesuffix(cause) for sign in ("`", "/", "container", "hook #")):

@@ -33,12 +33,13 @@ _OF_THE_KERNEL = (5, 12, 13, 23, 24)  # EIO, ENOMEM, EACCES, ENFILE, EMFILE
 
 
 def _failure(name: str, need: str) -> PyruncError:
-    """Why a library could not be opened. dlopen(3) ends in libc's words for an errno, where a system call has failed.
-    Those for a library that is not there are left out: callers would take it for an error of the container by them."""
-    said = lib.dlerror()
-    text = "" if said == ffi.NULL else ffi.string(said).decode("utf-8", "replace")
+    """Why a library could not be opened: in the loader's words, or in the kernel's if they end in those. Not if it is
+    not there: callers would take it for an error of the container by the kernel's words for that."""
+    said, what = lib.dlerror(), f"{need} needs {name}, which cannot be loaded"
+    text = "" if said == ffi.NULL else ffi.string(said).decode("utf-8", "replace").removeprefix(f"{name}: ")
+    if not text or "No such file" in text:
+        return PyruncError(what, hint="install it")
     for number in _OF_THE_KERNEL:
         if text.endswith(strerror(number)):
-            return PyruncError(f"load `{name}` for {need}", errno=number)
-    hint = "it does not fit this machine" if text and "No such file" not in text else "install it"
-    return PyruncError(f"{need} needs {name}, which cannot be loaded", hint=hint)
+            return PyruncError(what, errno=number)
+    return PyruncError(f"{what}: {text}")
