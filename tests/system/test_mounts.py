@@ -143,6 +143,19 @@ def test_tmpcopyup(runtime: Runtime, bundle: Bundle) -> None:
     assert (directory / "sub/file").read_text() == "content"
 
 
+def test_tmpcopyup_leaves_the_directory_to_the_options(runtime: Runtime, bundle: Bundle) -> None:
+    """Its mode and owner are those of the options, or what they are without tmpcopyup; what is copied keeps its own."""
+    for directory in (bundle.rootfs / "plain", bundle.rootfs / "given"):
+        (directory / "sub").mkdir(mode=0o750, parents=True)
+        directory.chmod(0o711)
+        os.chown(directory, 5, 6)
+        os.chown(directory / "sub", 5, 6)
+    bundle.mount("/plain", "tmpfs", "tmpcopyup", fstype="tmpfs")
+    bundle.mount("/given", "tmpfs", "tmpcopyup", "mode=1775", "uid=7", "gid=8", fstype="tmpfs")
+    output = runtime.output(bundle, "stat -c '%a %u %g' /plain /plain/sub /given /given/sub")
+    assert output.splitlines() == ["711 0 0", "750 5 6", "1775 7 8", "750 5 6"]
+
+
 @differs(crun="1.8.1 writes the holes", runc="1.1.5 writes the holes")
 def test_tmpcopyup_of_a_file_with_holes(runtime: Runtime, bundle: Bundle) -> None:
     """Or an image that takes no space takes all memory."""

@@ -15,7 +15,7 @@ _READ_DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.
 
 
 def copy(source: int, destination: int) -> None:
-    """Copy all below the directory `source` into `destination`, and its own mode, owner and times; OSError.
+    """Copy all below the directory `source` into `destination`, which stays as it is; OSError.
 
     Both are O_PATH descriptors. Kept are mode, owner, times, and the extended attributes of files and directories that
     the tmpfs takes. Hard links become files of their own.
@@ -50,7 +50,8 @@ def _directory(source: int, destination: int, depth: int) -> None:
             posix.mknod(name, facts.st_mode, facts.st_rdev, dir_fd=destination)
             posix.chown(name, facts.st_uid, facts.st_gid, dir_fd=destination, follow_symlinks=False)
             posix.chmod(name, facts.st_mode & 0o7777, dir_fd=destination)
-    _attributes(source, destination)
+    if depth:
+        _attributes(source, destination)
 
 
 def _pair(parents: "tuple[int, int]", name: str, flags: "tuple[int, int]", depth: int) -> None:
