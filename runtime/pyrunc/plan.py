@@ -78,7 +78,7 @@ class ContainerPlan:
             config.warnings.append(self.maps.warning)
         self.can_mknod = not (host.in_userns or self.new & namespaces.FLAGS["user"] or self.joins_kind("user"))
         self.rootfs = config.root.path if config.root.path.startswith("/") else f"{options.bundle}/{config.root.path}"
-        self.rootfs_readonly = config.root.readonly
+        self.rootfs_readonly = config.root.readonly or not all(path.strip("/") for path in linux.readonly_paths)
         if self.rootfs_readonly and not self.has_mount_namespace:
             text = "a read-only root needs a mount namespace of the container's own"
             raise ConfigError(text, pointer="/root/readonly", hint="add one to linux.namespaces, or leave it out")
@@ -90,7 +90,9 @@ class ContainerPlan:
         self.resctrl = hostparts.resctrl_group(linux.intel_rdt, options.container_id)
         self.net_devices = hostparts.net_devices(linux, host)
         self.devices = tuple(_device(i, device) for i, device in enumerate(linux.devices))
-        self.masked_paths, self.readonly_paths = tuple(linux.masked_paths), tuple(linux.readonly_paths)
+        self.masked_paths = tuple(linux.masked_paths)
+        # `/` cannot be covered: rootfs_readonly is what it comes to.
+        self.readonly_paths = tuple(path for path in linux.readonly_paths if path.strip("/"))
         in_userns = host.in_userns or self.enters_user_namespace
         self.cgroup = _cgroup(config, options, host, in_userns=in_userns)
         self.cgroup.leaf = _leaf(config.annotations, options.cgroup_manager)

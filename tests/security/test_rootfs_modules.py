@@ -134,7 +134,7 @@ def test_root_propagation_and_pivot(place: Image, enter: Callable[[int], None], 
     top, _, flags, kind = roots[-1]
     assert top.endswith("/root")
     assert flags.startswith("ro")
-    kinds = {"": "master:", "slave": "master:", "shared": "shared:", "unbindable": "unbindable"}
+    kinds = {"slave": "master:", "shared": "shared:", "unbindable": "unbindable"}
     assert kind.startswith(kinds.get(word.removeprefix("r"), "-"))
 
 

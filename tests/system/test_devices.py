@@ -78,6 +78,14 @@ def test_slash_behind_the_path_of_a_listed_device(runtime: Runtime, bundle: Bund
     assert runtime.output(bundle, "stat -c '%F %a' /dev/mine").strip() == "character special file 640"
 
 
+@differs(crun="keeps the first in silence", runc="keeps the first in silence")
+def test_two_devices_of_one_path(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.linux["devices"] = [device("/dev/mine", "c", 1, 3), device("/dev/mine", "u", 1, 3)]
+    assert runtime.output(bundle, "stat -c '%t %T' /dev/mine").split() == ["1", "3"]
+    bundle.linux["devices"].append(device("/dev/mine", "c", 1, 5))
+    runtime.create_fails(bundle, "/linux/devices/2", "/dev/mine")
+
+
 def test_listed_fifo(runtime: Runtime, bundle: Bundle) -> None:
     bundle.linux["devices"] = [{"path": "/dev/mine", "type": "p", "fileMode": 0o622}]
     assert runtime.output(bundle, "stat -c '%F %a' /dev/mine").strip() == "fifo 622"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.bundle import Bundle
-from tests.kernelcalls import mount, umount
+from tests.kernelcalls import MS_BIND, MS_SHARED, mount, umount
 from tests.peers import differs, only_pyrunc
 from tests.runtime import Runtime
 from tests.waiting import eventually
@@ -127,6 +127,23 @@ def test_what_covers_a_bound_device_stays_inside(runtime: Runtime, bundle: Bundl
         eventually(lambda: name.read_text() == "sleep\n", "the mounts of the container")
         assert " /dev/zero " in Path(f"/proc/{container.pid}/mountinfo").read_text()
         assert table() == before
+
+
+@pytest.mark.parametrize("mounted", [False, True], ids=["directory", "mount"])
+def test_what_the_host_mounts_in_the_root_stays_outside(runtime: Runtime, bundle: Bundle, mounted: bool) -> None:
+    if mounted:
+        mount(str(bundle.rootfs), str(bundle.rootfs), "", MS_BIND)
+        mount("none", str(bundle.rootfs), "", MS_SHARED)
+    try:
+        with runtime.running(bundle.shell("exec sleep 1000")) as container:
+            mount("tmpfs", str(bundle.rootfs / "mnt"), "tmpfs")
+            try:
+                assert " /mnt " not in Path(f"/proc/{container.pid}/mountinfo").read_text()
+            finally:
+                umount(str(bundle.rootfs / "mnt"))
+    finally:
+        if mounted:
+            umount(str(bundle.rootfs))
 
 
 @only_pyrunc("wants a mount namespace")

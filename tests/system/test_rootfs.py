@@ -82,6 +82,13 @@ def test_read_only_path(runtime: Runtime, bundle: Bundle, path: str) -> None:
     assert output.endswith("readable\n")
 
 
+def test_root_as_a_read_only_path(runtime: Runtime, bundle: Bundle) -> None:
+    """It is what root.readonly says: what is mounted below stays as it is."""
+    bundle.mount("/mnt", "tmpfs", fstype="tmpfs").linux["readonlyPaths"] = ["/", "/etc"]
+    output = runtime.output(bundle, "for at in / /etc /mnt; do touch $at/x 2> /dev/null && echo $at; done; true")
+    assert output.split() == ["/mnt"]
+
+
 @differs(crun="1.8.1 leaves what is mounted below as it is", runc="1.1.5 leaves what is mounted below as it is")
 def test_read_only_path_with_what_is_mounted_below(runtime: Runtime, bundle: Bundle) -> None:
     bundle.mount("/mnt/inner", "tmpfs", fstype="tmpfs").linux["readonlyPaths"] = ["/mnt"]

@@ -107,6 +107,7 @@ VIOLATIONS = [
     ({"/linux/devices/1/type": "b"}, "/linux/devices/1/major", "type `b` needs `major`"),
     ({"/linux/devices/0/major": 4096}, "/linux/devices/0/major", "not from 0 to 4095"),
     ({"/linux/devices/0/minor": -1}, "/linux/devices/0/minor", "not from 0 to 1048575"),
+    ({"/linux/devices/0/path": "/x", "/linux/devices/1/path": "/x"}, "/linux/devices/1", "another device already"),
     ({"/linux/devices/0/type": "a"}, "/linux/devices/0/type", "one of `b`, `c`, `p`, `u`"),
     # network devices
     *(
@@ -120,6 +121,7 @@ VIOLATIONS = [
     ({"/linux/netDevices/ens4/name": "a/b"}, "/linux/netDevices/ens4/name", "`a/b` is not a name"),
     ({"/linux/netDevices/ens4/name": "container_eth0"}, "/linux/netDevices/ens4/name", "two devices"),
     # paths
+    ({"/linux/maskedPaths/0": "//"}, "/linux/maskedPaths/0", "cannot be masked"),
     ({"/linux/maskedPaths/0": "proc"}, "/linux/maskedPaths/0", "not an absolute path"),
     ({"/linux/readonlyPaths/0": ""}, "/linux/readonlyPaths/0", "not an absolute path"),
     *(

@@ -33,6 +33,7 @@ def prepare(path: str, propagation: str = "", *, private: bool = True) -> int:
 
     propagation: the word of `linux.rootfsPropagation`, "" for rslave: mounts of the host come in, none go out. Here it
     says what our copies of the host's mounts are to those of the host; `set_propagation` gives the root its type later.
+    With "" the root itself is private, as in the peers: what the host mounts in its directory does not come in.
     private: False without a mount namespace of our own: then nothing is mounted, the directory is only opened.
     """
     kind = mountoptions.propagation_of_copies(propagation)
@@ -47,6 +48,8 @@ def prepare(path: str, propagation: str = "", *, private: bool = True) -> int:
             _make_parent_private(directory)
         # With all that is mounted below: a bundle may have its root filesystem made of mounts.
         root = syscalls.open_tree(directory, "", OPEN_TREE_CLONE | AT_RECURSIVE | AT_EMPTY_PATH)
+        if not propagation:
+            syscalls.mount_setattr(root, propagation=MS_PRIVATE)
         syscalls.move_mount(root, directory)
         posix.close(directory)
         return root

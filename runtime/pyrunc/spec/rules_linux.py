@@ -131,6 +131,15 @@ def _devices_are_complete(linux: Linux) -> "Iterator[ConfigError]":
                 yield ConfigError(f"{key} {value} is not from 0 to {high}", pointer=f"{at}/{key}")
 
 
+def _devices_of_one_path_are_the_same(linux: Linux) -> "Iterator[ConfigError]":
+    """config-linux.md, "Devices": a file at the path that is not the requested device MUST be an error."""
+    seen: dict[str, tuple[str, int | None, int | None]] = {}
+    for i, device in enumerate(linux.devices):
+        numbers = ("c" if device.type == "u" else device.type, device.major, device.minor)
+        if seen.setdefault(device.path, numbers) != numbers:
+            yield ConfigError(f"{shown(device.path)} is another device already", pointer=f"/linux/devices/{i}")
+
+
 def _net_devices_need_a_network_namespace(linux: Linux) -> "Iterator[ConfigError]":
     if linux.net_devices and linux.namespace("network") is None:
         yield ConfigError("netDevices need a namespace of type `network`", pointer="/linux/netDevices")
@@ -165,6 +174,8 @@ def _paths_are_absolute(linux: Linux) -> "Iterator[ConfigError]":
         for i, path in enumerate(paths):
             if not path.startswith("/"):
                 yield ConfigError(f"{shown(path)} is not an absolute path", pointer=f"/linux/{key}/{i}")
+            elif key == "maskedPaths" and not path.strip("/"):
+                yield ConfigError("the root itself cannot be masked", pointer=f"/linux/{key}/{i}")
 
 
 def _what_changes_mounts_needs_a_mount_namespace(linux: Linux) -> "Iterator[ConfigError]":
@@ -259,6 +270,7 @@ RULES = (
     _mapping_ranges_are_ids,
     _time_offsets_need_a_new_time_namespace,
     _devices_are_complete,
+    _devices_of_one_path_are_the_same,
     _net_devices_need_a_network_namespace,
     _net_devices_have_interface_names,
     _paths_are_absolute,
