@@ -336,6 +336,15 @@ def test_cpu_affinity(box: Container, area: Path) -> None:
         assert allowed({"final": last}) == last
 
 
+@differs(crun="1.28 leaves them as they are", runc="says what it says of any process that does not start")
+@pytest.mark.parametrize("key", ["initial", "final"])
+def test_cpu_affinity_to_cpus_that_are_not_there(box: Container, area: Path, key: str) -> None:
+    process = box.bundle.process | {"args": ["true"], "execCPUAffinity": {key: "1000"}}
+    (area / "process").write_text(json.dumps(process))
+    result = execute(box, "--process", area / "process", "ID")
+    assert f"{area / 'process'}: /execCPUAffinity/{key}" in error_text(result, "run on these CPUs")
+
+
 def test_created_container(runtime: Runtime, bundle: Bundle) -> None:
     with runtime.created(bundle) as container:
         assert output(container, "ID", "hostname") == "container\n"

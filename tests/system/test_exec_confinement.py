@@ -48,6 +48,13 @@ def test_user_that_is_none(box: Container, user: str) -> None:
     assert result.stdout == ""
 
 
+@differs(crun="does not say where the number stands", runc="does not say where the number stands")
+def test_id_that_is_not_mapped_is_the_options(runtime: Runtime, bundle: Bundle) -> None:
+    with runtime.running(bundle.user_namespace().shell("exec sleep 1000")) as container:
+        for user in ("70000", "0:70000"):
+            error_text(execute(container, "--user", user, "ID", "true"), "70000", "(--user)")
+
+
 def test_number_is_no_name_of_the_image(box: Container) -> None:
     (box.bundle.rootfs / "etc/passwd").write_text("1000:x:0:0::/:/bin/sh\n")
     assert output(box, "--user", "1000", "ID", "id", "-u") == "1000\n"

@@ -39,6 +39,8 @@ _WRITTEN = {  # what an option says, and nobody has checked yet
     "/process/apparmorProfile": "apparmor",
     "/process/selinuxLabel": "process-label",
     "/process/user/additionalGids": "additional-gids",
+    "/process/user/gid": "user",
+    "/process/user/uid": "user",
 }
 VERB = Verb("run a further program in a container", ("ID", "[ARG...]"), OPTIONS, stop_at_operand=True)
 

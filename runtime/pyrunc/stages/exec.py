@@ -125,7 +125,7 @@ def _clone(plan: "ExecPlan", target: Target) -> int:
     """Clone the joiner into the cgroup; 0 in it."""
     before = posix.sched_getaffinity(0) if plan.initial_cpus else None
     if plan.initial_cpus:
-        posix.sched_setaffinity(0, plan.initial_cpus)
+        joiner.use_cpus(plan.initial_cpus, "initial")
     pid = -1
     try:
         pid = _clone_into(plan, target)

@@ -21,6 +21,8 @@ from .record import EXEC, STARTED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pyrunc.execplan import ExecPlan
 
     from .exec import Target
@@ -62,13 +64,24 @@ def _join(plan: "ExecPlan", target: "Target", channel: "Channel", helper: int) -
     handover.become_helper(helper, listing, talk)
 
 
+def use_cpus(cpus: "Iterable[int]", key: str) -> None:
+    """Confine this process to what `execCPUAffinity` says under this key."""
+    try:
+        posix.sched_setaffinity(0, cpus)
+    except OSError as error:
+        failure = PyruncError.from_os("run on these CPUs", error, pointer=f"/process/execCPUAffinity/{key}")
+        if error.errno == 22:  # EINVAL
+            failure.hint = "none of them is in the cgroup"
+        raise failure from None
+
+
 def _prepare(plan: "ExecPlan") -> int:
     """In the host's namespaces: hide, and load what is needed later; a private procfs for labels, or -1."""
     _prctl.prctl(_prctl.PR_SET_PDEATHSIG, _SIGKILL)
     outside.set_oom_score(plan.process, posix.getpid())  # the program inherits it; once we hide no user may
     credentials.hide()
     if plan.final_cpus:
-        posix.sched_setaffinity(0, plan.final_cpus)
+        use_cpus(plan.final_cpus, "final")
     proc = -1
     if plan.attributes:
         from pyrunc.kernel import lsm, procfs
