@@ -125,6 +125,14 @@ def test_wrong_value_is_named_by_its_pointer(runtime: Runtime, bundle: Bundle, p
     assert pointer in create_from(runtime, bundle)
 
 
+@differs(crun="1.28: an error")
+def test_limit_of_kernel_memory_is_warned_about_once(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.linux["resources"] = {"memory": {"kernel": 1 << 20}}
+    result = runtime.run(bundle)
+    assert result.returncode == 0
+    assert result.stderr.lower().count("kernel") == 1, result.stderr
+
+
 def test_unknown_keys_are_ignored(runtime: Runtime, bundle: Bundle) -> None:
     bundle.config["org.example.extension"] = {"a": [1, None]}
     bundle.process["unknown"] = 1

@@ -326,12 +326,10 @@ def test_unknown_capabilities_and_ignored_values_are_warnings():
     value = full()
     value["process"]["capabilities"]["ambient"] = ["CAP_KILL", "CAP_FLY", "cap_kill"]
     value["mounts"][0]["destination"] = "data"
-    value["linux"]["resources"]["memory"]["kernel"] = 1
     warnings = parse_config(value).warnings
     assert warnings == [
         "unknown capability `CAP_FLY` is ignored (/process/capabilities/ambient/1)",
         "unknown capability `cap_kill` is ignored (/process/capabilities/ambient/2)",
         "the relative destination `data` is taken from / (/mounts/0/destination)",
         "personality flags have no effect (/linux/personality/flags)",
-        "limits of kernel memory have no effect (/linux/resources/memory/kernel)",
     ]

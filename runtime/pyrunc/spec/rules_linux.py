@@ -4,7 +4,6 @@ from pyrunc.errors import ConfigError, token
 
 from .linux import RANGES_MAX, IDMapping, Linux
 from .reader import UINT32_MAX, shown
-from .resources import UNLIMITED
 from .rules_process import is_number_list
 from .rules_resources import is_component, resources_problems
 from .rules_seccomp import seccomp_problems
@@ -255,11 +254,6 @@ def linux_warnings(linux: Linux) -> "Iterator[str]":
     """What is accepted and has no effect."""
     if linux.personality is not None and linux.personality.flags:
         yield "personality flags have no effect (/linux/personality/flags)"
-    if linux.resources is not None and linux.resources.memory is not None:
-        memory = linux.resources.memory
-        for key, limit in (("kernel", memory.kernel), ("kernelTCP", memory.kernel_tcp)):
-            if limit is not None and limit != UNLIMITED:
-                yield f"limits of kernel memory have no effect (/linux/resources/memory/{key})"
 
 
 RULES = (
