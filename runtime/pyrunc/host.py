@@ -48,15 +48,15 @@ def facts(environment: "dict[bytes, bytes]") -> HostFacts:
     """The facts of this process."""
     from .kernel import credentials, idmap
 
-    euid, uids, rights = posix.geteuid(), idmap.read("uid"), None
+    euid, rights = posix.geteuid(), None
     if euid != 0:
         from .kernel import subids
 
         rights = subids.rights(environment.get(b"PATH", b"").decode("utf-8", "surrogateescape"))
-    if uids in (idmap.WHOLE_RANGE, ()):
+    if idmap.is_initial():
         return HostFacts(euid, in_userns=False, rights=rights)
     facts = HostFacts(euid, in_userns=True, denies_setgroups=credentials.setgroups_denied(), rights=rights)
-    facts.uids, facts.gids = uids, idmap.read("gid")
+    facts.uids, facts.gids = idmap.read("uid"), idmap.read("gid")
     return facts
 
 
@@ -66,7 +66,7 @@ def privileged() -> bool:
 
 
 def in_user_namespace() -> bool:
-    """Whether /proc/self/uid_map is another than the initial namespace's."""
+    """Whether this process is in another user namespace than the host's."""
     from .kernel import idmap  # for most commands this file is all that they need of the host
 
     return not idmap.is_initial()

@@ -16,7 +16,6 @@ DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC | posix.O_NOFOL
 _S_IFMT, _S_IFLNK, _S_ISVTX = 0o170000, 0o120000, 0o1000
 _MOST_LINKS, _ELOOP = 40, 40  # as the kernel has it
 _UNMAPPED = 65534  # /proc/sys/kernel/overflowuid, unless somebody has changed it
-_FIRST_USER_NAMESPACE = 0xEFFFFFFD  # its inode (include/linux/proc_ns.h)
 
 
 def check(root: str) -> None:
@@ -66,8 +65,12 @@ def check_owner(path: str, facts: "posix.stat_result", *, only_ours: bool = Fals
 
 def _is_outside(uid: int) -> bool:
     """Whether this is how an id looks that our user namespace does not have: of the host's root, say."""
+    if uid != _UNMAPPED:
+        return False
+    from .kernel import idmap
+
     try:
-        return uid == _UNMAPPED and posix.stat("/proc/self/ns/user").st_ino != _FIRST_USER_NAMESPACE
+        return not idmap.is_initial()
     except OSError:
         return False
 

@@ -12,6 +12,7 @@ from tests.kernelcalls import mount, umount
 from tests.ordinaryuser import GRANTED, OrdinaryUser
 from tests.peers import differs, only_pyrunc
 from tests.runtime import Runtime
+from tests.waiting import eventually
 
 HYBRID = "1.8.1 refuses hybrid cgroups here"
 TELLS = "refuses with the kernel's word alone"
@@ -68,6 +69,20 @@ def single(runtime: Runtime, user: OrdinaryUser) -> Iterator[Inner]:
     runtime.prefix = inner.prefix
     yield inner
     inner.close()
+
+
+@pytest.fixture
+def identity(runtime: Runtime) -> Iterator[None]:
+    """A user and mount namespace of root's in which each id is itself, as systemd's PrivateUsers=full makes it."""
+    words = ["unshare", "--user", "--mount", "--propagation=unchanged", "sh", "-c", "echo made; exec sleep 1000"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "made\n"
+        for kind in ("uid", "gid"):
+            Path(f"/proc/{process.pid}/{kind}_map").write_text("0 0 4294967295")
+        runtime.prefix = ("nsenter", f"--target={process.pid}", "--user", "--mount", "--")
+        yield
+        process.kill()
 
 
 @pytest.fixture
@@ -275,3 +290,15 @@ def test_ids_of_the_hosts_file_systems_cannot_be_mapped(runtime: Runtime, own: B
 def test_ids_of_ones_own_file_system_can_be_mapped(runtime: Runtime, own: Bundle) -> None:
     id_mapped(own, Path("tmpfs"), "tmpfs")
     assert runtime.output(own, "stat -c %u:%g /mnt").strip() == "5:5"
+
+
+@pytest.mark.usefixtures("identity")
+@differs(crun="1.28 goes by the map, and may not load its device filter then")
+def test_each_id_is_itself(runtime: Runtime, bundle: Bundle) -> None:
+    """What the host has for root is not here all the same: devices are bound, and the device filter is left out."""
+    bundle.linux["resources"] = {"devices": [{"allow": False, "access": "rwm"}]}
+    with runtime.running(bundle.shell("echo x > /dev/null && echo ran; exec sleep 1000")) as container:
+        result = runtime.call("exec", container.id, "sh", "-c", "id -u; stat -c %t:%T /dev/null")
+        assert (result.returncode, result.stdout.split()) == (0, ["0", "1:3"]), result.stderr
+        eventually(container.output, "the program")
+        assert container.output() == "ran\n"

@@ -46,13 +46,13 @@ def test_ids_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, number: int, i
     """ENOENT: the kernel has no user namespaces."""
 
     def fail(*_: object) -> bytes:
-        raise OSError(number, "", "/proc/self/uid_map")
+        raise OSError(number, "", "/proc/self/ns/user")
 
-    monkeypatch.setattr("posix.read", fail)
+    monkeypatch.setattr("posix.stat", fail)
     if initial:
         assert idmap.is_initial()
         return
-    with pytest.raises(OSError, match="/proc/self/uid_map"):
+    with pytest.raises(OSError, match="/proc/self/ns/user"):
         idmap.is_initial()
 
 

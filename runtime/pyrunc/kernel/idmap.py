@@ -14,7 +14,7 @@ Range = tuple[int, int, int]  # first id inside, first id outside, how many
 _EPERM, _EINVAL = 1, 22
 
 
-WHOLE_RANGE = ((0, 0, 4294967295),)  # the map of the initial user namespace
+_FIRST_USER_NAMESPACE = 0xEFFFFFFD  # its inode (include/linux/proc_ns.h)
 
 
 class _Refused(PyruncError):
@@ -31,8 +31,12 @@ def read(kind: str) -> "tuple[Range, ...]":
 
 
 def is_initial() -> bool:
-    """Whether this process is in the initial user namespace, as its map tells, or the kernel has no others."""
-    return read("uid") in (WHOLE_RANGE, ())
+    """Whether this process is in the initial user namespace, or the kernel has no others. The map does not tell:
+    systemd's PrivateUsers=full maps each id to itself."""
+    try:
+        return posix.stat("/proc/self/ns/user").st_ino == _FIRST_USER_NAMESPACE
+    except FileNotFoundError:
+        return True
 
 
 def write(pid: int, uids: "tuple[Range, ...]", gids: "tuple[Range, ...]", rights: "IdRights | None") -> None:
