@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -208,6 +209,27 @@ def test_features(runtime: Runtime) -> None:
     features = json.loads(runtime.call("features").stdout)
     assert "createRuntime" in features["hooks"]
     assert {"pid", "network", "mount", "ipc", "uts", "user", "cgroup"} <= set(features["linux"]["namespaces"])
+
+
+STATES_OF_A_HOST: dict[str, dict[str, object]] = {
+    "no environment": {"env": {}},
+    "a poor one": {"env": {"XDG_RUNTIME_DIR": "/no/such", "LISTEN_FDS": "x", "NOTIFY_SOCKET": "/no/such", "HOME": "0"}},
+    "an ordinary user": {"env": {}, "user": 4321, "group": 4321, "extra_groups": []},
+    "no working directory": {"preexec_fn": lambda: (os.mkdir("gone"), os.chdir("gone"), os.rmdir("../gone"))},
+}
+
+
+@pytest.mark.parametrize("state", STATES_OF_A_HOST)
+def test_features_says_nothing_else(runtime: Runtime, area: Path, state: str) -> None:
+    """CRI-O reads standard output and standard error as one JSON text."""
+    argv = [str(runtime.path), "features"]
+    options = {"cwd": area} | STATES_OF_A_HOST[state]
+    result = subprocess.run(argv, capture_output=True, check=False, text=True, stdin=subprocess.DEVNULL, **options)
+    assert (result.returncode, result.stderr) == (0, "")
+    value = json.loads(result.stdout)
+    assert value["ociVersionMin"]
+    if runtime_name() == "pyrunc":  # the peers have `org.opencontainers.runc...` among theirs
+        assert [name for name in value["annotations"] if name.startswith("org.opencontainers")] == []
 
 
 @pytest.mark.parametrize("form", ["text", "json"])

@@ -52,7 +52,12 @@ def test_no_part_is_empty():
     for part in (SECCOMP, LINUX["apparmor"], LINUX["selinux"]):
         assert part["enabled"]
     assert set(VALUE["potentiallyUnsafeConfigAnnotations"]) == {"org.systemd.property.", "org.criu.config", "run.oci."}
-    assert VALUE["annotations"]["org.opencontainers.pyrunc.version"] == __version__
+    assert VALUE["annotations"] == {"run.oci.pyrunc.version": __version__}
+
+
+def test_no_annotation_is_in_the_names_that_are_reserved():
+    """config.md, "Annotations": org.opencontainers is for the specifications."""
+    assert [name for name in VALUE["annotations"] if name.startswith("org.opencontainers")] == []
 
 
 @pytest.mark.parametrize("key", ["ociVersionMin", "ociVersionMax"])

@@ -49,6 +49,6 @@ def value() -> "dict[str, object]":
             "mountExtensions": {"idmap": {"enabled": True}},
             "netDevices": {"enabled": True},
         },
-        "annotations": {"org.opencontainers.pyrunc.version": __version__},
+        "annotations": {f"{PREFIX}pyrunc.version": __version__},  # org.opencontainers is the specification's
         "potentiallyUnsafeConfigAnnotations": ["org.systemd.property.", "org.criu.config", PREFIX],
     }
