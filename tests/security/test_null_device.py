@@ -5,8 +5,10 @@ write to it as a device.
 """
 
 import os
+import stat
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -70,6 +72,16 @@ def test_through_a_standard_stream_of_exec(runtime: Runtime, bundle: Bundle, bef
         eventually((bundle.rootfs / "ready").exists, "the container's word")
         result = runtime.call("exec", container.id, "sh", "-c", CHANGE.format("/proc/self/fd/0"))
         assert result.returncode == 0, result.stderr
+
+
+def test_other_devices_stay_whose_they_are(runtime: Runtime, bundle: Bundle, tmp_path: Path) -> None:
+    """A standard stream is given to the container's user, but not what is everybody's, or a disk."""
+    bundle.process["user"] = {"uid": 1000, "gid": 1000}
+    node = tmp_path / "zero"
+    os.mknod(node, stat.S_IFCHR, os.makedev(1, 5))
+    with node.open("rb") as stream, runtime.running(bundle.shell("head -c 1; sleep 1000"), stdin=stream) as container:
+        assert runtime.call("exec", container.id, "head", "-c", "1", stdin=stream).stdout == "\0"
+    assert os.stat(node).st_uid == 0
 
 
 @differs(crun=OF_CRUN, runc="binds the host's nodes writable")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _ENOSYS, _EOPNOTSUPP, _EDQUOT, _EPERM, _EINVAL, _EROFS = 38, 95, 122, 1, 22, 30
 _ENOMEM, _ENFILE, _EMFILE = 12, 23, 24
+_DEVICES = (0o020000, 0o060000)  # S_IFCHR, S_IFBLK
 _SIGKILL, _SIGSTOP = 9, 19
 _KEYCTL_SETPERM = 5
 _POSSESSOR_ALL, _USER_VIEW_READ_SEARCH = 0x3F000000, 0x000B0000
@@ -223,11 +224,12 @@ def make_working_directory(root: int, path: str) -> None:
 def own_standard_streams(uid: int) -> None:
     """Give the standard streams to the container's user, or it could not open /dev/stdout, as runc does.
 
-    Never the null device: it is the host's (runc issue 3674). A stream of a user that is not mapped here stays.
+    Of devices only terminals: the null device (runc issue 3674) or a disk is the host's. A stream of a user that is not
+    mapped here stays.
     """
     for fd in range(3):
         facts = posix.fstat(fd)
-        if facts.st_uid == uid or is_null(facts):
+        if facts.st_uid == uid or (facts.st_mode & 0o170000 in _DEVICES and not posix.isatty(fd)):
             continue
         try:
             posix.fchown(fd, uid, -1)
