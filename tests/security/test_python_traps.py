@@ -1,13 +1,18 @@
 """Nothing of the caller's environment or of the image is ever imported or loaded by the runtime's interpreter."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyrunc
 import pytest
+from pyrunc.stages import init, joiner
 
 from tests.bundle import Bundle
 from tests.peers import only_pyrunc
@@ -132,3 +137,36 @@ def test_no_code_is_opened_after_the_root_has_changed(
     for path in changed:
         after = path.read_text().partition("pivot_root(")[2]
         assert not re.search(r"\"[^\"]*(\.py|\.pyc|\.so|\.so\.\d+|ld\.so\.\w+|nsswitch\.conf)\"", after), after
+
+
+def set_up(plan: SimpleNamespace) -> None:
+    init.load_what_is_needed(plan)  # type: ignore[arg-type]  # what it looks at of a plan
+
+
+def join(plan: SimpleNamespace) -> None:
+    joiner._prepare(plan)  # type: ignore[arg-type]  # the same
+
+
+@pytest.mark.parametrize("prepare", [set_up, join])
+def test_nothing_can_be_imported_where_the_image_is_the_root(
+    prepare: Callable[[SimpleNamespace], None], tmp_path: Path
+) -> None:
+    """Whoever writes an import there has to be told: a name that is found would be the image's."""
+    (tmp_path / "trap.py").write_text("")
+    process = SimpleNamespace(terminal=False, oom_score_adj=None)
+    hooks = SimpleNamespace(create_container=(), start_container=())
+    plan = SimpleNamespace(
+        attributes=(), filter=None, final_cpus=(), hooks=hooks, mounts=(), process=process, sysctl=()
+    )
+    if (child := os.fork()) == 0:
+        found = 2
+        try:
+            warnings.simplefilter("ignore")  # Python says that nothing can be found any more
+            prepare(plan)
+            sys.path.append(str(tmp_path))
+            import trap  # type: ignore[import-not-found]  # noqa: F401  (it is the trap)
+        except ModuleNotFoundError:
+            found = 0
+        finally:
+            os._exit(found)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

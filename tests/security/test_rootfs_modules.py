@@ -5,10 +5,11 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import mounts, procs, rootfs, syscalls
+from pyrunc.kernel import mounts, paths, procs, rootfs, syscalls
 from pyrunc.kernel.mounts import Attached
 
 from tests.image import Image, link, mount, untouched
@@ -180,6 +181,42 @@ def test_what_is_detached_is_no_other_mount(place: Image, monkeypatch: pytest.Mo
 
     assert place.inside(body) == [True, False, 2]
     shutil.rmtree(way.parent)
+
+
+def test_what_is_detached_is_no_mount_that_is_there_for_a_moment(place: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a symlink: the directory that holds it is in the way while that is looked up, and gone again."""
+    hosts, way, away = place.root / "hosts", place.root / "data/a", place.root / "data/away"  # (of one mount)
+    for directory in (hosts, way):
+        (directory / "m").mkdir(parents=True)
+
+    def swap() -> None:
+        for old, new in ((way, away), (hosts, way), (away, hosts)):
+            old.rename(new)
+
+    def body(_: int) -> object:
+        for directory in (hosts, way):
+            syscalls.mount("tmpfs", str(directory / "m"), "tmpfs", 0)
+        calls: list[int] = []
+
+        def open_in(*arguments: Any, **options: Any) -> int:
+            calls.append(0)
+            if len(calls) > 1:
+                return look_up(*arguments, **options)
+            swap()
+            try:
+                return look_up(*arguments, **options)
+            finally:
+                swap()
+
+        look_up = paths.open_in
+        monkeypatch.setattr(paths, "open_in", open_in)
+        rootfs.detach(str(way.parent), [])
+        points = [point for _, _, point in procs.mount_table()]
+        return str(hosts / "m") in points, str(way / "m") in points, len(calls)
+
+    assert place.inside(body) == [True, False, 2]
+    for directory in (hosts, way.parent):
+        shutil.rmtree(directory)
 
 
 @pytest.mark.parametrize(

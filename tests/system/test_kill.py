@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 
 import pytest
 
@@ -201,3 +202,20 @@ def _cgroup_of(pid: str) -> str:
             return file.read()
     except OSError:
         return ""
+
+
+@only_pyrunc("keeps its state in another form")
+def test_process_that_has_the_pid_by_now_is_another(runtime: Runtime, bundle: Bundle) -> None:
+    with runtime.running(bundle.shell("true")) as container, subprocess.Popen(["sleep", "1000"]) as other:
+        try:
+            eventually(lambda: container.status == "stopped", "the end of the container")
+            state, journal = (runtime.root / container.id / name for name in ("state.json", "journal"))
+            value = json.loads(state.read_text())
+            journal.write_text(journal.read_text().replace(f"[{value['pid']},", f"[{other.pid},"))
+            state.write_text(json.dumps(value | {"pid": other.pid}))
+            assert container.status == "stopped"
+            error_text(runtime.kill(container.id, "KILL"), "not running")
+            assert runtime.delete(container.id, "--force").returncode == 0
+            assert other.poll() is None
+        finally:
+            other.kill()
