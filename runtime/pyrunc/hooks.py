@@ -1,6 +1,7 @@
 """Run OCI hooks (config.md, "POSIX-platform Hooks"): one after the other, with the container's state on stdin.
 
-A hook gets a session of its own, default signals, no descriptor but 0, 1 and 2, and its environment or that of the
+A hook stands in the bundle (never in the image, from where an interpreter would load modules) and gets a session of its
+own, default signals, no descriptor but 0, 1 and 2, and its environment or that of the
 runtime's caller. What it says goes into a memory file rather than a pipe: nobody has to read it meanwhile, and a daemon
 that the hook leaves behind neither blocks us nor is killed by SIGPIPE.
 """
@@ -98,7 +99,7 @@ def _run(
         # A hook that opens /dev/stderr truncates the file: what comes later goes to its end and leaves no hole.
         fcntl.fcntl(output, fcntl.F_SETFL, posix.O_APPEND)
         stdout, stderr = (output if stream < 0 else stream for stream in streams)
-        problem = _wait(what, hook, _start(what, hook, (stdin, stdout, stderr), environ), mask)
+        problem = _wait(what, hook, _start(what, hook, (stdin, stdout, stderr), environ, state), mask)
         if problem:
             said = _tail(output)
             raise PyruncError(f"{what}: {problem}" + (f", stderr: {said}" if said else ""))
@@ -111,12 +112,15 @@ def _run(
         _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
 
 
-def _start(what: str, hook: "Hook", streams: "tuple[int, int, int]", environ: "Mapping[bytes, bytes]") -> int:
+def _start(
+    what: str, hook: "Hook", streams: "tuple[int, int, int]", environ: "Mapping[bytes, bytes]",
+    state: "dict[str, object]",
+) -> int:  # fmt: skip
     """Fork and execute; the child's pid. Raises what execve(2) said, which comes through a close-on-exec pipe."""
     report, told = posix.pipe2(posix.O_CLOEXEC)
     pid = posix.fork()
     if pid == 0:
-        _become(hook, streams, told, environ)
+        _become(hook, streams, told, environ, str(state.get("bundle", "")))
     posix.close(told)
     try:
         answer = posix.read(report, 16)
@@ -128,10 +132,16 @@ def _start(what: str, hook: "Hook", streams: "tuple[int, int, int]", environ: "M
     return pid
 
 
-def _become(hook: "Hook", streams: "tuple[int, int, int]", told: int, environ: "Mapping[bytes, bytes]") -> None:
+def _become(
+    hook: "Hook", streams: "tuple[int, int, int]", told: int, environ: "Mapping[bytes, bytes]", bundle: str
+) -> None:
     """In the child: become the hook, or tell why not; never returns."""
     number = 0
     try:
+        try:  # noqa: SIM105  (contextlib costs a millisecond of start-up)
+            posix.chdir(bundle)
+        except OSError:
+            pass  # root of a user namespace may not search it; at poststop it may be gone. It stays where the caller is
         posix.setsid()  # a process group to kill, and no controlling terminal
         _prctl.prctl(_prctl.PR_SET_PDEATHSIG, _SIGKILL)  # a runtime that is killed leaves no hook running
         entries = hook.env

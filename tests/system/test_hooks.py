@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -342,3 +343,33 @@ def test_many_hooks(runtime: Runtime, bundle: Bundle) -> None:
         append(bundle, "createRuntime", str(number))
     assert runtime.run(bundle).returncode == 0
     assert order(bundle) == [str(number) for number in range(50)]
+
+
+IMAGE = pytest.param("createContainer", marks=differs(runc="1.5.3: in the root file system, which is the image's"))
+NOWHERE = pytest.param("poststop", marks=differs(runc="1.5.3: where delete is called"))
+
+
+@pytest.mark.parametrize("place", ["prestart", "createRuntime", IMAGE, "poststart", NOWHERE])
+def test_hooks_stand_in_the_bundle(runtime: Runtime, bundle: Bundle, area: Path, place: str) -> None:
+    bundle.hook(place, f"pwd > {area}/where")
+    result = runtime.run(bundle.shell("true"))
+    assert result.returncode == 0, result.stderr
+    assert (area / "where").read_text().strip() == str(bundle.path)
+
+
+def test_hook_of_a_user_namespace_that_may_not_enter_the_bundle(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+    bundle.user_namespace().hook("createContainer", "true")
+    bundle.rootfs.rename(area / "root")
+    bundle.config["root"]["path"] = str(area / "root")
+    bundle.path.chmod(0o700)
+    result = runtime.run(bundle.shell("true"))
+    assert result.returncode == 0, result.stderr
+
+
+@only_pyrunc("fails, or does not run it")
+def test_poststop_hook_when_the_bundle_is_gone(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+    bundle.hook("poststop", f"touch {area}/ran")
+    with runtime.created(bundle, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+        bundle.path.rename(area / "elsewhere")
+    assert (area / "ran").exists()
+    (area / "elsewhere").rename(bundle.path)
