@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
+from hypothesis.errors import HypothesisException
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from tests import lifemodel as model
@@ -53,10 +54,11 @@ CALLS = st.builds(
 class Lives(RuleBasedStateMachine):
     """The containers, and in which states each of them may be."""
 
-    def __init__(self, runtime: Runtime, bundles: dict[str, Bundle], counts: Counter[str]) -> None:
-        """Nothing is there. counts: how commands ended, of all examples."""
+    def __init__(self, runtime: Runtime, bundles: dict[str, Bundle], counts: Counter[str], failures: list[str]) -> None:
+        """Nothing is there. counts, failures: how commands ended, and what was wrong, of all examples."""
         super().__init__()
         self.runtime, self.bundles, self.ids, self.counts = runtime, bundles, list(bundles), counts
+        self.failures = failures
         self.states = {container_id: {model.NONE} for container_id in bundles}
         self.table = model.TABLE | DIFFERENCES.get(runtime_name(), {})
         self.said: list[str] = []
@@ -64,6 +66,13 @@ class Lives(RuleBasedStateMachine):
     @rule(calls=st.lists(CALLS, min_size=2, max_size=4))
     def together(self, calls: list[Call]) -> None:
         """Commands at the same time, and then a look."""
+        try:
+            self._together(calls)
+        except AssertionError as error:
+            self.failures.append(f"{error}; before: {self.said}")
+            raise
+
+    def _together(self, calls: list[Call]) -> None:
         if runtime_name() in PEERS:
             calls = [call._replace(life=None) for call in {call.number: call for call in calls}.values()]
         begun = [(call, self._begin(call)) for call in calls]
@@ -91,10 +100,10 @@ class Lives(RuleBasedStateMachine):
         try:
             code = process.wait(_PATIENCE if call.name == "exec" else COMMAND_DEADLINE)
         except subprocess.TimeoutExpired:
-            assert call.name == "exec", f"{call.name} hangs: {self.said}"
+            assert call.name == "exec", f"{call.name} hangs"
             # `pause` came when it was in the container already, and it waits with it.
             resumed = self.runtime.call("resume", self.ids[call.number])
-            assert resumed.returncode == 0, f"exec hangs in a container that is not paused: {self.said}"
+            assert resumed.returncode == 0, "exec hangs in a container that is not paused"
             more.append(model.Command("resume", model.DONE))
             code = process.wait(COMMAND_DEADLINE)
         assert process.stderr is not None
@@ -111,9 +120,9 @@ class Lives(RuleBasedStateMachine):
         """What the commands came to must be possible, and be what `state` and `list` say."""
         before = self.states[container_id]
         possible = model.after(before, commands, self.table)
-        assert possible, f"from {before} not possible: {commands}: {self.said}"
+        assert possible, f"from {before} not possible: {commands}"
         seen = comes_true(lambda: possible & self._look(container_id))  # a killed process gets a moment to end
-        assert seen, f"{possible} after {commands}, but `state` says {self._look(container_id)}: {self.said}"
+        assert seen, f"{possible} after {commands}, but `state` says {self._look(container_id)}"
         self.states[container_id] = seen
         assert (seen == {model.NONE}) == (container_id not in [row["id"] for row in self.runtime.list_json()])
 
@@ -129,8 +138,10 @@ class Lives(RuleBasedStateMachine):
         """All can be deleted, and nothing is left."""
         for container_id in self.ids:
             deleted = self.runtime.delete(container_id, "--force")
-            assert deleted.returncode == 0, f"{deleted.stderr}: {self.said}"
-        assert self.runtime.list_json() == []
+            if deleted.returncode:
+                self.failures.append(f"{deleted.stderr}; before: {self.said}")
+        if left := self.runtime.list_json():
+            self.failures.append(f"{left} after delete --force; before: {self.said}")
         reap()
 
 
@@ -164,7 +175,14 @@ def test_commands_at_random(
         max_examples=rounds, stateful_step_count=_STEPS, derandomize=rounds <= _USUAL, deadline=None, database=None,
         suppress_health_check=list(HealthCheck), phases=[Phase.generate],  # the same commands may race in another way
     )  # fmt: skip
-    counts = Counter[str]()
-    run_state_machine_as_test(lambda: Lives(runtime, bundles, counts), settings=profile)  # type: ignore[no-untyped-call]
+    counts, failures = Counter[str](), list[str]()
+    try:
+        run_state_machine_as_test(  # type: ignore[no-untyped-call]
+            lambda: Lives(runtime, bundles, counts, failures), settings=profile
+        )
+    except (AssertionError, HypothesisException):  # it tries again what has failed, which may end in another way
+        if not failures:
+            raise
+    assert not failures, failures[0]
     ends = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
     record_property("ends", f"commands at random: {counts.total()}: {ends}")
