@@ -10,8 +10,8 @@
  *   REPORT  the report descriptor until a step names another
  *
  * The list comes from our own parent through an anonymous file, never from the container. It is checked all the same:
- * offsets, strings and arrays that are read here lie in the list's data, and results go only where an argument or data
- * is. What a CALL does is not checked: a system call with any arguments can do anything, to this memory as well.
+ * offsets, strings and arrays that are read here lie in the list's data, and results go only there. What a CALL does is
+ * not checked: a system call with any arguments can do anything, to this memory as well.
  * Nothing is allocated, no environment is read, no library is used. tests/fuzz/init tries hostile lists.
  *
  * A step that fails sends a record to the report descriptor (first the channel to the parent, later the
@@ -31,7 +31,7 @@ struct step {
     word arg[6];
     word tolerated[3]; /* errnos that are no failure */
     word expected;     /* with EXPECT: the only good result */
-    word store;        /* with STORE: the offset of the word that gets the result */
+    word store;        /* with STORE: the offset of the word of the data that gets the result */
     word label;        /* what the step is, for standard error */
 };
 
@@ -330,19 +330,17 @@ static void run(void) {
     }
 }
 
-/* Whether the word at an offset is an argument of a step, from step `first` on, or data but for the last word. */
-static int is_operand(word where, word first) {
-    word steps = sizeof(struct header), in_step = (where - steps) % sizeof(struct step);
-    if (where % sizeof(word)) return 0;
-    if (where >= steps + first * sizeof(struct step) && where < steps + list.steps * sizeof(struct step))
-        return in_step >= offsetof(struct step, arg) && in_step < offsetof(struct step, tolerated);
-    return where >= list.data && where < list.size - sizeof(word);
+/* Whether there is a word of data at an offset that may be written: not the last one, which ends all strings. */
+static int is_place(word where) {
+    return where % sizeof(word) == 0 && where >= list.data && where < list.size - sizeof(word);
 }
 
-static int is_label(word where) {
-    word steps = sizeof(struct header);
-    return where >= steps && where < steps + list.steps * sizeof(struct step) &&
-           (where - steps) % sizeof(struct step) == offsetof(struct step, label);
+/* Whether there is one that may be an address: also an argument or the label of a step. */
+static int is_operand(word where) {
+    word steps = sizeof(struct header), in_step = (where - steps) % sizeof(struct step);
+    if (where % sizeof(word) || where < steps || where >= steps + list.steps * sizeof(struct step)) return is_place(where);
+    return (in_step >= offsetof(struct step, arg) && in_step < offsetof(struct step, tolerated)) ||
+           in_step == offsetof(struct step, label);
 }
 
 /* Turn offsets into addresses, and look at all that `run` will not look at again. */
@@ -356,14 +354,14 @@ static int prepare(const struct header *head) {
     const word *relocation = (const word *)(list.base + steps_end);
     for (word i = 0; i < head->relocations; i++) {
         word where = relocation[i], *what = (word *)(list.base + where);
-        if (!is_operand(where, 0) && !is_label(where)) return 0;
+        if (!is_operand(where)) return 0;
         if (*what < list.data || *what >= list.size) return 0; /* also one that was relocated before */
         *what += list.base;
     }
     for (word i = 0; i < list.steps; i++) {
         const struct step *s = step_at(i);
         if (s->kind > END_BY || !in_data(s->label)) return 0;
-        if ((s->flags & STORE) && !is_operand(s->store, i + 1)) return 0;
+        if ((s->flags & STORE) && !is_place(s->store)) return 0;
     }
     return 1;
 }

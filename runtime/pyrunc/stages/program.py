@@ -30,10 +30,6 @@ class At(int):
     """An argument that points into the list's data."""
 
 
-class Result(int):
-    """What a step will have returned, by the step's number: an argument for one later step, or kept in one word."""
-
-
 class Program:
     """Collects steps; `data` turns them into what pyrunc-init reads."""
 
@@ -44,7 +40,7 @@ class Program:
         self._data = bytearray()
         self._inner: list[int] = []  # the words of all steps that point into _data
         self._pointers: list[int] = []  # offsets in _data of words that point into _data
-        self._stores: dict[int, int] = {}  # step: where its result goes, At or an offset in the list
+        self._stores: dict[int, int] = {}  # step: the offset in _data of the word that gets its result
 
     def blob(self, content: bytes) -> At:
         """Room in the data, filled with `content`, aligned to a word."""
@@ -79,9 +75,9 @@ class Program:
         tolerated: "tuple[int, ...]" = (),
         expect: "int | None" = None,
         flags: int = 0,
-    ) -> Result:
-        """Add a step. `tolerated` errnos are no failure; after a step with REMEMBER that met one of them, and only
-        then, steps with IF_REMEMBERED run."""
+    ) -> int:
+        """Add a step; its number. `tolerated` errnos are no failure; after a step with REMEMBER that met one of them,
+        and only then, steps with IF_REMEMBERED run."""
         words = [kind, flags if expect is None else flags | EXPECT]
         words += [*(word & _MASK for word in (number_, *arguments)), *[0] * (6 - len(arguments))]
         where = self.string(shortened(label, _LONGEST_LABEL))
@@ -89,25 +85,19 @@ class Program:
         mine = len(self._steps)
         first = mine * _STEP_WORDS
         for i, argument in enumerate(arguments, first + _ARGUMENT):
-            if isinstance(argument, Result):
-                self._store(argument, (_HEADER_WORDS + i) * _WORD)
-            elif isinstance(argument, At):
+            if isinstance(argument, At):
                 self._inner.append(i)
         self._inner.append(first + _LABEL)
         self._steps.append(words)
-        return Result(mine)
+        return mine
 
-    def keep(self, result: Result) -> At:
-        """A word of the data that holds the result of a step once that has run."""
-        where = self.blob(bytes(_WORD))
-        self._store(result, where)
+    def keep(self, step: int) -> At:
+        """A word of the data that holds the result of a step, by its number, once that has run."""
+        if step in self._stores:
+            raise ValueError(f"the result of step {step} is already kept")  # a step has one `store`
+        where = self._stores[step] = self.blob(bytes(_WORD))
+        self._steps[step][_FLAGS] |= STORE
         return where
-
-    def _store(self, result: Result, where: int) -> None:
-        if result in self._stores:
-            raise ValueError(f"the result of step {result:d} is already used")  # a step has one `store`
-        self._stores[result] = where
-        self._steps[result][_FLAGS] |= STORE
 
     def call(
         self,
@@ -118,8 +108,8 @@ class Program:
         expect: "int | None" = None,
         flags: int = 0,
         pointer: str = "",
-    ) -> Result:
-        """Add a system call by its name. pointer: JSON pointer of the value of config.json that it is about."""
+    ) -> int:
+        """Add a system call by its name; the step's number. pointer: JSON pointer of the value that it is about."""
         if pointer:
             pointer = shortened(pointer, _LONGEST_LABEL // 2)
             label = shortened(printable(label), _LONGEST_LABEL - len(pointer.encode()) - 1) + POINTER + pointer
@@ -131,7 +121,7 @@ class Program:
         count = len(self._inner) + len(self._pointers)
         base = at_steps + (len(self._steps) * _STEP_WORDS + count) * _WORD
         for number_, where in self._stores.items():
-            self._steps[number_][_STORE_AT] = where + base if isinstance(where, At) else where
+            self._steps[number_][_STORE_AT] = where + base
         words = [word for step in self._steps for word in step]
         for i in self._inner:
             words[i] += base
