@@ -259,6 +259,11 @@ class ContainerPlan:
         early = hooks.prestart or hooks.create_runtime or hooks.create_container or hooks.start_container
         return self.joins_kind("pid") and self.process is not None and not early
 
+    @property
+    def joins_first(self) -> bool:
+        """Whether namespaces are joined before new ones are made: by the process that the parent clones into none."""
+        return self.needs_middle or self.splits
+
     def _mount(self, index: int, mount: spec.Mount, config: spec.Config, host: HostFacts) -> Mount:
         pointer = f"/mounts/{index}"
         options = mountoptions.parse(tuple(mount.options))

@@ -78,14 +78,14 @@ class Target:
 class Entered:
     """The process in the container, which waits for `release`, and its terminal's main end (or -1)."""
 
-    __slots__ = ("channel", "joiner", "pid", "terminal")
+    __slots__ = ("channel", "helper", "pid", "terminal")
 
     def __init__(self, channel: "Channel") -> None:
-        self.channel, self.joiner, self.pid, self.terminal = channel, 0, 0, -1
+        self.channel, self.helper, self.pid, self.terminal = channel, 0, 0, -1
 
     def abandon(self) -> None:
         """Kill and reap what was made."""
-        outside.end(self.joiner, self.pid, self.channel)
+        outside.end(self.helper, self.pid, self.channel)
         if self.terminal >= 0:
             posix.close(self.terminal)
 
@@ -97,8 +97,8 @@ def enter(plan: "ExecPlan", target: Target, console_socket: str) -> Entered:
     killed_before = _killed_for_memory(target)
     try:
         helper = sealed.helper()
-        made.joiner = _clone(plan, target)
-        if made.joiner == 0:
+        made.helper = _clone(plan, target)
+        if made.helper == 0:
             ours.close()
             joiner.run(plan, target, theirs, helper)
         theirs.close()
@@ -186,11 +186,9 @@ def _serve(plan: "ExecPlan", made: Entered, console_socket: str) -> None:
             made.terminal = -1
     if process.rlimits:
         channel.expect(protocol.LIMITS, "setting up the process")
-        outside.set_rlimits(process, made.joiner, splits=True)
+        outside.set_rlimits(process, made.helper, splits=True)
         channel.acknowledge()
-    made.pid = channel.expect_child("entering the container", made.joiner)
-    posix.waitpid(made.joiner, 0)
-    made.joiner = 0
+    outside.meet(made, channel, "entering the container")
     channel.acknowledge()
     channel.expect(protocol.CREATED, "becoming the container's user")
 

@@ -67,7 +67,7 @@ def _enter_namespaces(plan: "ContainerPlan", channel: "Channel") -> None:
         channel.send(protocol.READY_FOR_MAPS)
     channel.expect(protocol.GO, "waiting for the parent")
     time_offsets = channel.fds[0] if channel.fds else -1
-    if not (plan.needs_middle or plan.splits):
+    if not plan.joins_first:
         namespaces.enter_all(plan.joins)
     if plan.enters_user_namespace:
         uid, gid = (plan.process.user.uid, plan.process.user.gid) if plan.process else (0, 0)

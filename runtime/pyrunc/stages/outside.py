@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
         pid: int
 
+    class Helped(Made, Protocol):
+        """And the one that makes it (0: it is reaped)."""
+
+        helper: int
+
 
 def set_oom_score(process: "Process | None", pid: int) -> None:
     """From outside: with a user namespace the container itself may not lower it."""
@@ -71,6 +76,13 @@ def refuse_stopped(made: "Made") -> None:
     made.pid = found.si_pid
     text = f"process {made.pid}, on its way into the container, was stopped by signal {found.si_status}"
     raise PyruncError(text, hint="processes of the container can do that to what has their user")
+
+
+def meet(made: "Helped", channel: "Channel", doing: str) -> None:
+    """Learn which process the helper has made, and reap the helper, whose work that was."""
+    made.pid = channel.expect_child(doing, made.helper)
+    posix.waitpid(made.helper, 0)
+    made.helper = 0
 
 
 def end(helper: int, pid: int, channel: "Channel") -> None:

@@ -172,13 +172,13 @@ def _spawn(  # noqa: PLR0917  (each is used once)
     plan: "ContainerPlan", made: Created, theirs: "Channel", gates: handover.Gates, cgroup: int, container: Container
 ) -> None:
     """Clone init, or the process that makes it."""
-    helped = plan.needs_middle or plan.splits
     run = init.run
     if plan.needs_middle:
         from . import middle  # before the clone: what fails in a child must not pass into our code
 
         run = middle.run
-    pid = clone(plan, container, cgroup, 0 if helped else plan.new_at_once, "the container's first process")
+    flags = 0 if plan.joins_first else plan.new_at_once
+    pid = clone(plan, container, cgroup, flags, "the container's first process")
     if pid == 0:
         assert made.channel is not None
         made.channel.close()
@@ -197,15 +197,14 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
     channel.watch = lambda: outside.refuse_stopped(made)
     try:
         if plan.needs_middle:
-            made.pid = channel.expect_child("joining namespaces")
-            made.helper = _reap(made.helper)
+            outside.meet(made, channel, "joining namespaces")
         if plan.creates("user"):
             channel.expect(protocol.READY_FOR_MAPS, "entering its namespaces")
             _map_ids(plan, host, made)
         adopt(plan, container, made, made.pid)
         if any(mount.options.tmpcopyup for mount in plan.mounts):
             manager.limit_copies(plan.cgroup, made.cgroup)
-        if not (plan.needs_middle or plan.splits):
+        if not plan.joins_first:
             outside.set_oom_score(plan.process, made.pid)
         if plan.resctrl is not None:
             from pyrunc.kernel import resctrl
@@ -229,8 +228,7 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
             channel.acknowledge()
         if plan.splits:
             made.helper, made.pid = made.pid, 0
-            made.pid = channel.expect_child("setting up the container")
-            made.helper = _reap(made.helper)
+            outside.meet(made, channel, "setting up the container")
             note_init(made, container)
             channel.acknowledge()
         channel.expect(protocol.CREATED, "becoming the container's user")
@@ -252,12 +250,6 @@ def _send_go(plan: "ContainerPlan", channel: "Channel", pid: int) -> None:
     offsets = namespaces.open_time_offsets(pid)
     channel.send(protocol.GO, None, (offsets,))
     posix.close(offsets)
-
-
-def _reap(pid: int) -> int:
-    """Wait for our child, which has done its work; 0."""
-    posix.waitpid(pid, 0)
-    return 0
 
 
 def run_hooks(plan: "ContainerPlan", pid: int) -> None:
