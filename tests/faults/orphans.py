@@ -43,8 +43,11 @@ def reap() -> None:
 
 
 def _children() -> "set[int]":
-    return {
-        int(word)
-        for task in os.listdir("/proc/self/task")
-        for word in open(f"/proc/self/task/{task}/children").read().split()
-    }
+    found: set[int] = set()
+    for task in os.listdir("/proc/self/task"):
+        try:
+            with open(f"/proc/self/task/{task}/children") as file:
+                found.update(map(int, file.read().split()))
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # a thread that has ended; its children are another's now
+    return found
