@@ -183,7 +183,7 @@ class Container:
     def _mark_boot(self) -> None:
         try:
             target = " ".join(procs.boot())
-        except OSError:  # /proc with the option `subset=pid`
+        except (FileNotFoundError, PermissionError):  # /proc with the option `subset=pid`
             target = f"{'?' * _BOOT_ID} 0"
         posix.symlink(target, "boot", dir_fd=self.fd)
 
@@ -191,19 +191,23 @@ class Container:
         """What `procs.boot` was when the directory was made; [] if it bears no such mark, and may be another's."""
         try:
             words = posix.readlink("boot", dir_fd=self.fd).split(" ")
-        except OSError:  # an older pyrunc made it
-            return []
+        except OSError as error:
+            if error.errno in _ACCIDENTS:
+                raise PyruncError.from_os(f"read `{self.path}/boot`", error) from None
+            return []  # an older pyrunc made it
         return words if len(words) == 2 and len(words[0]) == _BOOT_ID else []
 
     def _is_past(self) -> bool:
         """Whether the machine has been booted since. Only who is in the same pid namespace can tell: a container may be
         shown another id of the same boot (systemd-nspawn does that), and of two that are there at once no inodes agree.
         """
+        made = self._boot()
         try:
-            made, here = self._boot(), procs.boot()
-        except OSError:
+            return bool(made) and made[0] != (here := procs.boot())[0] and made[1] == here[1]
+        except OSError as error:
+            if error.errno in _ACCIDENTS:
+                raise PyruncError.from_os("look which boot this is", error) from None
             return False
-        return bool(made) and made[0] != here[0] and made[1] == here[1]
 
     # -- the journal ----------------------------------------------------------------------------------------------
 

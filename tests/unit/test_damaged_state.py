@@ -4,6 +4,7 @@
 the machine has not been booted since. No other command fails without saying in one line what is damaged.
 """
 
+import errno
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -217,3 +218,28 @@ def test_boot_that_was_seen_from_elsewhere_says_nothing(root: Root, living: tupl
         (directory / "boot").symlink_to(link)
     assert root.rows()["box"] == lifecycle.RUNNING
     Container.open(str(root.path), "box").remove()
+
+
+def out_of_descriptors(*_: object, **__: object) -> None:
+    """What a system call answers then."""
+    raise OSError(errno.EMFILE, "")
+
+
+@pytest.mark.parametrize("what", ["posix.readlink", "pyrunc.kernel.procs.boot"])
+def test_want_of_descriptors_is_no_boot(root: Root, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    root.make("box")
+    with monkeypatch.context() as patch:
+        patch.setattr(what, out_of_descriptors)
+        with pytest.raises(PyruncError, match=r"boot.*Too many open files"):
+            Container.open(str(root.path), "box").load()
+        with pytest.raises(PyruncError, match="Too many open files"):
+            root.delete("box")
+    Container.open(str(root.path), "box").remove()
+
+
+def test_claim_without_descriptors_leaves_nothing(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("pyrunc.kernel.procs.boot", out_of_descriptors)
+        with pytest.raises(PyruncError, match=r"create the state directory .*: Too many open files"):
+            Container.claim(str(root.path), "box")
+    assert os.listdir(root.path) == ["whole"]
