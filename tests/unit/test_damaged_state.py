@@ -9,6 +9,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from pyrunc import lifecycle
@@ -88,8 +89,11 @@ class Root:
 
     def rows(self) -> dict[str, str]:
         """id -> status, as `list` has it."""
-        rows = (list_command._row(self.context, name) for name in list_command._names(self.context))
-        return {str(row["id"]): str(row["status"]) for row in rows if row}
+        arguments = Arguments()
+        arguments.options["format"] = "json"
+        with mock.patch.object(list_command, "print_json") as printed:
+            assert list_command.run(self.context, arguments) == 0
+        return {row["id"]: row["status"] for row in printed.call_args.args[0]}
 
 
 @pytest.fixture
