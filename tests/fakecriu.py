@@ -6,6 +6,7 @@ by the shell when it is asked for its version. For the options whose effect cann
 refused before criu is asked.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -23,9 +24,15 @@ def install(directory: Path) -> dict[str, str]:
     """Put it as `criu` into the (new) directory; the environment that makes it found. Requests go to DIR/requests."""
     directory.mkdir()
     program = directory / "criu"
-    program.write_text(f"#!{sys.executable}\n" + Path(__file__).read_text() + "\nserve(Path(sys.argv[0]).parent)\n")
+    program.write_text(f"#!{sys.executable}\n" + Path(__file__).read_text() + "\nrun()\n")
     program.chmod(0o755)
     return {"PATH": f"{directory}:/usr/sbin:/usr/bin:/sbin:/bin", "FAKE_CRIU_VERSION": "4 1"}
+
+
+def run() -> None:
+    """Be the program that was installed; that its caller was killed is no fault of it."""
+    with contextlib.suppress(BrokenPipeError):
+        serve(Path(sys.argv[0]).parent)
 
 
 def serve(directory: Path) -> None:

@@ -47,7 +47,7 @@ def test_only_what_is_not_there_counts_as_not_mounted(monkeypatch, error, there)
         files.mount_point()
 
 
-@pytest.mark.parametrize("do", [fs.remove, fs.kill, fs.processes, fs.populated])
+@pytest.mark.parametrize("do", [fs.remove, fs.kill, fs.processes, fs.populated, files.directory])
 def test_of_a_cgroup_that_was_made_no_answer_is_not_taken_for_none(monkeypatch, do):
     """EACCES, by a security module: delete would forget the cgroup, and what runs in it."""
 

@@ -29,7 +29,7 @@ def mount_point(*, surely: bool = False) -> "str | None":
 
 def directory(path: str) -> str:
     """The directory of a cgroup. Raises PyruncError where no cgroup v2 is mounted."""
-    top = mount_point()
+    top = mount_point(surely=True)
     if top is None:
         raise PyruncError(f"cgroup `{path}`: no cgroup v2 hierarchy is mounted", hint="mount cgroup2 on /sys/fs/cgroup")
     return f"{top}/{path.strip('/')}".rstrip("/")

@@ -180,7 +180,7 @@ def _conversation(status: "_socket.socket") -> "_socket.socket":
     data, fds = _message(status)
     error = _message(status)[0] if fds else data
     if error or not fds:
-        raise PyruncError(error.decode("utf-8", "replace") or "the process that was to become criu was killed")
+        raise PyruncError(error.decode("utf-8", "replace") or "the process that was to become `criu` was killed")
     return _socket.socket(fileno=fds[0])
 
 
