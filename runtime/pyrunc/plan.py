@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from .kernel.sysctl import Parameter
 
 
+_PATH_MAX = 4096  # linux/limits.h
+
+
 class CreateOptions:
     """What the command line of `create` and `run` says."""
 
@@ -85,7 +88,7 @@ class ContainerPlan:
         self.propagation = linux.rootfs_propagation or ""
         self.mount_label = confined.mount_label(linux.mount_label)
         self.mounts = tuple(self._mount(i, mount, config, host) for i, mount in enumerate(config.mounts))
-        mounts.find_earlier(self.mounts, self.rootfs)
+        find_earlier(self.mounts, self.rootfs)
         self.mount_sources: dict[int, int] = {}  # index in mounts -> descriptor of what is bound
         self.resctrl = hostparts.resctrl_group(linux.intel_rdt, options.container_id)
         self.net_devices = hostparts.net_devices(linux, host)
@@ -287,6 +290,40 @@ class ContainerPlan:
         result.label_option = config.annotations.get(annotations.MOUNT_CONTEXT_TYPE, "context")
         result.mapping = hostparts.mapping(mount, config.linux, pointer, host)
         return result
+
+
+def find_earlier(listed: "tuple[Mount, ...]", rootfs: str) -> None:
+    """Set `earlier` of bind mounts whose source is, or lies in, or has below it what a mount before them makes.
+
+    By the names as they are written: a source below the root that no mount covers is the caller's, as any other.
+    """
+    top = _plain(rootfs) + "/"
+    if not any(mount.options.bind and _plain(mount.source).startswith(top) for mount in listed):
+        return
+    made: set[str] = set()
+    above: set[str] = set()  # the directories on the way to those
+    for mount in listed:
+        source = _plain(mount.source)
+        if mount.options.bind and source.startswith(top):
+            inside = source.removeprefix(top)
+            if not made.isdisjoint(_ways(inside)) or (mount.options.recursive and inside in above):
+                mount.earlier = inside
+        if not mount.options.remount:
+            *on_the_way, last = _ways(mount.name)
+            above.update(on_the_way)
+            made.add(last)
+
+
+def _ways(path: str) -> "list[str]":
+    """a, a/b, a/b/c of a/b/c; of what is no path for the kernel, only all."""
+    ends = [i for i, character in enumerate(path) if character == "/"] if len(path) < _PATH_MAX else []
+    return [path[:end] for end in [*ends, len(path)]]
+
+
+def _plain(path: str) -> str:
+    """A path without what means nothing in it, and relative; "" with `..`, which means what symlinks before it say."""
+    parts = path.split("/")
+    return "" if ".." in parts else "/".join(part for part in parts if part not in ("", "."))
 
 
 def hook_value(hook: spec.Hook) -> "dict[str, object]":

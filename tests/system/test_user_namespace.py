@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.bundle import Bundle
-from tests.kernelcalls import MS_BIND, MS_REMOUNT, mount, umount
+from tests.kernelcalls import MS_BIND, MS_RDONLY, MS_REMOUNT, mount, umount
 from tests.peers import differs, only_pyrunc
 from tests.runtime import Runtime, error_text, new_id
 
@@ -193,6 +193,20 @@ def test_flags_of_the_hosts_mount_stay(runtime: Runtime, bundle: Bundle, area: P
     assert {"ro", "nosuid", "nodev", "noexec"} <= set(result.stdout.split()[5].split(","))
     assert "stays read-only" in result.stderr
     assert "/mounts/7/options" in result.stderr
+
+
+@differs(crun="1.28 lets it be written")
+def test_flags_of_what_is_mounted_below_stay(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+    source = area / "source"
+    (source / "below").mkdir(parents=True)
+    mount("tmpfs", str(source / "below"), "tmpfs", MS_RDONLY)
+    bundle.user_namespace()
+    try:
+        runtime.create_fails(bundle.mount("/mnt", source, "rbind", "rrw"))
+        bundle.config["mounts"][-1]["options"] = ["rbind", "rexec"]
+        assert runtime.output(bundle, "touch /mnt/below/file || echo read-only") == "read-only\n"
+    finally:
+        umount(str(source / "below"))
 
 
 def without_mappings(bundle: Bundle) -> Bundle:

@@ -308,7 +308,7 @@ def test_mounts_of_what_earlier_mounts_make(source: str) -> None:
     def work(size: int) -> Callable[[], object]:
         options = mountoptions.parse(["bind"])
         entries = tuple(mounts.Mount(source, f"/d{i}" + "/a" * 50, "", options) for i in range(size))
-        return lambda: mounts.find_earlier(entries, "/r")
+        return lambda: plan.find_earlier(entries, "/r")
 
     assert_linear(work, 50)
 
@@ -334,7 +334,7 @@ def test_mounts_of_earlier_mounts(names: Callable[[int], str]) -> None:
     def bind_all(n: int) -> Callable[[], None]:
         options = mountoptions.parse(("rbind",))
         made = tuple(mounts.Mount(f"/root{names(i)}", names(i + 1), "", options) for i in range(n))
-        return lambda: mounts.find_earlier(made, "/root")
+        return lambda: plan.find_earlier(made, "/root")
 
     assert_linear(bind_all)
 

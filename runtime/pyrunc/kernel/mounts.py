@@ -8,7 +8,7 @@ import posix
 
 from pyrunc.errors import ConfigError, PyruncError
 
-from . import filesystems, paths, syscalls
+from . import filesystems, paths, procs, syscalls
 from .paths import O_PATH
 from .syscalls import (
     AT_EMPTY_PATH,
@@ -47,7 +47,6 @@ _INSIDE_PROC = "this may not be covered, it is inside /proc"
 
 _S_IFMT, _S_IFDIR, _S_IFLNK = 0o170000, 0o040000, 0o120000
 _PROC_ROOT_INODE = 1
-_PATH_MAX = 4096  # linux/limits.h
 
 
 class Mount:
@@ -120,40 +119,6 @@ class Attached:
         self.unsealed.clear()
 
 
-def find_earlier(mounts: "tuple[Mount, ...]", rootfs: str) -> None:
-    """Set `earlier` of bind mounts whose source is, or lies in, or has below it what a mount before them makes.
-
-    By the names as they are written: a source below the root that no mount covers is the caller's, as any other.
-    """
-    top = _plain(rootfs) + "/"
-    if not any(mount.options.bind and _plain(mount.source).startswith(top) for mount in mounts):
-        return
-    made: set[str] = set()
-    above: set[str] = set()  # the directories on the way to those
-    for mount in mounts:
-        source = _plain(mount.source)
-        if mount.options.bind and source.startswith(top):
-            inside = source.removeprefix(top)
-            if not made.isdisjoint(_ways(inside)) or (mount.options.recursive and inside in above):
-                mount.earlier = inside
-        if not mount.options.remount:
-            *on_the_way, last = _ways(mount.name)
-            above.update(on_the_way)
-            made.add(last)
-
-
-def _ways(path: str) -> "list[str]":
-    """a, a/b, a/b/c of a/b/c; of what is no path for the kernel, only all."""
-    ends = [i for i, character in enumerate(path) if character == "/"] if len(path) < _PATH_MAX else []
-    return [path[:end] for end in [*ends, len(path)]]
-
-
-def _plain(path: str) -> str:
-    """A path without what means nothing in it, and relative; "" with `..`, which means what symlinks before it say."""
-    parts = path.split("/")
-    return "" if ".." in parts else "/".join(part for part in parts if part not in ("", "."))
-
-
 def detach(mount: Mount, propagation: int = 0, root: int = -1) -> int:
     """A detached copy of a bind mount's source, an O_PATH descriptor; the source is a path of this mount namespace, or
     in `root` if it is in an earlier mount.
@@ -200,11 +165,32 @@ def keep_locked(mount: Mount, tree: int) -> str:
     """
     options, flags = mount.options, syscalls.mount_flags(tree)
     names = {1: "read-only", 2: "nosuid", 4: "nodev", 8: "noexec"}  # ST_*, MS_* and MOUNT_ATTR_* are the same here
-    if any(flags & options.recursive_clear & flag for flag in names):
+    wanted = options.recursive_clear & _LOCKED
+    if wanted & flags or (wanted and options.recursive and wanted & _flags_below(mount.source)):
         raise mount.refusal("the source has flags that are locked in a user namespace")
     kept = [name for flag, name in names.items() if flags & options.cleared & flag]
-    options.cleared &= ~(flags & 0xF)
+    options.cleared &= ~(flags & _LOCKED)
     return ", ".join(kept)
+
+
+_LOCKED = 0xF
+
+
+def _flags_below(source: str) -> int:
+    """Which of these flags something has that is mounted below a path; all of them where that cannot be seen."""
+    flags = 0
+    try:
+        top = posix.open(source, O_PATH | posix.O_CLOEXEC)
+        path = posix.readlink(f"/proc/self/fd/{top}").rstrip("/")
+        posix.close(top)
+        for _, _, point in procs.mount_table():
+            if point.startswith(f"{path}/"):
+                mounted = posix.open(point, O_PATH | posix.O_CLOEXEC)
+                flags |= syscalls.mount_flags(mounted)
+                posix.close(mounted)
+    except OSError:
+        return _LOCKED
+    return flags
 
 
 def _map_ids(mount: Mount, tree: int) -> None:
