@@ -6,6 +6,7 @@ from . import jsontext
 from .errors import PyruncError
 
 MAX_CONFIG = 64 << 20  # bytes
+_O_PATH = 0o10000000  # not in `posix`; the same on all architectures that use asm-generic/fcntl.h
 
 
 def absolute(path: str) -> str:
@@ -16,6 +17,21 @@ def absolute(path: str) -> str:
         except OSError as error:
             raise PyruncError.from_os("find the working directory", error) from None
     return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
+
+
+def resolved(path: str) -> str:
+    """The bundle at `path` by a name without symlinks and `..`, which may lead elsewhere by the time that a hook reads
+    the state; what cannot be opened is `absolute`, and the error of who reads it."""
+    try:
+        fd = posix.open(path, _O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    except OSError:
+        return absolute(path)
+    try:
+        return posix.readlink(f"/proc/self/fd/{fd}")
+    except OSError:  # no /proc here
+        return absolute(path)
+    finally:
+        posix.close(fd)
 
 
 def read_file(path: str, limit: int = MAX_CONFIG) -> bytes:

@@ -281,6 +281,20 @@ def test_pid_file_in_a_missing_directory(runtime: Runtime, bundle: Bundle) -> No
     runtime.create_fails(bundle, "no such file", options=("--pid-file", bundle.path / "no/pid"))
 
 
+@pytest.mark.parametrize("name", ["link", "./link/", "link/../link/."])
+def test_bundle_in_the_state_has_no_symlinks(runtime: Runtime, bundle: Bundle, name: str) -> None:
+    """Nor `..`: the link may be gone when a hook looks for what is in the bundle."""
+    container_id = new_id()
+    bundle.save(container_id)
+    (bundle.path.parent / "link").symlink_to(bundle.path.name)
+    result = runtime.call("create", "--bundle", name, container_id, cwd=bundle.path.parent)
+    try:
+        assert result.returncode == 0, result.stderr
+        assert json.loads(runtime.state(container_id).stdout)["bundle"] == str(bundle.path.resolve())
+    finally:
+        runtime.delete(container_id, "--force")
+
+
 def test_bundle_defaults_to_the_current_directory(runtime: Runtime, bundle: Bundle) -> None:
     container_id = new_id()
     bundle.shell("echo here").save(container_id)

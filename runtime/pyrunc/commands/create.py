@@ -134,7 +134,7 @@ def _end_of_unfinished(context: Context, container: Container, todo: plan.Contai
 
 def common_options(context: Context, arguments: Arguments, *, detach: bool) -> plan.CreateOptions:
     """What `create`, `run` and `restore` have in common."""
-    options = plan.CreateOptions(arguments.operands[0], bundle.absolute(arguments.text("bundle", ".")))
+    options = plan.CreateOptions(arguments.operands[0], bundle.resolved(arguments.text("bundle", ".")))
     options.detach = detach
     options.console_socket, options.pid_file = arguments.text("console-socket"), arguments.text("pid-file")
     options.new_keyring = not arguments.flag("no-new-keyring")
