@@ -96,7 +96,29 @@ def test_two_mappings_are_refused() -> None:
         mapped("idmap=uids=0-1-1", uidMappings=CONTAINER, gidMappings=CONTAINER)
 
 
-@pytest.mark.parametrize("option", ["idmap", "ridmap", "idmap=uids=0-1-1"])
+@pytest.mark.parametrize(
+    ("words", "good"),
+    [
+        (["bind", "idmap"], True), (["idmap"], True), (["bind", "iversion", "idmap"], True),
+        (["iversion", "idmap"], False), (["remount", "idmap"], False), (["bind", "remount", "idmap"], False),
+    ],
+)  # fmt: skip
+def test_what_an_id_mapping_is_for(words: list[str], good: bool) -> None:
+    mount = Mount(Reader({"destination": "/mnt", "options": words}, "/mounts/0"))
+    container = linux(user=True, uidMappings=CONTAINER, gidMappings=CONTAINER)
+    if good:
+        assert mapping_of(mount, container, "/mounts/0") is not None
+        return
+    with pytest.raises(ConfigError, match="is for a new mount") as caught:
+        mapping_of(mount, container, "/mounts/0")
+    assert caught.value.pointer == f"/mounts/0/options/{words.index('idmap')}"
+
+
+def test_words_without_a_user_namespace() -> None:
+    assert both("idmap=uids=0-1-1;gids=0-2-1", user=False) == (((0, 1, 1),), ((0, 2, 1),), False)
+
+
+@pytest.mark.parametrize("option", ["idmap", "ridmap", "idmap=uids=0-1-1", "idmap=gids=0-1-1"])
 def test_without_any_mapping_it_is_refused(option: str) -> None:
     with pytest.raises(ConfigError, match="needs uidMappings and gidMappings"):
         mapped(option, user=False)

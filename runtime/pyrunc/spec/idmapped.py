@@ -57,8 +57,7 @@ def mapping_of(mount: "Mount", linux: Linux, pointer: str) -> MountMapping | Non
             raise ConfigError(
                 f"`{word}` needs uidMappings and gidMappings, or a container with a user namespace", pointer=at
             )
-        if not uids or not gids:
-            uids, gids = uids or _ranges(linux.uid_mappings), gids or _ranges(linux.gid_mappings)
+        uids, gids = uids or _ranges(linux.uid_mappings), gids or _ranges(linux.gid_mappings)
     return MountMapping(uids, gids, recursive=name == "ridmap")
 
 
