@@ -120,8 +120,8 @@ def _apart(word: str, named: "dict[str, Option]") -> "tuple[list[Option], Option
     option, and its value if the word holds it."""
     options: list[Option] = []
     for i, letter in enumerate(word[1:], 2):
-        option = named.get(letter) if len(word) > 2 and not word.startswith("--") else None
-        if option is None:
+        option = named.get(letter)
+        if option is None:  # a dash, too
             break
         if option.value or i == len(word):
             return options, option, word[i:]

@@ -1,5 +1,7 @@
 """Words of a command line: what is an option, what an operand, what is refused, and the help."""
 
+from typing import Any
+
 import pytest
 from pyrunc import arguments
 from pyrunc.arguments import Arguments, Option, Verb
@@ -14,9 +16,9 @@ OPTIONS = (
 )
 
 
-def taken(*words: str, until_operand: bool = False, operands: int = 0) -> tuple[int, dict[str, object], list[str]]:
+def taken(*words: str, **limits: Any) -> tuple[int, dict[str, object], list[str]]:
     into = Arguments()
-    used = arguments.take_options(list(words), OPTIONS, into, until_operand=until_operand, operands=operands)
+    used = arguments.take_options(list(words), OPTIONS, into, **limits)
     return used, dict(into.options), into.operands
 
 

@@ -20,7 +20,7 @@ def test_paths(configured, own, expected):
     assert names.fs_path(configured, "box", own) == expected
 
 
-@pytest.mark.parametrize("configured", ["../x", "/a/../b", "/..", "a/..", "system.slice:pyrunc:x"])
+@pytest.mark.parametrize("configured", ["../x", "/a/../b", "/..", "a/..", "system.slice:pyrunc:x", "a:"])
 def test_refused_paths(configured):
     with pytest.raises(ConfigError) as caught:
         names.fs_path(configured, "box")
@@ -44,7 +44,7 @@ def test_refused_paths(configured):
     ],
 )
 def test_units(configured, user, slice_, name):
-    found = names.unit(configured, "box", user=user)
+    found = names.unit(configured, "box", user=True) if user else names.unit(configured, "box")
     assert (found.slice, found.name) == (slice_, name)
 
 

@@ -109,6 +109,14 @@ def test_text_that_is_no_gvariant(text):
         ("TimeoutStopSec", "inf", ("TimeoutStopUSec", "t", 2**64 - 1)),
         ("TimeoutStopSec", "uint64 10", ("TimeoutStopUSec", "t", 10_000_000)),
         ("RuntimeMaxSec", "1.5", ("RuntimeMaxUSec", "t", 1_500_000)),
+        ("RuntimeMaxSec", "0", ("RuntimeMaxUSec", "t", 0)),
+        ("RuntimeMaxSec", "0.5", ("RuntimeMaxUSec", "t", 500_000)),
+        ("aSec", "1", ("aUSec", "t", 1_000_000)),
+        ("ASec", "1", ("ASec", "i", 1)),
+        ("USec", "1", ("USec", "i", 1)),
+        ("Sec", "1", ("Sec", "i", 1)),
+        ("bbSec", "1", ("bbUSec", "t", 1_000_000)),
+        ("BbSec", "1", ("BbUSec", "t", 1_000_000)),
         ("CollectMode", "'inactive'", ("CollectMode", "s", "inactive")),
         ("After", "['a.service']", ("After", "as", ["a.service"])),
     ],
@@ -119,8 +127,11 @@ def test_annotations(name, text, expected):
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("Kill Signal", "1"), ("Kill/Signal", "1"), ("K1", "1"), ("KillSignal", "SIGTERM"), ("StopSec", "'a'")],
-)
+    [
+        ("Kill Signal", "1"), ("Kill/Signal", "1"), ("K1", "1"), ("Ki", "1"), ("", "1"), ("Kill", ""),
+        ("StopSec", "-1"), ("StopSec", "true"), ("KillSignal", "SIGTERM"), ("StopSec", "'a'"),
+    ],
+)  # fmt: skip
 def test_annotations_that_are_refused(name, text):
     with pytest.raises(ConfigError) as caught:
         properties.of_annotations({f"org.systemd.property.{name}": text})
@@ -136,3 +147,9 @@ def test_annotations_that_are_refused(name, text):
 )  # fmt: skip
 def test_signatures_are_split(signature, types):
     assert bus.split(signature) == types
+
+
+def test_limits_of_memory() -> None:
+    """They are told last, since an interpreter may need more than they allow."""
+    names = ("MemoryMax", "MemoryHigh", "MemorySwapMax", "MemoryLimit")
+    assert {*names, *(f"{name}Scale" for name in names)} == properties.OF_MEMORY

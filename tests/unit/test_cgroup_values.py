@@ -40,7 +40,7 @@ def test_blkio_weight_becomes_io_weight(blkio, weight):
     ("limit", "swap", "expected"),
     [
         (None, None, None), (GIB, None, None), (GIB, 0, None), (-1, None, -1), (-1, 0, -1), (GIB, -1, -1),
-        (-1, GIB, GIB), (GIB, GIB, 0), (GIB, 3 * GIB, 2 * GIB), (None, -1, -1),
+        (0, None, None), (0, -1, -1), (-1, GIB, GIB), (GIB, GIB, 0), (GIB, 3 * GIB, 2 * GIB), (None, -1, -1),
     ],
 )  # fmt: skip
 def test_swap_is_memory_and_swap_together(limit, swap, expected):
@@ -215,6 +215,36 @@ def test_weights_fall_back_to_io_weight():
     wanted = values.settings(Resources(Reader({"blockIO": block_io}, "")), print)
     fallbacks = [(setting.alternative.file, setting.alternative.value) for setting in wanted if setting.alternative]
     assert fallbacks == [("io.weight", "default 910"), ("io.weight", "8:0 1")]
+
+
+@pytest.mark.parametrize(("old", "raised"), [("max", False), ("-1", False), ("0", True), ("4", True), ("5", False)])
+def test_a_limit_that_rises(old, raised):
+    """Above the present one, which may be 0; "max" is above all."""
+    assert values._raises(5, old) == raised
+    assert values._raises(-1, old) == (raised or old == "5")
+    assert not values._raises(None, old)
+    assert not values._raises(5, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [("", []), ("3", [3]), ("0-2,5", [0, 1, 2, 5]), (" 1 , 0\n", [0, 1]), ("65535", [65535]), (",", []), ("1-1", [1])],
+)
+def test_members(text, numbers):
+    assert values.members(text) == numbers
+
+
+@pytest.mark.parametrize("text", ["65536", "0-65536", "2-1", "-1", "x", "1-", "1-2-3", "0," * 32768 + "1"])
+def test_no_members(text):
+    with pytest.raises(ValueError, match=r"."):
+        values.members(text)
+
+
+@pytest.mark.parametrize("name", ["a/b", "/", ".a.b", "."])
+def test_unified_keys_that_are_no_files(name):
+    with pytest.raises(ConfigError, match="is not the name of a cgroup file") as caught:
+        convert({"unified": {name: "1"}})
+    assert caught.value.pointer == "/linux/resources/unified/" + name.replace("/", "~1")
 
 
 def test_optional_files():

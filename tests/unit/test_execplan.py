@@ -89,6 +89,7 @@ def test_no_assignment(text: str) -> None:
 def test_ids(base: dict[str, Any], user: str, gids: list[str], expected: tuple[int, int, list[int]]) -> None:
     made = process_of(base, asked(user=user, additional_gids=gids)).user
     assert (made.uid, made.gid, made.additional_gids) == expected
+    assert made.names_gid
 
 
 @pytest.mark.parametrize("text", ["root", "-1", "1.0", "\u00b2", "\u0661", "2147483648", "00000000001", " 1"])

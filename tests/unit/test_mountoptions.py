@@ -49,6 +49,61 @@ def test_later_word_wins(word: str, opposite: str, flag: int) -> None:
     assert (off.flags & flag, off.cleared & flag) == (0, flag)
 
 
+PLAIN = {
+    "ro": k.MS_RDONLY, "nosuid": k.MS_NOSUID, "nodev": k.MS_NODEV, "noexec": k.MS_NOEXEC, "sync": k.MS_SYNCHRONOUS,
+    "mand": k.MS_MANDLOCK, "nodiratime": k.MS_NODIRATIME, "iversion": k.MS_I_VERSION, "lazytime": k.MS_LAZYTIME,
+    "silent": k.MS_SILENT, "nosymfollow": k.MS_NOSYMFOLLOW, "dirsync": k.MS_DIRSYNC,
+}  # fmt: skip
+TIMES = {"noatime": k.MS_NOATIME, "relatime": k.MS_RELATIME, "strictatime": k.MS_STRICTATIME}
+OFF = {"ro": "rw", "sync": "async", "mand": "nomand", "iversion": "noiversion", "lazytime": "nolazytime",
+       "silent": "loud", "relatime": "norelatime", "strictatime": "nostrictatime"}  # fmt: skip
+
+
+@pytest.mark.parametrize(("word", "flag"), [*PLAIN.items(), *TIMES.items()])
+def test_a_word_sets_its_flag_and_nothing_else(word: str, flag: int) -> None:
+    on = parse([word])
+    assert (on.flags, on.cleared) == (flag, sum(TIMES.values()) & ~flag if word in TIMES else 0)
+    assert on.iversion is (word == "iversion")
+    if word != "dirsync":
+        off = parse([OFF.get(word, word.removeprefix("no"))])
+        assert (off.flags, off.cleared, off.iversion) == (0, flag, False)
+
+
+RECURSIVE = {
+    "rro": k.MOUNT_ATTR_RDONLY, "rnosuid": k.MOUNT_ATTR_NOSUID, "rnodev": k.MOUNT_ATTR_NODEV,
+    "rnoexec": k.MOUNT_ATTR_NOEXEC, "rnodiratime": k.MOUNT_ATTR_NODIRATIME, "rnosymfollow": k.MOUNT_ATTR_NOSYMFOLLOW,
+}  # fmt: skip
+RECURSIVE_TIMES = {
+    "rnoatime": k.MOUNT_ATTR_NOATIME, "rstrictatime": k.MOUNT_ATTR_STRICTATIME, "rrelatime": 0, "ratime": 0,
+    "rnorelatime": 0, "rnostrictatime": 0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("word", [*RECURSIVE, *RECURSIVE_TIMES])
+def test_a_recursive_word_sets_its_attribute_and_nothing_else(word: str) -> None:
+    on = parse([word])
+    if word in RECURSIVE_TIMES:
+        assert (on.recursive_set, on.recursive_clear) == (RECURSIVE_TIMES[word], k.MOUNT_ATTR__ATIME)
+        return
+    off = parse(["rrw" if word == "rro" else f"r{word.removeprefix('rno')}"])
+    assert (on.recursive_set, on.recursive_clear) == (RECURSIVE[word], 0)
+    assert (off.recursive_set, off.recursive_clear) == (0, RECURSIVE[word])
+
+
+@pytest.mark.parametrize(
+    ("words", "recursive"),
+    [
+        (["rrw", "rnosuid", "rro"], (k.MOUNT_ATTR_RDONLY | k.MOUNT_ATTR_NOSUID, 0)),
+        (["rsuid", "rnoatime"], (k.MOUNT_ATTR_NOATIME, k.MOUNT_ATTR_NOSUID | k.MOUNT_ATTR__ATIME)),
+        (["rsuid", "rnoatime", "rnodev"], (k.MOUNT_ATTR_NOATIME | k.MOUNT_ATTR_NODEV,
+                                           k.MOUNT_ATTR_NOSUID | k.MOUNT_ATTR__ATIME)),
+    ],
+)  # fmt: skip
+def test_a_later_recursive_word_leaves_the_others(words: list[str], recursive: tuple[int, int]) -> None:
+    options = parse(words)
+    assert (options.recursive_set, options.recursive_clear) == recursive
+
+
 @pytest.mark.parametrize(
     ("words", "attributes"),
     [
