@@ -80,7 +80,8 @@ def test_the_smallest_plan() -> None:
     assert (cgroup.asks_for_devices, len(cgroup.devices)) == (False, len(devices.rules_without_any([])))
     assert simple.pop("options").container_id == "c1"
     assert simple == {
-        "annotations": {}, "attributes": [], "bundle": "/bundle", "can_mknod": True, "container_id": "c1",
+        "annotations": {}, "apart": frozenset(), "attributes": [], "bundle": "/bundle", "can_mknod": True,
+        "container_id": "c1",
         "denies_setgroups": False, "devices": (), "domainname": None, "env": [], "filter": None, "hook_paths": ("", ""),
         "hook_streams": (-1, -1), "hostname": None, "joins": (), "keeps_groups": False, "kept_fds": 0, "keyring": "",
         "listener": None, "masked_paths": (), "memory_policy": None, "mount_label": "", "mount_sources": {},
