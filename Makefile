@@ -13,7 +13,8 @@ SYSCONFDIR ?= /etc
 BUNDLE ?= hello
 ROUNDS ?= 50
 FUZZ_SECONDS ?= 600
-# How many faults `make faults` tries of each kind of container, and which (the same for the same number).
+# How many faults `make faults` tries of each kind of container, and how many mutants `make mutants` of each module; which
+# (the same for the same SEED).
 SAMPLE ?= 40
 SEED ?= 1
 # What `make soak` does over and over, and how often (storm: for how many seconds).
@@ -87,6 +88,10 @@ soak: tools build docs ## the same commands ten thousand times (SOAK=...): nothi
 	@$(python) $(PACKAGING)/install.py --prefix=$(CURDIR)/$(INSTALLED) --sysconfdir=$(CURDIR)/$(INSTALLED)/etc \
 	    --python=$(python) > /dev/null
 	@RUNTIME=$(CURDIR)/$(INSTALLED)/bin/pyrunc nice $(VENV)/bin/python -m tests.soak $(SOAK)
+
+.PHONY: mutants
+mutants: tools build ## change one thing in modules without side effects, a SAMPLE=40 of each or SAMPLE=all: do tests notice?
+	@$(VENV)/bin/python -m tests.mutants --sample $(SAMPLE) --seed $(SEED)
 
 .PHONY: fuzz
 fuzz: tools build ## fuzz the parsers, and pyrunc-init's reader of steps (FUZZ_SECONDS=600 each)
