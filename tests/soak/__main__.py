@@ -42,7 +42,7 @@ class Soak:
 
     def make_bundle(self, name: str) -> Bundle:
         """One that is saved without a cgroup's name, so that containers of any id can be made from it."""
-        bundle = Bundle(self.place / name, self.place / "template").shell("exec sleep 1000")
+        bundle = Bundle(self.place / name, self.place / "template").shell("exec sleep 1000000")
         bundle.names_cgroup = False
         bundle.save("")
         return bundle
