@@ -265,6 +265,8 @@ def test_run(runtime: Runtime, bundle: Bundle, kind: str) -> None:
 def test_run_in_a_pod(runtime: Runtime, bundle: Bundle, pod: "Callable[..., Container]", kind: str) -> None:
     """Which shares its pids, and its network."""
     changed(bundle.drop_mounts("/sys", "/dev/mqueue"), kind)  # those are of the namespaces' owner
+    if kind == "user namespace":  # nor is a procfs of theirs to be had; the host's does not stand in
+        bundle.drop_mounts("/proc")
     main = pod()
     for name in ("pid", "network", "ipc"):
         bundle.namespace(name, f"/proc/{main.pid}/ns/{'net' if name == 'network' else name}")
