@@ -114,6 +114,26 @@ def test_what_does_not_ask_stays_inside(
         assert not {point for point in shared if not point.startswith("/mnt/") or point.split("/")[2] in quiet}
 
 
+@differs(crun="1.28 gives all mounts the root's type")
+@pytest.mark.parametrize(
+    "root_word, word, tags",
+    [
+        ("rslave", "shared", {"shared", "master"}),
+        ("rprivate", "rshared", {"shared"}),
+        ("rslave", "unbindable", {"unbindable"}),
+        pytest.param("rshared", "private", set(), marks=differs(runc="1.5.3 makes it shared")),
+    ],
+)
+def test_type_that_a_mount_asks_for_is_its_own(
+    runtime: Runtime, bundle: Bundle, sources: dict[tuple[str, str], Path], root_word: str, word: str, tags: set[str]
+) -> None:
+    bundle.linux["rootfsPropagation"] = root_word
+    bundle.mount("/mnt/it", sources["bind", word], "bind", word).mount("/mnt/other", "tmpfs", fstype="tmpfs")
+    lines = [line.split() for line in runtime.output(bundle, "cat /proc/self/mountinfo").splitlines()]
+    (found,) = (line[6 : line.index("-")] for line in lines if line[4] == "/mnt/it")
+    assert {tag.partition(":")[0] for tag in found} - {"propagate_from"} == tags
+
+
 @differs(crun="1.8.1 binds a peer of the host's", runc="1.1.5 binds a peer of the host's")
 def test_what_covers_a_bound_device_stays_inside(runtime: Runtime, bundle: Bundle) -> None:
     """Where the runtime may not make nodes, as in a container, it binds the host's, which nothing may cover."""

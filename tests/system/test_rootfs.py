@@ -10,6 +10,14 @@ from tests.peers import differs
 from tests.runtime import Runtime
 
 
+@differs(crun="1.28 mounts it as often as it is named")
+def test_masked_path_that_is_named_twice_is_mounted_once(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.linux["maskedPaths"] = ["/proc/keys", "/proc/scsi", "/proc/keys", "/proc/fs", "/proc/fs/", "/proc/fs"]
+    del bundle.linux["readonlyPaths"]
+    points = [line.split()[4] for line in runtime.output(bundle, "cat /proc/self/mountinfo").splitlines()]
+    assert (points.count("/proc/keys"), points.count("/proc/fs")) == (1, 1)
+
+
 def test_read_only_root(runtime: Runtime, bundle: Bundle) -> None:
     bundle.config["root"]["readonly"] = True
     bundle.mount("/mnt", "tmpfs", fstype="tmpfs")

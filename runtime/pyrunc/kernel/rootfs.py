@@ -24,6 +24,10 @@ from .syscalls import (
     OPEN_TREE_CLONE,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .mounts import Mount
+
 _NULL = (1, 3)  # /dev/null (Documentation/admin-guide/devices.txt)
 _S_IFMT, _S_IFCHR, _S_IFDIR = 0o170000, 0o020000, 0o040000
 
@@ -75,6 +79,27 @@ def set_propagation(root: int, word: str) -> None:
         syscalls.mount_setattr(root, propagation=kind & ~MS_REC, recursive=bool(kind & MS_REC))
     except OSError as error:
         raise PyruncError.from_os(f"set the propagation of the root to `{word}`", error) from None
+
+
+def keep_propagation(root: int, word: str, mounts: "tuple[Mount, ...]", ours: "dict[int, str]") -> None:
+    """Give mounts the propagation type again that their own options ask for, if `set_propagation` has just changed it.
+
+    ours: `Attached.names`; what lies at a destination and is not among them is left alone.
+    """
+    if not mountoptions.propagation(word) & MS_REC:
+        return
+    for mount in mounts:
+        if not mount.options.propagation:
+            continue
+        try:
+            found = paths.open_in(root, mount.name, O_PATH)
+            try:
+                for kind in mount.options.propagation if syscalls.mount_id(found) in ours else ():
+                    syscalls.mount_setattr(found, propagation=kind & ~MS_REC, recursive=bool(kind & MS_REC))
+            finally:
+                posix.close(found)
+        except OSError as error:
+            raise mount.failure(error, "its propagation could not be set again") from None
 
 
 def make_readonly(root: int) -> None:
@@ -223,16 +248,19 @@ def mask(root: int, masked: "tuple[str, ...] | list[str]", null: int, label: str
     label: SELinux context of that tmpfs, "" for none. A path that does not exist is no fault: the kernel may lack it.
     """
     file_cover, directory_cover = _Cover(null), None
+    covers: set[int] = set()  # engines and users name a path twice: one mount is enough
     for path in masked:
         target = _open_existing(root, path, "mask")
         if target is None:
             continue
         try:
+            if syscalls.mount_id(target) in covers:
+                continue
             if posix.fstat(target).st_mode & _S_IFMT == _S_IFDIR:
                 directory_cover = directory_cover or _Cover(filesystems.empty_directory(label))
-                directory_cover.put(root, path, target)
+                covers.add(directory_cover.put(root, path, target))
             else:
-                file_cover.put(root, path, target)
+                covers.add(file_cover.put(root, path, target))
         except OSError as error:
             raise PyruncError.from_os(f"mask `{path}`", error) from None
         finally:
@@ -269,27 +297,27 @@ class _Cover:
     def __init__(self, tree: int) -> None:
         self.tree, self.attached = tree, False
 
-    def put(self, root: int, path: str, target: int) -> None:
-        """Cover what `target` is open on."""
+    def put(self, root: int, path: str, target: int) -> int:
+        """Cover what `target` is open on; the id of the mount that does."""
         if not self.attached:
-            _put(root, path, self.tree, target)
             self.attached = True
-            return
+            return _put(root, path, self.tree, target)
         tree = syscalls.open_tree(self.tree, "", OPEN_TREE_CLONE | AT_EMPTY_PATH)
         try:
-            _put(root, path, tree, target)
+            return _put(root, path, tree, target)
         finally:
             posix.close(tree)
 
 
-def _put(root: int, path: str, tree: int, target: int) -> None:
-    """Move a mount onto the target and see that the path now leads to it."""
+def _put(root: int, path: str, tree: int, target: int) -> int:
+    """Move a mount onto the target and see that the path now leads to it; its id."""
     syscalls.move_mount(tree, target)
     found = _open(root, path)
-    same = syscalls.mount_id(found) == syscalls.mount_id(tree)
+    there, number = syscalls.mount_id(found), syscalls.mount_id(tree)
     posix.close(found)
-    if not same:
+    if there != number:
         raise PyruncError(f"`{path}` was changed while it was being covered")
+    return number
 
 
 def _open(root: int, path: str) -> int:

@@ -150,6 +150,7 @@ def _move_in(  # noqa: PLR0917  (each is used once)
         rootfs.make_readonly(root)
     if plan.propagation:
         rootfs.set_propagation(root, plan.propagation)
+        rootfs.keep_propagation(root, plan.propagation, plan.mounts, attached.names)
     return console
 
 
