@@ -122,6 +122,14 @@ def test_device_in_a_user_namespace_is_the_hosts(runtime: Runtime, bundle: Bundl
         assert "/dev/null2" in result.stderr
 
 
+@differs(runc="1.5.3 binds them as the host has them")
+@pytest.mark.parametrize("name", ["null", "zero", "full", "tty", "random", "urandom"])
+def test_default_devices_of_a_user_namespace_are_bound_with_flags(runtime: Runtime, bundle: Bundle, name: str) -> None:
+    mounts = runtime.output(bundle.user_namespace(), "cat /proc/self/mountinfo").splitlines()
+    (options,) = (words[5].split(",") for words in map(str.split, mounts) if words[4] == f"/dev/{name}")
+    assert {"nosuid", "noexec"} <= set(options)
+
+
 @differs(crun="1.8.1 keeps what is there without looking", runc="1.1.5 keeps what is there without looking")
 def test_existing_file_that_is_not_the_device(runtime: Runtime, bundle: Bundle) -> None:
     (bundle.rootfs / "mnt/null").write_text("not a device")

@@ -10,8 +10,17 @@ from pyrunc.errors import ConfigError, PyruncError
 from . import paths, syscalls
 from .mounts import Attached
 from .paths import O_PATH
-from .syscalls import AT_EMPTY_PATH, AT_FDCWD, MOUNT_ATTR_RDONLY, MS_PRIVATE, OPEN_TREE_CLONE
+from .syscalls import (
+    AT_EMPTY_PATH,
+    AT_FDCWD,
+    MOUNT_ATTR_NOEXEC,
+    MOUNT_ATTR_NOSUID,
+    MOUNT_ATTR_RDONLY,
+    MS_PRIVATE,
+    OPEN_TREE_CLONE,
+)
 
+_BOUND = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC
 _S_IFMT = 0o170000
 _FORMATS = {"c": 0o020000, "u": 0o020000, "b": 0o060000, "p": 0o010000}  # `kind` to S_IFCHR, S_IFBLK, S_IFIFO
 
@@ -198,7 +207,7 @@ def _bind(parent: int, name: str, device: Device) -> None:
             if not device.is_that(target):  # there already, from a mount of /dev
                 # It is the host's: its mode and owner stay (a device is written to all the same), and what is mounted
                 # over it covers this mount alone.
-                syscalls.mount_setattr(host, set_=MOUNT_ATTR_RDONLY, propagation=MS_PRIVATE)
+                syscalls.mount_setattr(host, set_=_BOUND, propagation=MS_PRIVATE)
                 syscalls.move_mount(host, target)
         finally:
             posix.close(target)
