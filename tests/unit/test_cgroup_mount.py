@@ -73,3 +73,9 @@ def test_a_cgroup_that_cannot_be_looked_at_is_not_taken_for_running(monkeypatch,
         return
     with pytest.raises(PyruncError, match="look whether cgroup `/a` is frozen"):
         fs.frozen("/a")
+
+
+def test_a_cgroup_may_have_a_name_that_is_no_text(tmp_path):
+    """A container gives its cgroups what names it likes, and its processes' /proc/PID/cgroup shows them."""
+    (tmp_path / "cgroup").write_bytes(b"0::/box/\xff\n")
+    assert files.read(str(tmp_path / "cgroup")) == "0::/box/\udcff\n"

@@ -36,9 +36,12 @@ def directory(path: str) -> str:
 
 
 def read(where: str) -> "str | None":
-    """The text of a file; None if there is no such file, its cgroup was removed, or is of a type that lacks it."""
+    """The text of a file; None if there is no such file, its cgroup was removed, or is of a type that lacks it.
+
+    Names in it are what a container has called its cgroups: bytes of any kind, as os.fsdecode() gives them.
+    """
     try:
-        return procs.read(where).decode()
+        return procs.read(where).decode(errors="surrogateescape")
     except FileNotFoundError:
         return None
     except OSError as error:
