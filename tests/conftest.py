@@ -1,6 +1,7 @@
 """Fixtures for all tests that call the runtime, and the summary with counts and the reasons of skips."""
 
 import os
+import signal
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,7 +17,10 @@ from tests.runtime import Runtime, executable, new_id, runtime_name
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marks."""
+    """Declare the marks. Signals that a shell's `&` or nohup(1) ignores are not ignored by what the tests call."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     config.addinivalue_line("markers", "differs(NAME=REASON): counted as skipped on the named runtimes")
 
 
