@@ -80,7 +80,7 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
         context.log.warning(warning)
     if todo.hooks.poststop:
         from pyrunc import hooks  # noqa: F401  (for undoing, which may have no room to load anything)
-    descriptors.guard_null()
+    credentials.guard_null()
     descriptors.reserve()
     ending.hold()
     container = Container.claim(context.root, options.container_id)

@@ -9,7 +9,7 @@ from pyrunc.container import Container
 from pyrunc.context import Context
 from pyrunc.errors import NotPermitted, PyruncError, UsageError
 from pyrunc.jsontext import loads
-from pyrunc.kernel import capabilities, credentials, descriptors, procs
+from pyrunc.kernel import capabilities, credentials, procs
 from pyrunc.savedstate import State
 from pyrunc.spec.config import parse_config
 from pyrunc.stages import exec as stage
@@ -79,7 +79,7 @@ def _enter(context: Context, arguments: Arguments) -> int:
             sealed.protect_interpreter(context.environment)
         plan.denies_setgroups = target.denies_setgroups()
         credentials.check_groups(plan.process.user.additional_gids, denied=plan.denies_setgroups)
-        descriptors.guard_null()
+        credentials.guard_null()
         made = stage.enter(plan, target, arguments.text("console-socket"))
     except PyruncError:
         if not state.alive():

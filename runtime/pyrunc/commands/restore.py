@@ -5,7 +5,7 @@ from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.container import Container
 from pyrunc.context import Context
 from pyrunc.errors import ConfigError, PyruncError
-from pyrunc.kernel import descriptors, lsm, procs
+from pyrunc.kernel import credentials, descriptors, lsm, procs
 from pyrunc.spec.config import Config, parse_config
 
 from . import checkpoint, create
@@ -74,7 +74,7 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
             asked[name.replace("-", "_")] = arguments.text(name)
     _manage_strictly(todo, asked)
     service.check_version(program, context.environment, asked)
-    descriptors.guard_null()
+    credentials.guard_null()
     want = restorer.Images(program, where.work, where.images_fd, where.work_fd, asked)
     descriptors.reserve()
     ending.hold()

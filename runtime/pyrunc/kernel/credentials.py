@@ -177,36 +177,65 @@ def _passwd(root: int, *, before_pivot: bool) -> bytes:
         posix.close(found)
 
 
+def guard_null() -> None:
+    """Open those standard streams anew that are the null device, on a read-only mount: through a descriptor of the
+    host's, root of a container could change its mode and owner for everybody. Before anything is cloned; in the
+    container they become its own (`use_own_null`)."""
+    streams = _null_streams()
+    if not streams:
+        return
+    from . import rootfs
+
+    try:
+        null = rootfs.null_device()
+    except PyruncError as error:
+        if error.errno != _EPERM:
+            raise
+        return  # who may not mount is not root, and nor is his container's root
+    try:
+        for fd in streams:
+            how = fcntl.fcntl(fd, fcntl.F_GETFL) & (posix.O_ACCMODE | posix.O_APPEND | posix.O_NONBLOCK)
+            opened = paths.reopen(null, how)
+            posix.dup2(opened, fd)
+            posix.close(opened)
+    except OSError as error:
+        raise PyruncError.from_os("open `/dev/null` on a read-only mount", error) from None
+    finally:
+        posix.close(null)
+
+
 def use_own_null(root: int, *, before_pivot: bool) -> None:
     """Let the standard streams that are the null device be the container's, under whose name (/proc/self/fd) it is
-    there. Where it has none they stay what `descriptors.guard_null` has made of them.
+    there. Where it has none they stay what `guard_null` has made of them.
 
     root, before_pivot: as for `with_home`, whose file is as hostile.
     """
-    for fd in range(3):
-        if not is_null(posix.fstat(fd)):
-            continue
-        how = fcntl.fcntl(fd, fcntl.F_GETFL) & (posix.O_ACCMODE | posix.O_APPEND)
-        flags = how | posix.O_NONBLOCK | posix.O_NOCTTY
-        try:
-            found = paths.open_in(root, "/dev/null", symlinks=False)
-            try:
-                if not is_null(posix.fstat(found)):
-                    return
-                own = paths.reopen(found, flags) if before_pivot else paths.open_in(root, "/dev/null", flags)
-            finally:
-                posix.close(found)
-        except OSError:
+    streams = _null_streams()
+    if not streams:
+        return
+    try:
+        found = paths.open_in(root, "/dev/null", symlinks=False)
+    except OSError:
+        return
+    try:
+        if not paths.is_null(found):
             return
-        if is_null(posix.fstat(own)):
-            fcntl.fcntl(own, fcntl.F_SETFL, how)
-            posix.dup2(own, fd)
-        posix.close(own)
+        for fd in streams:
+            how = fcntl.fcntl(fd, fcntl.F_GETFL) & (posix.O_ACCMODE | posix.O_APPEND)
+            flags = how | posix.O_NONBLOCK | posix.O_NOCTTY
+            own = paths.reopen(found, flags) if before_pivot else paths.open_in(root, "/dev/null", flags)
+            if paths.is_null(own):
+                fcntl.fcntl(own, fcntl.F_SETFL, how)
+                posix.dup2(own, fd)
+            posix.close(own)
+    except OSError:
+        return
+    finally:
+        posix.close(found)
 
 
-def is_null(facts: "posix.stat_result") -> bool:
-    """Whether these are the facts of a null device, whosever."""
-    return facts.st_mode & 0o170000 == 0o020000 and facts.st_rdev == posix.makedev(1, 3)
+def _null_streams() -> "list[int]":
+    return [fd for fd in range(3) if paths.is_null(fd)]
 
 
 def make_working_directory(root: int, path: str) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FIRST = 3  # the lowest number that is passed to the container (sd_listen_fds(3))
-_EPERM, _EBADF = 1, 9
+_EBADF = 9
 
 
 class Kept:
@@ -40,33 +40,6 @@ def open_standard_streams() -> None:
             posix.set_inheritable(opened, True)
         except OSError as error:
             raise PyruncError.from_os(f"open `/dev/null` in place of the closed descriptor {fd}", error) from None
-
-
-def guard_null() -> None:
-    """Open those standard streams anew that are the null device, on a read-only mount: through a descriptor of the
-    host's, root of a container could change its mode and owner for everybody. Before anything is cloned; in the
-    container they become its own (`credentials.use_own_null`)."""
-    from . import credentials, rootfs
-
-    streams = [fd for fd in range(FIRST) if credentials.is_null(posix.fstat(fd))]
-    if not streams:
-        return
-    try:
-        null = rootfs.null_device()
-    except PyruncError as error:
-        if error.errno != _EPERM:
-            raise
-        return  # who may not mount is not root, and nor is his container's root
-    try:
-        for fd in streams:
-            how = fcntl.fcntl(fd, fcntl.F_GETFL) & (posix.O_ACCMODE | posix.O_APPEND | posix.O_NONBLOCK)
-            opened = posix.open(f"/proc/self/fd/{null}", how)
-            posix.dup2(opened, fd)
-            posix.close(opened)
-    except OSError as error:
-        raise PyruncError.from_os("open `/dev/null` on a read-only mount", error) from None
-    finally:
-        posix.close(null)
 
 
 _SPARE = 8  # to run a hook, or to remove a cgroup or a directory with one in it

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 O_PATH = 0o10000000  # not in `posix`; the same on all architectures that use asm-generic/fcntl.h
 
+_NULL = (1, 3)  # /dev/null (Documentation/admin-guide/devices.txt)
+_S_IFMT, _S_IFCHR = 0o170000, 0o020000
 _MOST_STEPS = 4096  # a path has no more components; a loop of symlinks to missing names ends here
 
 
@@ -36,6 +38,12 @@ def reopen(fd: int, flags: int) -> int:
     By its name in /proc, which must be the host's: before `rootfs.pivot`.
     """
     return posix.open(f"/proc/self/fd/{fd}", flags | posix.O_CLOEXEC)
+
+
+def is_null(fd: int) -> bool:
+    """Whether the descriptor is of a null device, whosever."""
+    facts = posix.fstat(fd)
+    return facts.st_mode & _S_IFMT == _S_IFCHR and facts.st_rdev == posix.makedev(*_NULL)
 
 
 def make_directory(root: int, path: str) -> int:

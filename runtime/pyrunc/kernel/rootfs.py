@@ -28,8 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .mounts import Mount
 
-_NULL = (1, 3)  # /dev/null (Documentation/admin-guide/devices.txt)
-_S_IFMT, _S_IFCHR, _S_IFDIR = 0o170000, 0o020000, 0o040000
+_S_IFMT, _S_IFDIR = 0o170000, 0o040000
 
 
 def prepare(path: str, propagation: str = "", *, private: bool = True) -> int:
@@ -234,10 +233,10 @@ def null_device() -> int:
         null = syscalls.open_tree(AT_FDCWD, "/dev/null", OPEN_TREE_CLONE)
         # Private, or what is mounted over a mask would cover the host's.
         syscalls.mount_setattr(null, set_=MOUNT_ATTR_RDONLY, propagation=MS_PRIVATE)
-        facts = posix.fstat(null)
+        genuine = paths.is_null(null)
     except OSError as error:
         raise PyruncError.from_os("open `/dev/null`", error) from None
-    if facts.st_mode & _S_IFMT != _S_IFCHR or facts.st_rdev != posix.makedev(*_NULL):
+    if not genuine:
         raise PyruncError("`/dev/null` of the host is not the null device")
     return null
 
