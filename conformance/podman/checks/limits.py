@@ -192,12 +192,18 @@ def split(podman: Podman) -> None:
     matches(done.stdout, r"0::/.*\.service/libpod-payload-[0-9a-f]+.*", "cgroup")
 
 
-@check("limits", "pod: limits of the pod hold for its containers")
-def pod_limits(podman: Podman) -> None:
+def _limited_pod(podman: Podman, *limits: str) -> str:
+    """The name of a new pod with a cgroup that has these limits."""
     if podman.rootless and manager(podman) == "cgroupfs":
         raise Skipped("podman makes no cgroup for an ordinary user's pod with this manager")
     name = podman.new_pod()
-    podman("pod", "create", "--name", name, "--network", "none", "--memory", "64m", "--cpus", "0.5")
+    podman("pod", "create", "--name", name, "--network", "none", *limits)
+    return name
+
+
+@check("limits", "pod: limits of the pod hold for its containers")
+def pod_limits(podman: Podman) -> None:
+    name = _limited_pod(podman, "--memory", "64m", "--cpus", "0.5")
     container = podman.start(["--pod", name, "--memory", "32m"], "sleep", "1000")
     own = Path(f"{CGROUPS}{podman.inspect(container, '.State.CgroupPath')}")
     pod = Path(f"{CGROUPS}/{podman('pod', 'inspect', '--format', '{{.CgroupPath}}', name).strip('/')}")
@@ -229,10 +235,7 @@ def small_memory(podman: Podman) -> None:
 
 @check("limits", "pod: its limit is too low to start a container, and podman says why")
 def pod_too_small(podman: Podman) -> None:
-    if podman.rootless and manager(podman) == "cgroupfs":
-        raise Skipped("podman makes no cgroup for an ordinary user's pod with this manager")
-    name = podman.new_pod()
-    podman("pod", "create", "--name", name, "--network", "none", "--memory", "7m", "--memory-swap", "7m")
+    name = _limited_pod(podman, "--memory", "7m", "--memory-swap", "7m")
     result = podman.call("pod", "start", name)
     # A runtime may fit into it; who does not says whose limit it was. With less the kernel may take conmon instead.
     if result.status != 0:
