@@ -13,6 +13,8 @@ from tests.runtime import Result, new_id
 from tests.waiting import comes_true
 
 SIGKILL = "signal=9"
+# Of init, after it has told create that the container is made. Not all runs take the same number of calls.
+CALLS_TO_WAIT_FOR_START = 10
 
 
 class Case(NamedTuple):
@@ -38,12 +40,14 @@ class Bench:
         """The directory holds the files of one container at a time."""
         self._kind, self._striker, self._directory = kind, striker, directory
         self._undisturbed: dict[str, tuple[int, str]] = {}
+        self._last: dict[tuple[str, int], int] = {}  # call, of a watched command's process
 
     def cases(self, command: str) -> "list[Case]":
         """Everything that can befall a command, once it has been seen what it is like undisturbed."""
         for _ in range(1 if self._undisturbed else 2):  # the first one of all fills caches
             result, calls, facts = self._watch(command)
         self._undisturbed[command] = result.returncode, facts
+        self._last |= {(command, call.process): call.number for call in calls}
         # CPython opens the program, twice, before our first statement comes, which is about SIGINT.
         opened = max(i for i, call in enumerate(calls) if call.path == str(self._kind.runtime.path))
         first = next(i for i, call in enumerate(calls) if i > opened and call.name == "rt_sigaction")
@@ -96,6 +100,8 @@ class Bench:
         command = COMMANDS[case.command]
         if result.returncode == status:
             problems = judge.of_idioms(result)
+            if self._waited_for_start(case) and trial.status() == "stopped":
+                return "ended", problems  # a container was made, and then killed
             if wrong := command.done(trial, result, facts):
                 problems.append(("another outcome", wrong))
             return "tolerated", problems
@@ -104,6 +110,12 @@ class Bench:
         if not (case.what == SIGKILL and by_signal):
             problems += self._left_at_once(case.command, trial, before)
         return "ended" if by_signal else "refused", problems
+
+    def _waited_for_start(self, case: Case) -> bool:
+        process, number = case.call.process, case.call.number
+        if not process or (case.command, case.what) != ("create", SIGKILL):
+            return False
+        return number > self._last["create", process] - CALLS_TO_WAIT_FOR_START
 
     def _left(self, before: leftovers.Facts) -> "list[str]":
         """On the host, at once; our own descriptors are those of the thread that reaps orphans."""
