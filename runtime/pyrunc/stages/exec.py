@@ -210,7 +210,7 @@ def release(plan: "ExecPlan", made: Entered, state: "dict[str, object]") -> None
     made.channel.close()
     name, status = procs.ending(made.pid) or (b"", 0)
     if not started or name == record.NAME:
-        raise record.early_end("the process", status if name == record.NAME else 0)
+        raise record.early_end("the container's process", status if name == record.NAME else 0)
 
 
 def _hand_over_listener(plan: "ExecPlan", made: Entered, message: bytes, state: "dict[str, object]") -> None:

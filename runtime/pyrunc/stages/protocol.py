@@ -108,7 +108,7 @@ class Channel:
         try:
             self._socket.send(COMMIT)
         except _GONE:
-            raise PeerGone("the process was killed before it ran its program") from None
+            raise PeerGone("the container's process was killed before it ran its program") from None
 
     def receive(self) -> bytes:
         """The next message as it came; empty at the end of the conversation."""
