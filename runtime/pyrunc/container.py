@@ -16,7 +16,7 @@ import fcntl
 import posix
 
 from . import jsontext, lifecycle, stateroot
-from .cgroup import fs as cgroup_fs
+from .cgroup import events
 from .errors import NotFound, PyruncError
 from .kernel import procs
 from .savedstate import State, integer
@@ -286,7 +286,7 @@ class Container:
         """The status, derived from facts."""
         alive = state.alive()
         waiting = alive and self._init_waits()
-        frozen = alive and state.cgroup is not None and cgroup_fs.frozen(state.cgroup)
+        frozen = alive and state.cgroup is not None and events.frozen(state.cgroup)
         if not state.saved and not alive and not self._locked():
             return lifecycle.STOPPED  # create was killed: nobody is creating this any more
         return lifecycle.derive(saved=state.saved, alive=alive, waiting=waiting, frozen=frozen)

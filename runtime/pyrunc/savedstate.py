@@ -1,7 +1,7 @@
 """What `state.json` says of a container (or, before it is there, the journal), as commands ask for it."""
 
 from . import SPEC_VERSION, lifecycle
-from .cgroup import fs as cgroup_fs
+from .cgroup import events
 from .errors import PyruncError
 from .kernel import procs
 
@@ -49,14 +49,14 @@ class State:
             if self.pid <= 1 or self.start_time <= 0:  # let go by nobody, unless the state is damaged
                 why = "its state does not say which process is its first" if self.saved else ""
             elif seen_from is None:  # an older pyrunc made it
-                inside = self.data.get("privatePids") is True and self.cgroup and cgroup_fs.populated(self.cgroup)
+                inside = self.data.get("privatePids") is True and self.cgroup and events.populated(self.cgroup)
                 why = "its first process is not to be seen, but its cgroup is not empty" if inside else ""
             else:
                 why = "it was created in another pid or time namespace, which sees processes in another way"
                 why = why if seen_from != vantage else ""
         except OSError:
             why = "there is no /proc of this pid namespace, to look for its processes"
-        return "" if why and self.cgroup is not None and cgroup_fs.empty(self.cgroup) else why
+        return "" if why and self.cgroup is not None and events.empty(self.cgroup) else why
 
     def own_cgroup(self, doing: str) -> str:
         """The container's cgroup, for `doing`, which cannot be done without."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import devices, mounts, procfs, rootfs, syscalls, sysctl
+from pyrunc.kernel import devices, mounts, paths, procfs, rootfs, syscalls, sysctl
 from pyrunc.kernel.devices import Device
 from pyrunc.kernel.mounts import Attached
 from pyrunc.kernel.syscalls import CLONE_NEWNET, CLONE_NEWUSER, CLONE_NEWUTS
@@ -210,7 +210,7 @@ def test_masked_and_readonly_paths(place: Image, before_pivot: bool) -> None:
         (place.root / "dev/null").write_text("a file of the image")
         mounts.attach(root, mount("/proc", "proc"), Attached())
         mounts.attach(root, mount("/sys", "sysfs"), Attached())
-        null = rootfs.null_device()
+        null = paths.null_device()
         top = str(place.root) if before_pivot else ""
         if not before_pivot:
             rootfs.pivot(root)
@@ -236,7 +236,7 @@ def test_masked_and_readonly_paths(place: Image, before_pivot: bool) -> None:
     }
 
 
-@pytest.mark.parametrize("function", [lambda root, path: rootfs.mask(root, [path], rootfs.null_device(), ""),
+@pytest.mark.parametrize("function", [lambda root, path: rootfs.mask(root, [path], paths.null_device(), ""),
                                       lambda root, path: rootfs.protect(root, [path])])  # fmt: skip
 def test_masks_do_not_follow_symlinks_in_proc(place: Image, function: Callable[[int, str], None]) -> None:
     link(place.root / "proc", place.outside)
@@ -247,7 +247,7 @@ def test_masks_do_not_follow_symlinks_in_proc(place: Image, function: Callable[[
 def test_hosts_null_is_looked_at(place: Image) -> None:
     def body(_: int) -> None:
         syscalls.mount(str(place.outside / "ptmx"), "/dev/null", None, syscalls.MS_BIND)
-        rootfs.null_device()
+        paths.null_device()
 
     with pytest.raises(PyruncError, match="not the null device"):
         place.inside(body)

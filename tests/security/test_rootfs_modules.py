@@ -146,7 +146,7 @@ def test_no_mount_namespace(place: Image) -> None:
         before = Path("/proc/self/mountinfo").read_bytes()
         root = rootfs.prepare(str(place.root), private=False)
         assert Path("/proc/self/mountinfo").read_bytes() == before
-        rootfs.change_root(root)
+        paths.change_root(root)
         return os.getcwd(), os.listdir("/")
 
     cwd, names = place.inside(body)  # type: ignore[misc]  # the pair that body gives

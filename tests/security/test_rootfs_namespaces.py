@@ -169,7 +169,7 @@ def test_swapped_destination(place: Image) -> None:
 TRACED = """
 import sys
 sys.path[:0] = sys.argv[2:]
-from pyrunc.kernel import copyup, devices, mountoptions, mounts, rootfs, syscalls
+from pyrunc.kernel import copyup, devices, mountoptions, mounts, paths, rootfs, syscalls
 syscalls.unshare(syscalls.CLONE_NEWNS)
 root = rootfs.prepare(sys.argv[1])
 print("prepared", flush=True)
@@ -181,7 +181,7 @@ for source, destination, kind, options in (
     mounts.attach(root, mounts.Mount(source, destination, kind, mountoptions.parse(options)), mounts.Attached())
 devices.create(root, [], mounts.Attached())
 devices.link(root, mounts.Attached())
-null = rootfs.null_device()
+null = paths.null_device()
 rootfs.pivot(root)
 rootfs.mask(root, ["/proc/version", "/proc/tty"], null, "")
 rootfs.protect(root, ["/proc/sys"])

@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from pyrunc.cgroup import control, devices, fs, manager, stats, values, watch
+from pyrunc.cgroup import control, devices, events, fs, manager, stats, values, watch
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import bpf
 from pyrunc.spec.reader import Reader
@@ -135,12 +135,12 @@ def test_too_many_cgroups_is_said(cgroup):
 
 def test_freeze_and_thaw(cgroup, sleeper):
     control.freeze(cgroup)
-    assert fs.frozen(cgroup)
+    assert events.frozen(cgroup)
     assert "frozen 1" in file(cgroup, "cgroup.events").read_text()
     with pytest.raises(PyruncError, match="not empty"):
         fs.make(cgroup)
     control.thaw(cgroup)
-    assert not fs.frozen(cgroup)
+    assert not events.frozen(cgroup)
     assert "frozen 0" in file(cgroup, "cgroup.events").read_text()
 
 

@@ -1,7 +1,7 @@
 """A mount of the unified hierarchy: its options are those of all its mounts, on the host as well."""
 
 import pytest
-from pyrunc.cgroup import files, fs
+from pyrunc.cgroup import events, files, fs
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import filesystems, mountoptions, procs
 from pyrunc.kernel.mounts import Mount
@@ -47,7 +47,7 @@ def test_only_what_is_not_there_counts_as_not_mounted(monkeypatch, error, there)
         files.mount_point()
 
 
-@pytest.mark.parametrize("do", [fs.remove, fs.kill, fs.processes, fs.populated, files.directory])
+@pytest.mark.parametrize("do", [fs.remove, fs.kill, fs.processes, events.populated, files.directory])
 def test_of_a_cgroup_that_was_made_no_answer_is_not_taken_for_none(monkeypatch, do):
     """EACCES, by a security module: delete would forget the cgroup, and what runs in it."""
 
@@ -66,13 +66,13 @@ def test_a_cgroup_that_cannot_be_looked_at_is_not_taken_for_running(monkeypatch,
     def fail(*_):
         raise OSError(number, "")
 
-    monkeypatch.setattr(fs, "mount_point", lambda: "/sys/fs/cgroup")
+    monkeypatch.setattr(events, "mount_point", lambda: "/sys/fs/cgroup")
     monkeypatch.setattr(procs, "read", fail)
     if frozen is False:
-        assert fs.frozen("/a") is False
+        assert events.frozen("/a") is False
         return
     with pytest.raises(PyruncError, match="look whether cgroup `/a` is frozen"):
-        fs.frozen("/a")
+        events.frozen("/a")
 
 
 def test_a_cgroup_may_have_a_name_that_is_no_text(tmp_path):

@@ -9,6 +9,7 @@ import posix
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import procs
 
+from .events import frozen, populated
 from .files import directory, mount_point, read, write
 
 TYPE_CHECKING = False
@@ -17,18 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "JOIN_HINTS",
-    "empty",
     "enter",
     "exists",
     "fork",
-    "frozen",
     "join",
     "kill",
     "make",
     "mount_point",
     "own_path",
     "path_of",
-    "populated",
     "processes",
     "remove",
     "remove_unused",
@@ -190,15 +188,6 @@ def signal(path: str, number: int) -> None:
 _PINNED = 256  # at a time; a shell's limit of descriptors is 1024
 
 
-def frozen(path: str) -> bool:
-    """Whether the cgroup was asked to freeze."""
-    top = mount_point()
-    try:
-        return top is not None and (read(f"{top}{path}/cgroup.freeze") or "").strip() == "1"
-    except OSError as error:  # who took this for "no" would call a paused container running
-        raise PyruncError.from_os(f"look whether cgroup `{path}` is frozen", error) from None
-
-
 def kill(path: str, patience: float = PATIENCE) -> None:
     """Kill every process in the cgroup and below: at once by cgroup.kill (Linux 5.14), and one by one what that passes
     over; until none is left, or only such as cannot be interrupted. Those still there after `patience` seconds have got
@@ -225,24 +214,6 @@ def kill(path: str, patience: float = PATIENCE) -> None:
             return
         signal(path, _SIGKILL)
         pause = min(pause * 2, 0.1)
-
-
-def populated(path: str) -> bool:
-    """Whether a process that has not ended is in the cgroup or below; the kernel counts them, wherever they hide."""
-    return "populated 1" in _events(path)
-
-
-def empty(path: str) -> bool:
-    """Whether the cgroup is there, and all processes that were in it have ended."""
-    return "populated 0" in _events(path)
-
-
-def _events(path: str) -> str:
-    top = mount_point(surely=True)
-    try:
-        return "" if top is None else read(f"{top}{path}/cgroup.events") or ""
-    except OSError as error:
-        raise PyruncError.from_os(f"look for the processes of cgroup `{path}`", error) from None
 
 
 def remove_unused(path: str) -> None:

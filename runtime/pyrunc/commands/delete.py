@@ -2,6 +2,7 @@
 
 from pyrunc import lifecycle, stateroot
 from pyrunc.arguments import Arguments, Option, Verb
+from pyrunc.cgroup import events
 from pyrunc.cgroup import fs as cgroup_fs
 from pyrunc.container import Container
 from pyrunc.context import Context
@@ -108,7 +109,7 @@ def _ends(state: State) -> bool:
     if procs.wait_gone(state.pid, state.start_time, _MOMENT):
         return True
     for _ in range(_MOMENTS):
-        if state.cgroup is not None and cgroup_fs.empty(state.cgroup) and procs.ending(state.pid, state.start_time):
+        if state.cgroup is not None and events.empty(state.cgroup) and procs.ending(state.pid, state.start_time):
             return True
         if procs.wait_gone(state.pid, state.start_time, _MOMENT):
             return True
@@ -123,7 +124,7 @@ def _remove_cgroup(context: Context, state: State, *, was_alive: bool) -> None:
     cgroup = state.cgroup or ""
     unit = names.Unit(state.unit[0], state.unit[1]) if state.unit else None
     address, found = state.unit[2] if state.unit else "", bool(state.data.get("cgroupFound"))
-    ended = not was_alive and state.data.get("privatePids") is True and unit is None and not cgroup_fs.frozen(cgroup)
+    ended = not was_alive and state.data.get("privatePids") is True and unit is None and not events.frozen(cgroup)
     try:
         manager.remove(cgroup, unit, address, found=found, kill=not ended)
     except PyruncError:

@@ -2,6 +2,7 @@
 
 from pyrunc import lifecycle
 from pyrunc.arguments import Arguments, Option, Verb
+from pyrunc.cgroup import events
 from pyrunc.cgroup import fs as cgroup_fs
 from pyrunc.container import Container
 from pyrunc.context import Context
@@ -37,7 +38,7 @@ def _kill(context: Context, container_id: str, number: int, everything: bool) ->
     state = container.load()
     status, shared = container.status(state), state.data.get("privatePids") is False
     if (status, number, shared) == (lifecycle.STOPPED, _SIGKILL, True) and state.cgroup:
-        everything = everything or cgroup_fs.populated(state.cgroup)  # what its first process has left, as runc does
+        everything = everything or events.populated(state.cgroup)  # what its first process has left, as runc does
     lifecycle.require("kill --all" if everything else "kill", status, container.id)
     unreached = state.only_first_reached()
     if unreached and (everything or number == _SIGKILL):

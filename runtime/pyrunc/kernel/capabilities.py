@@ -19,6 +19,7 @@ _NUMBERS = {name: number for number, name in enumerate(NAMES)}
 _EINVAL = 22
 _VERSION_3, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 0x20080522, 47, 2
 HIGHEST = 63  # the sets have 64 bits: what newer kernels know fits as well
+ALL = (1 << len(NAMES)) - 1
 
 
 def mask(names: "list[str] | tuple[str, ...]") -> int:
@@ -53,8 +54,8 @@ def keep_over_exec() -> None:
             syscalls.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, number)
 
 
-def bounding() -> int:
-    """The bounding set of this process, as far as we know the names.
+def bounding(asked: int = ALL) -> int:
+    """Those capabilities of `asked` that are in the bounding set of this process, as far as we know the names.
 
     Asked of prctl(2): /proc may be the image's where this is called. Raises PyruncError: what cannot be asked about may
     be there.
@@ -63,6 +64,8 @@ def bounding() -> int:
 
     result = 0
     for number, name in enumerate(NAMES):
+        if not asked >> number & 1:
+            continue
         try:
             present = _prctl.prctl(_prctl.PR_CAPBSET_READ, number)
         except ValueError:  # an extension that knows fewer

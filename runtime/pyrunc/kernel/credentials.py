@@ -184,10 +184,8 @@ def guard_null() -> None:
     streams = _null_streams()
     if not streams:
         return
-    from . import rootfs
-
     try:
-        null = rootfs.null_device()
+        null = paths.null_device()
     except PyruncError as error:
         if error.errno != _EPERM:
             raise

@@ -134,3 +134,28 @@ def _link_target(parent: int, name: str) -> "str | None":
         if error.errno in {2, 22}:  # ENOENT, EINVAL
             return None
         raise
+
+
+def null_device() -> int:
+    """A detached, read-only copy of the host's /dev/null, seen to be that (CVE-2025-31133): to mask files with. Before
+    `rootfs.pivot`. It can be written to all the same, but root of a container cannot give it another mode or owner."""
+    try:
+        null = syscalls.open_tree(syscalls.AT_FDCWD, "/dev/null", syscalls.OPEN_TREE_CLONE)
+        # Private, or what is mounted over a mask would cover the host's.
+        syscalls.mount_setattr(null, set_=syscalls.MOUNT_ATTR_RDONLY, propagation=syscalls.MS_PRIVATE)
+        genuine = is_null(null)
+    except OSError as error:
+        raise PyruncError.from_os("open `/dev/null`", error) from None
+    if not genuine:
+        raise PyruncError("`/dev/null` of the host is not the null device")
+    return null
+
+
+def change_root(root: int) -> None:
+    """chroot(2) alone: without a mount namespace there is nothing to pivot."""
+    try:
+        posix.fchdir(root)
+        posix.chroot(".")
+        posix.chdir("/")
+    except OSError as error:
+        raise PyruncError.from_os("chroot into the root filesystem", error) from None

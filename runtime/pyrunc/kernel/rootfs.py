@@ -12,7 +12,6 @@ from . import filesystems, mountoptions, paths, procs, syscalls
 from .paths import O_PATH
 from .syscalls import (
     AT_EMPTY_PATH,
-    AT_FDCWD,
     AT_RECURSIVE,
     MNT_DETACH,
     MOUNT_ATTR_RDONLY,
@@ -141,7 +140,7 @@ def move_root(root: int) -> None:
         syscalls.mount(".", "/", None, MS_MOVE)
     except OSError as error:
         raise PyruncError.from_os("move the root filesystem to `/`", error) from None
-    change_root(root)
+    paths.change_root(root)
 
 
 def _hide(point: str) -> None:
@@ -160,16 +159,6 @@ def _hide(point: str) -> None:
             posix.close(tree)
     finally:
         posix.close(mount)
-
-
-def change_root(root: int) -> None:
-    """chroot(2) alone: without a mount namespace there is nothing to pivot."""
-    try:
-        posix.fchdir(root)
-        posix.chroot(".")
-        posix.chdir("/")
-    except OSError as error:
-        raise PyruncError.from_os("chroot into the root filesystem", error) from None
 
 
 def mounts_at(path: str) -> "list[tuple[int, str]]":
@@ -226,23 +215,8 @@ def _detach(top: int, number: int, point: str) -> "PyruncError | None":
     return None
 
 
-def null_device() -> int:
-    """A detached, read-only copy of the host's /dev/null, seen to be that (CVE-2025-31133): to mask files with. Before
-    `pivot`. Devices can be written to all the same, but root of a container cannot give it another mode or owner."""
-    try:
-        null = syscalls.open_tree(AT_FDCWD, "/dev/null", OPEN_TREE_CLONE)
-        # Private, or what is mounted over a mask would cover the host's.
-        syscalls.mount_setattr(null, set_=MOUNT_ATTR_RDONLY, propagation=MS_PRIVATE)
-        genuine = paths.is_null(null)
-    except OSError as error:
-        raise PyruncError.from_os("open `/dev/null`", error) from None
-    if not genuine:
-        raise PyruncError("`/dev/null` of the host is not the null device")
-    return null
-
-
 def mask(root: int, masked: "tuple[str, ...] | list[str]", null: int, label: str) -> None:
-    """`linux.maskedPaths`: cover files with `null` (of `null_device`) and directories with one empty read-only tmpfs.
+    """`linux.maskedPaths`: cover files with `null` (`paths.null_device`), directories with one empty read-only tmpfs.
 
     label: SELinux context of that tmpfs, "" for none. A path that does not exist is no fault: the kernel may lack it.
     """

@@ -266,10 +266,10 @@ def _identity(steps: Program, process: "Process", keep: int, *, set_groups: bool
 def _set_capabilities(steps: Program, process: "Process", keep: int) -> None:
     sets = process.capabilities
     # What we do not have ourselves cannot be given: the spec wants a warning, see `cannot_give`, no failure.
-    ours = capabilities.bounding()
     wanted = (sets.effective, sets.permitted, sets.inheritable) if sets else ((), (), ())
-    effective, permitted, inheritable = (capabilities.mask(names) & ours for names in wanted)
-    header, data = capabilities.packed(effective | keep & ours, permitted | keep & ours, inheritable)
+    effective, permitted, inheritable = (capabilities.mask(names) for names in wanted)
+    ours = capabilities.bounding(effective | permitted | inheritable | keep)
+    header, data = capabilities.packed((effective | keep) & ours, (permitted | keep) & ours, inheritable & ours)
     steps.call("capset", steps.blob(header), steps.blob(data), label="set the capabilities",
                pointer="/process/capabilities")  # fmt: skip
 
@@ -280,7 +280,8 @@ def cannot_give(process: "Process") -> "list[str]":
     if sets is None:
         return []
     wanted = (sets.bounding, sets.effective, sets.permitted, sets.inheritable, sets.ambient)
-    missing = capabilities.mask([name for names in wanted for name in names]) & ~capabilities.bounding()
+    given = capabilities.mask([name for names in wanted for name in names])
+    missing = given & ~capabilities.bounding(given)
     both = capabilities.mask(sets.permitted) & capabilities.mask(sets.inheritable)
     idle = capabilities.mask(sets.ambient) & ~(both | missing)
     warnings, place = [], "/process/capabilities"

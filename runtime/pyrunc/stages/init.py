@@ -11,7 +11,7 @@ import sys
 import _prctl
 
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import credentials, devices, mounts, namespaces, network, procfs, rootfs, syscalls
+from pyrunc.kernel import credentials, devices, mounts, namespaces, network, paths, procfs, rootfs, syscalls
 
 from . import handover, outside, protocol
 
@@ -47,7 +47,7 @@ def _become_container(plan: "ContainerPlan", channel: "Channel", gates: "Gates")
         env = credentials.with_home(plan.env, plan.process.user.uid, root, before_pivot=not joined)
         for warning in handover.cannot_give(plan.process):
             channel.send(protocol.WARNING, warning)
-    null = rootfs.null_device() if plan.masked_paths else -1
+    null = paths.null_device() if plan.masked_paths else -1
     proc = procfs.private(subset=False) if plan.sysctl or plan.attributes else -1
     if plan.attributes and not plan.splits:
         gates.proc = proc
@@ -131,7 +131,7 @@ def _move_in(  # noqa: PLR0917  (each is used once)
 ) -> int:
     """Make it the root, and close off what the container may not see or write; the terminal's end for it, or -1."""
     if not plan.has_mount_namespace:
-        rootfs.change_root(root)
+        paths.change_root(root)
     elif plan.options.pivot:
         rootfs.pivot(root)
     else:

@@ -13,7 +13,7 @@ import sys
 import _prctl
 
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import credentials, namespaces, paths, rootfs, sealed, syscalls
+from pyrunc.kernel import credentials, namespaces, paths, sealed, syscalls
 
 from . import handover, outside, protocol
 from .program import Program
@@ -113,7 +113,7 @@ def _enter_namespaces(plan: "ExecPlan", target: "Target", channel: "Channel") ->
         credentials.become_root(plan.process.user.uid, plan.process.user.gid, keep_groups=plan.keeps_groups)
     credentials.hide()  # other credentials have reset it
     if target.root >= 0:
-        rootfs.change_root(target.root)
+        paths.change_root(target.root)
     # The container's: that of the name is there.
     if plan.new_keyring and (warning := credentials.new_session_keyring(plan.keyring)):
         channel.send(protocol.WARNING, warning)
