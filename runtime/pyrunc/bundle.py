@@ -1,6 +1,7 @@
 """A bundle: the directory with config.json and, as a rule, the root file system (runtime-spec bundle.md)."""
 
 import posix
+from errno import ENOENT
 
 from . import jsontext
 from .errors import PyruncError
@@ -81,7 +82,7 @@ def read_config(bundle: str, config: str = "") -> bytes:
     try:
         return read_file(path)
     except PyruncError as error:
-        if error.errno == 2 and not config:
+        if error.errno == ENOENT and not config:
             error.hint = "is this a bundle? `pyrunc spec` writes a config.json to start from"
         raise
 

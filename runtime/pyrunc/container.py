@@ -14,6 +14,7 @@ it first, so that a removal cut short leaves nothing under the id (`stateroot.co
 
 import fcntl
 import posix
+from errno import EINVAL, ENOSYS
 
 from . import jsontext, lifecycle, stateroot
 from .cgroup import events
@@ -381,11 +382,10 @@ def _publish(hidden: str, path: str) -> None:
     try:
         syscalls.rename_to_new(hidden, path)
     except OSError as error:
-        if error.errno not in {_EINVAL, _ENOSYS}:
+        if error.errno not in {EINVAL, ENOSYS}:
             raise
         posix.mkdir(path, 0o700)  # NFS: a create that is killed here leaves an empty directory
         posix.rename(hidden, path)
 
 
-_EINVAL, _ENOSYS = 22, 38
 _ACCIDENTS = frozenset((5, 12, 23, 24))  # EIO, ENOMEM, ENFILE, EMFILE: they say nothing of the file

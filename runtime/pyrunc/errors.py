@@ -10,10 +10,11 @@ Callers (podman, conmon) classify by the text (see docs/callers.md): the words "
 permitted" and "no such file or directory" appear only where the kernel said so.
 """
 
+from errno import ENOMEM, ENOSYS
+
 MESSAGE_LIMIT = 4096  # bytes; conmon reads one block of 8191 from our stderr and never drains the rest
 PART_LIMIT = 1000  # of them, at most, for the document, for the place in it and for the hint
 
-_ENOMEM, _ENOSYS = 12, 38
 _LARGEST_ERRNO = 4095  # include/linux/err.h, MAX_ERRNO
 
 _STRERROR = {  # libc's strerror is only consulted for the rest: its table costs an import
@@ -143,7 +144,7 @@ class PyruncError(Exception):
     @classmethod
     def from_os(cls, message: str, error: OSError, *, pointer: str = "", hint: str = "") -> "PyruncError":
         """The error for a failed system call: `message` names the operation and its object."""
-        if error.errno == _ENOSYS:
+        if error.errno == ENOSYS:
             hint = "Linux 5.12 or newer is needed, and no seccomp filter that hides its system calls"
         return cls(message, errno=error.errno or 0, pointer=pointer, hint=hint)
 
@@ -166,7 +167,7 @@ def place(error: OSError) -> str:
 def without_room(error: "ImportError | MemoryError", doing: str) -> PyruncError:
     """The error if a module cannot be loaded, or memory cannot be had. An ImportError ends in the loader's words."""
     if isinstance(error, MemoryError):
-        return PyruncError(f"get memory for `{doing or 'pyrunc'}`", errno=_ENOMEM)
+        return PyruncError(f"get memory for `{doing or 'pyrunc'}`", errno=ENOMEM)
     return PyruncError(f"{doing}{': ' if doing else ''}load the module `{error.name}`: {error.msg}")
 
 

@@ -4,6 +4,7 @@ that were killed have left in it.
 
 import fcntl
 import posix
+from errno import ELOOP
 
 from .errors import PyruncError
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 CLAIM, GRAVE = ".claim-", ".deleted-"  # of a state directory that is not yet, or no longer, a container's
 DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC | posix.O_NOFOLLOW
 _S_IFMT, _S_IFLNK, _S_ISVTX = 0o170000, 0o120000, 0o1000
-_MOST_LINKS, _ELOOP = 40, 40  # as the kernel has it
+_MOST_LINKS = 40  # as the kernel has it
 _UNMAPPED = 65534  # /proc/sys/kernel/overflowuid, unless somebody has changed it
 
 
@@ -47,7 +48,7 @@ def way(path: str) -> "Iterator[tuple[str, posix.stat_result]]":
         if facts.st_mode & _S_IFMT == _S_IFLNK:
             links += 1
             if links > _MOST_LINKS:
-                raise OSError(_ELOOP, "", here)
+                raise OSError(ELOOP, "", here)
             target = posix.readlink(here)
             names[:0], here = target.split("/"), "" if target.startswith("/") else above
 

@@ -5,6 +5,7 @@ one: all or none of them. Paths are below the mount of the unified hierarchy.
 """
 
 import posix
+from errno import EACCES, EBUSY, ENOENT, EOPNOTSUPP, EPERM
 
 from pyrunc.errors import PyruncError
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 ACCOUNTED = ("cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc")
 FREEZE_DEADLINE = 10.0  # seconds; a process in an uninterruptible sleep does not freeze
 
-_EPERM, _ENOENT, _EACCES, _EBUSY, _EOPNOTSUPP = 1, 2, 13, 16, 95
 _DELEGATE = "/sys/kernel/cgroup/delegate"
 _USUAL_DELEGATE = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n"  # cgroup-v2.rst, "Model of Delegation"
 
@@ -61,7 +61,7 @@ def _turn_on(where: str, missing: "list[str]", needed: "dict[str, str]") -> None
         # becomes the root of a threaded subtree, where no container can run.
         if lacking:
             hint = f"a cgroup cannot both hold processes and limit children: {_some(pids)} must move to a child"
-            raise _not_enabled(lacking, where, _EBUSY, needed[lacking], hint)
+            raise _not_enabled(lacking, where, EBUSY, needed[lacking], hint)
         return
     file = f"{where}/cgroup.subtree_control"
     try:
@@ -80,10 +80,10 @@ def _turn_on(where: str, missing: "list[str]", needed: "dict[str, str]") -> None
 
 _NOT_DELEGATED = "the cgroup was not delegated to this user (systemd: Delegate=)"
 _ENABLE_HINTS = {
-    _EACCES: _NOT_DELEGATED,
-    _EPERM: _NOT_DELEGATED,
-    _EBUSY: "realtime tasks or cgroup v1 use the controller",
-    _EOPNOTSUPP: "the cgroup is threaded",
+    EACCES: _NOT_DELEGATED,
+    EPERM: _NOT_DELEGATED,
+    EBUSY: "realtime tasks or cgroup v1 use the controller",
+    EOPNOTSUPP: "the cgroup is threaded",
 }
 
 
@@ -217,14 +217,14 @@ def _write(where: str, setting: "Setting") -> None:
     try:
         write(f"{where}/{chosen.file}", chosen.value)
     except OSError as error:
-        if error.errno == _ENOENT:
+        if error.errno == ENOENT:
             if setting.optional:
                 return
             present = (read(f"{where}/cgroup.controllers") or "").split()
             if chosen.controller and chosen.controller not in present:
                 raise _unavailable(chosen.controller, where, chosen.pointer) from None
             hint = f"the kernel's controller `{chosen.controller}` has no such file"
-        elif error.errno == _EBUSY and chosen.file == "memory.max":
+        elif error.errno == EBUSY and chosen.file == "memory.max":
             hint = "the cgroup uses more"
         else:
             hint = ""

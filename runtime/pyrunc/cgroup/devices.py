@@ -9,6 +9,7 @@ Programs of others on the same cgroup (systemd's DeviceAllow=) stay; a device mu
 
 import posix
 import sys
+from errno import EINVAL, ENOENT, EPERM
 
 from pyrunc.errors import ConfigError, PyruncError
 from pyrunc.kernel import bpf
@@ -23,7 +24,6 @@ PROGRAM_NAME = "pyrunc_devices"  # how `attach` knows its own; shown by bpftool
 _EVERY_ACCESS = 7
 _ACCESS = {"m": 1, "r": 2, "w": 4}  # BPF_DEVCG_ACC_*; the kernel's include/uapi/linux/bpf.h
 _TYPE = {"b": 1, "c": 2}  # BPF_DEVCG_DEV_*
-_EPERM, _ENOENT, _EINVAL = 1, 2, 22
 _POINTER = "/linux/resources/devices"
 
 
@@ -198,7 +198,7 @@ def _load(wanted: "list[Rule]") -> int:
     try:
         return bpf.load(code, PROGRAM_NAME)
     except OSError as error:
-        if error.errno != _EINVAL:
+        if error.errno != EINVAL:
             raise
         raise PyruncError(f"the kernel refused the device filter: {bpf.verifier_log(code)[-500:]}") from None
 
@@ -210,7 +210,7 @@ def _ours(cgroup: int) -> "list[int]":
         try:
             fd = bpf.program_by_id(number)
         except OSError as error:
-            if error.errno != _ENOENT:  # its owner detached it since
+            if error.errno != ENOENT:  # its owner detached it since
                 raise
             continue
         if bpf.identity(fd)[1] == PROGRAM_NAME:
@@ -228,7 +228,7 @@ def _put_in_place(cgroup: int, new: int, ours: "list[int]") -> None:
             posix.close(ours[-1])
             return
         except OSError as error:
-            if error.errno != _EINVAL:  # before Linux 5.6: both are in force for a moment, which denies more, not less
+            if error.errno != EINVAL:  # before Linux 5.6: both are in force for a moment, which denies more, not less
                 raise
     bpf.attach(cgroup, new)
     _detach(cgroup, ours)
@@ -242,8 +242,8 @@ def _detach(cgroup: int, ours: "list[int]") -> None:
 
 def _failed(error: OSError) -> PyruncError:
     hint = ""
-    if error.errno == _EPERM:
+    if error.errno == EPERM:
         hint = "it takes CAP_BPF and CAP_NET_ADMIN in the host's user namespace, and no seccomp filter on bpf(2)"
-    elif error.errno == _EINVAL:
+    elif error.errno == EINVAL:
         hint = "the kernel needs CONFIG_CGROUP_BPF"
     return PyruncError.from_os("attach the device filter to the cgroup", error, pointer=_POINTER, hint=hint)

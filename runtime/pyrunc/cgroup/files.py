@@ -1,14 +1,13 @@
 """Where the unified hierarchy is mounted, and reading and writing its small files."""
 
 import posix
+from errno import EACCES, ENODEV, ENOENT, ENOTDIR, EOPNOTSUPP
 
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import procs
 
 MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")  # the second on a hybrid host
-_ENODEV, _EOPNOTSUPP = 19, 95
-_EACCES = 13
-_NOT_THERE = (2, 20)  # ENOENT, ENOTDIR
+_NOT_THERE = (ENOENT, ENOTDIR)
 
 
 def mount_point(*, surely: bool = False) -> "str | None":
@@ -20,7 +19,7 @@ def mount_point(*, surely: bool = False) -> "str | None":
         try:
             posix.stat(f"{path}/cgroup.controllers")  # every cgroup v2 has it, no cgroup v1
         except OSError as error:
-            if error.errno in _NOT_THERE or (error.errno == _EACCES and not surely):
+            if error.errno in _NOT_THERE or (error.errno == EACCES and not surely):
                 continue
             raise PyruncError.from_os(f"look for cgroup v2 in `{path}`", error) from None
         return path
@@ -45,7 +44,7 @@ def read(where: str) -> "str | None":
     except FileNotFoundError:
         return None
     except OSError as error:
-        if error.errno in {_ENODEV, _EOPNOTSUPP}:
+        if error.errno in {ENODEV, EOPNOTSUPP}:
             return None
         raise
 

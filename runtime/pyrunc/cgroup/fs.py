@@ -5,6 +5,7 @@ the controllers are bound to cgroup v1 ("hybrid") the unified hierarchy still tr
 """
 
 import posix
+from errno import EACCES, EAGAIN, EBUSY, ENODEV, ENOENT, ENOTEMPTY, EOPNOTSUPP
 
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import procs
@@ -33,7 +34,6 @@ __all__ = [
     "signal",
 ]
 
-_ENOENT, _EAGAIN, _EACCES, _EBUSY, _ENODEV, _ENOTEMPTY, _EOPNOTSUPP = 2, 11, 13, 16, 19, 39, 95
 _SIGKILL = 9
 PATIENCE = 10.0  # seconds that killed processes get to go; one in an uninterruptible call may not
 
@@ -87,8 +87,8 @@ def make(path: str) -> "tuple[int, bool]":
 
 
 _MAKE_HINTS = {
-    _EAGAIN: "cgroup.max.descendants or .depth of a cgroup above is reached",
-    _EACCES: "the cgroup above it is not delegated to this user",
+    EAGAIN: "cgroup.max.descendants or .depth of a cgroup above is reached",
+    EACCES: "the cgroup above it is not delegated to this user",
 }
 
 
@@ -103,9 +103,9 @@ def join(path: str, pid: int) -> None:
 
 # errno of moving, or cloning, a process into a cgroup -> why (cgroup-v2.rst, "Delegation Containment" and others)
 JOIN_HINTS = {
-    _EACCES: "a common ancestor of the old and the new cgroup must have been delegated to this user",
-    _EBUSY: "the cgroup limits children, and so cannot hold processes",
-    _EOPNOTSUPP: "the cgroup lies below a threaded one",
+    EACCES: "a common ancestor of the old and the new cgroup must have been delegated to this user",
+    EBUSY: "the cgroup limits children, and so cannot hold processes",
+    EOPNOTSUPP: "the cgroup lies below a threaded one",
 }
 
 
@@ -205,7 +205,7 @@ def kill(path: str, patience: float = PATIENCE) -> None:
     except FileNotFoundError:  # before 5.14, or it is gone
         pass
     except OSError as error:
-        if error.errno != _ENODEV:
+        if error.errno != ENODEV:
             raise PyruncError.from_os(f"kill the processes of cgroup `{path}`", error) from None
     deadline, pause = time.monotonic() + patience, 0.001
     while time.monotonic() < deadline:
@@ -221,7 +221,7 @@ def remove_unused(path: str) -> None:
     try:
         posix.rmdir(directory(path))
     except OSError as error:
-        if error.errno not in {_ENOENT, _EBUSY, _ENOTEMPTY}:
+        if error.errno not in {ENOENT, EBUSY, ENOTEMPTY}:
             raise PyruncError.from_os(f"remove cgroup `{path}`", error) from None
 
 
@@ -241,7 +241,7 @@ def remove(path: str, *, keep: bool = False) -> None:
             if keep and frozen(path):  # or the next container in it would be refused
                 write(f"{directory(path)}/cgroup.freeze", "0")
             return
-        if busy.errno != _EBUSY or time.monotonic() > deadline:
+        if busy.errno != EBUSY or time.monotonic() > deadline:
             raise PyruncError.from_os(f"remove cgroup `{path}`", busy)
         time.sleep(pause)
         pause = min(pause * 2, 0.1)
@@ -263,7 +263,7 @@ def _try_to_remove(where: str, *, keep: bool) -> "OSError | None":
     if not keep:
         rmdir(None, where)
     elif read(f"{where}/cgroup.procs"):
-        busy.append(OSError(_EBUSY, "it still has processes"))
+        busy.append(OSError(EBUSY, "it still has processes"))
     return busy[-1] if busy else None
 
 

@@ -13,6 +13,7 @@ goes for what systemd is told about memory as well.
 """
 
 import posix
+from errno import EACCES, ENODEV, ENOENT, EPERM
 
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import descriptors
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from .properties import Property
     from .values import Setting
 
-_NOT_PERMITTED = (1, 13)  # EPERM, EACCES
-VANISHED, TRIES = (2, 19), 10  # ENOENT, ENODEV: of a cgroup that was removed; and how often it is made again
+_NOT_PERMITTED = (EPERM, EACCES)
+VANISHED, TRIES = (ENOENT, ENODEV), 10  # of a cgroup that was removed; and how often it is made again
 ROOM_FOR_INIT = 64 << 20  # bytes: an interpreter, what it copies after the fork, page tables
 _UNFILTERED = "the container can use any device whose node it has or makes: "
 CGROUPFS, SYSTEMD, DISABLED = "cgroupfs", "systemd", "disabled"

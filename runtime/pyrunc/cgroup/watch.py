@@ -6,6 +6,7 @@ The kernel wakes poll(2) with POLLPRI on memory.events and cgroup.events when on
 import posix
 import select
 import time
+from errno import ENODEV
 
 from pyrunc.errors import PyruncError
 
@@ -15,7 +16,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
 
-_ENODEV = 19
 
 
 class Watch:
@@ -69,7 +69,7 @@ class Watch:
         try:
             text = posix.pread(fd, 4096, 0).decode()
         except OSError as error:
-            if error.errno != _ENODEV:  # the cgroup was removed: nobody is in it
+            if error.errno != ENODEV:  # the cgroup was removed: nobody is in it
                 raise
             return 0
         return next((int(line.split()[1]) for line in text.splitlines() if line.startswith(f"{key} ")), 0)

@@ -1,5 +1,7 @@
 """pyrunc create: a container from a bundle, up to the point where its program could run (runtime.md, "Create")."""
 
+from errno import EMFILE, ENOMEM
+
 from pyrunc import bundle, ending, host, plan
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.container import Container
@@ -50,7 +52,7 @@ def _leave_word(context: Context) -> None:
         context.log.leave_word(word)
 
 
-_LIMITS = (12, 24)  # ENOMEM, EMFILE
+_LIMITS = (ENOMEM, EMFILE)
 
 
 def _explain(error: PyruncError, context: Context) -> None:

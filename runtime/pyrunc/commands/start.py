@@ -2,6 +2,7 @@
 
 import posix
 import select
+from errno import ENXIO
 
 from pyrunc import lifecycle
 from pyrunc.arguments import Arguments, Verb
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 VERB = Verb("run the program of a created container", ("ID",))
 
-_ENXIO = 6
 _SIGKILL = 9
 _LOOK_AGAIN = 1000  # milliseconds
 _S_IFMT, _S_IFIFO = 0o170000, 0o010000
@@ -96,7 +96,7 @@ def _open_gates(container: Container, state: State) -> "tuple[int, int]":
         name = "exec.fifo"
         return result, _open_gate(container, name, posix.O_WRONLY)
     except OSError as error:
-        if error.errno != _ENXIO:
+        if error.errno != ENXIO:
             raise PyruncError.from_os(f"start container `{container.id}`: open `{name}`", error) from None
         if state.alive():
             raise _not_the_gate(container, name) from None

@@ -3,6 +3,8 @@
 It is loaded when something has failed, and never before.
 """
 
+from errno import EACCES, ENOSYS, EPERM, EROFS
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.errors import PyruncError
@@ -10,12 +12,11 @@ if TYPE_CHECKING:
 
     from .finding import Finding
 
-_EPERM, _ENOENT, _EACCES, _ENOSPC, _EROFS, _ENOSYS, _EUSERS = 1, 2, 13, 28, 30, 38, 87
-_REFUSED = (_EPERM, _EACCES)
+_REFUSED = (EPERM, EACCES)
 
 # (a part of the error's message, the errnos or () for any, the checks that may know why: the first that is not ok does)
 CAUSES: "tuple[tuple[str, tuple[int, ...], tuple[str, ...]], ...]" = (
-    ("", (_ENOSYS,), ("system-calls",)),
+    ("", (ENOSYS,), ("system-calls",)),
     ("clone the container's first process", (), ("privileges", "system-calls", "user-namespaces", "namespaces")),
     ("newuidmap", (), ("id-map-programs", "subordinate-ids")),
     ("newgidmap", (), ("id-map-programs", "subordinate-ids")),
@@ -33,7 +34,7 @@ CAUSES: "tuple[tuple[str, tuple[int, ...], tuple[str, ...]], ...]" = (
     ("no cgroup v2 hierarchy is mounted", (), ("cgroups",)),
     ("is bound to cgroup v1", (), ("cgroups",)),
     ("controller `", (), ("cgroups", "controllers")),
-    ("make cgroup", (*_REFUSED, _EROFS), ("cgroups", "controllers")),
+    ("make cgroup", (*_REFUSED, EROFS), ("cgroups", "controllers")),
     ("AppArmor is not enabled", (), ("security-modules",)),
     ("SELinux is not enabled", (), ("security-modules",)),
 )

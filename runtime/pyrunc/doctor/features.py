@@ -1,6 +1,7 @@
 """Checks of the kernel and of the libraries that some containers need."""
 
 import posix
+from errno import E2BIG, EINVAL, ENOSYS
 
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import lsm, namespaces, sealed, seccomp, syscalls
@@ -13,7 +14,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_ENOSYS, _EINVAL, _E2BIG = 38, 22, 7
 _NOBODY = 1 << 20  # no descriptor has this number
 
 # Each is called with arguments that the kernel refuses: how it does so tells whether it knows the call.
@@ -48,7 +48,7 @@ def _unknown(name: str, call: "Callable[[], object]") -> bool:
         call()
     except OSError as error:
         # An older clone3 knows neither the flag nor, then, the size.
-        return error.errno == _ENOSYS or (name.startswith("clone3") and error.errno in {_EINVAL, _E2BIG})
+        return error.errno == ENOSYS or (name.startswith("clone3") and error.errno in {EINVAL, E2BIG})
     return False
 
 
@@ -79,7 +79,7 @@ def memory_files(_: Subject) -> Finding:
     return Finding(OK, "pyrunc-init runs from a sealed file in memory")
 
 
-_NEW_LISTENER, _EFAULT = 8, 14
+_NEW_LISTENER = 8
 
 
 def seccomp_filters(_: Subject) -> Finding:

@@ -5,12 +5,11 @@ user_namespaces(7), subuid(5), newuidmap(1), capabilities(7).
 
 import posix
 from _struct import unpack_from
+from errno import EAGAIN, ENOMEM, ENOSPC, ENOSYS, EUSERS
 
 from pyrunc.kernel import capabilities, procs, subids, syscalls
 
 from .finding import DEGRADED, MISSING, OK, Finding, Subject, number, package, status_field
-
-_EAGAIN, _ENOMEM, _ENOSPC, _ENOSYS, _EUSERS = 11, 12, 28, 38, 87
 
 # What the setting up of a container uses, besides CAP_SYS_ADMIN.
 _USED = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_MKNOD", "CAP_NET_ADMIN", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID",
@@ -72,12 +71,12 @@ def _why_refused(errno: int) -> "tuple[str, str]":
     limit = number(_LIMIT)
     if limit == 0:
         return "user.max_user_namespaces is 0", _AS_ROOT
-    if errno == _ENOSYS:
+    if errno == ENOSYS:
         return "clone3 is missing", "pyrunc doctor system-calls"
-    if errno in {_ENOSPC, _EUSERS}:
+    if errno in {ENOSPC, EUSERS}:
         text = f"as many exist as user.max_user_namespaces ({limit}) allows, here or in a namespace above, or 32 levels"
         return text, "sysctl -w user.max_user_namespaces=100000"
-    if errno in {_EAGAIN, _ENOMEM}:
+    if errno in {EAGAIN, ENOMEM}:
         return "no further process, or no memory for one, could be had just now (ulimit -u, pids.max)", ""
     if not posix.access("/proc/self/ns/user", posix.F_OK):
         return "the kernel was built without CONFIG_USER_NS", "boot another kernel"

@@ -1,6 +1,7 @@
 """Capabilities: the names of capabilities(7) and sets of them as bit masks."""
 
 from _struct import pack
+from errno import EINVAL
 
 from pyrunc.errors import PyruncError
 
@@ -16,7 +17,6 @@ NAMES = (
     "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
 )  # fmt: skip  (the order is the kernel's: the index is the number, include/uapi/linux/capability.h)
 _NUMBERS = {name: number for number, name in enumerate(NAMES)}
-_EINVAL = 22
 _VERSION_3, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 0x20080522, 47, 2
 HIGHEST = 63  # the sets have 64 bits: what newer kernels know fits as well
 ALL = (1 << len(NAMES)) - 1
@@ -71,7 +71,7 @@ def bounding(asked: int = ALL) -> int:
         except ValueError:  # an extension that knows fewer
             break
         except OSError as error:
-            if error.errno == _EINVAL:  # a kernel that knows fewer
+            if error.errno == EINVAL:  # a kernel that knows fewer
                 break
             raise PyruncError.from_os(f"ask for `{name}` in the bounding set", error) from None
         result |= present << number

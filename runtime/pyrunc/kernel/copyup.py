@@ -1,6 +1,7 @@
 """Copy of a directory's contents into a new tmpfs, by file descriptor (the mount option tmpcopyup)."""
 
 import posix
+from errno import ENODATA, ENXIO, EOPNOTSUPP
 
 from pyrunc.errors import PyruncError
 
@@ -97,7 +98,7 @@ def _seek(source: int, start: int, whence: int, end: int) -> int:
     try:
         return posix.lseek(source, start, whence)
     except OSError as error:
-        if error.errno == 6:  # ENXIO
+        if error.errno == ENXIO:
             return end
         raise
 
@@ -110,7 +111,7 @@ def _attributes(source: int, destination: int) -> None:
         try:
             posix.setxattr(destination, name, posix.getxattr(source, name))
         except OSError as error:
-            if error.errno not in {61, 95}:  # ENODATA: gone meanwhile; EOPNOTSUPP: user.* needs Linux 6.6
+            if error.errno not in {ENODATA, EOPNOTSUPP}:  # gone meanwhile; user.* needs Linux 6.6
                 raise
     posix.fchmod(destination, facts.st_mode & 0o7777)
     posix.utime(destination, ns=(facts.st_atime_ns, facts.st_mtime_ns))
@@ -120,6 +121,6 @@ def _attribute_names(source: int) -> list[str]:
     try:
         return posix.listxattr(source)
     except OSError as error:
-        if error.errno == 95:  # EOPNOTSUPP: a file system without them
+        if error.errno == EOPNOTSUPP:  # a file system without them
             return []
         raise

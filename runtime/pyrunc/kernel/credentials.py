@@ -3,6 +3,7 @@
 import _signal
 import fcntl
 import posix
+from errno import EDQUOT, EINVAL, EMFILE, ENFILE, ENOMEM, ENOSYS, EOPNOTSUPP, EPERM, EROFS
 
 import _prctl
 
@@ -14,8 +15,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_ENOSYS, _EOPNOTSUPP, _EDQUOT, _EPERM, _EINVAL, _EROFS = 38, 95, 122, 1, 22, 30
-_ENOMEM, _ENFILE, _EMFILE = 12, 23, 24
 _DEVICES = (0o020000, 0o060000)  # S_IFCHR, S_IFBLK
 _SIGKILL, _SIGSTOP = 9, 19
 _KEYCTL_SETPERM = 5
@@ -45,7 +44,7 @@ def become_root(uid: int, gid: int, *, keep_groups: bool) -> None:
         try:
             _become_mapped(become, own)
         except OSError as error:
-            hint = f"{own} is not mapped there" if error.errno == _EINVAL else ""
+            hint = f"{own} is not mapped there" if error.errno == EINVAL else ""
             raise PyruncError.from_os("become root of the user namespace", error, hint=hint) from None
 
 
@@ -53,7 +52,7 @@ def _become_mapped(become: "Callable[[int, int, int], None]", own: int) -> None:
     try:
         become(0, 0, 0)
     except OSError as error:
-        if error.errno != _EINVAL:
+        if error.errno != EINVAL:
             raise
         become(own, own, own)
 
@@ -110,20 +109,20 @@ def new_session_keyring(name: str, label: str = "") -> str:
         if not _is_ours(ring):
             ring = syscalls.join_session_keyring(f"{name}.{posix.urandom(8).hex()}")
     except OSError as error:
-        if error.errno in {_ENOSYS, _EOPNOTSUPP}:
+        if error.errno in {ENOSYS, EOPNOTSUPP}:
             return ""
-        if error.errno == _EPERM:
+        if error.errno == EPERM:
             return "the container shares the session keyring of the runtime's caller: keyctl(2) is not permitted here"
         hint = (
             "the user's quota in /proc/sys/kernel/keys is used up; --no-new-keyring does without"
-            if error.errno == _EDQUOT
+            if error.errno == EDQUOT
             else ""
         )
         raise PyruncError.from_os(f"make the session keyring `{name}`", error, hint=hint) from None
     try:
         syscalls.keyctl(_KEYCTL_SETPERM, ring, _POSSESSOR_ALL | _USER_VIEW_READ_SEARCH)
     except OSError as error:
-        if error.errno not in {_ENOSYS, _EPERM}:
+        if error.errno not in {ENOSYS, EPERM}:
             raise PyruncError.from_os("set the permissions of the session keyring", error) from None
     return ""
 
@@ -151,7 +150,7 @@ def _home(uid: int, root: int, *, before_pivot: bool) -> str:
         content = _passwd(root, before_pivot=before_pivot)
     except OSError as error:
         # Without room it is not the image that has no home for him; all else is the image's.
-        if error.errno in {_EMFILE, _ENFILE, _ENOMEM}:
+        if error.errno in {EMFILE, ENFILE, ENOMEM}:
             raise PyruncError.from_os("read the container's `/etc/passwd`", error) from None
         content = b""
     for line in content.split(b"\n"):
@@ -187,7 +186,7 @@ def guard_null() -> None:
     try:
         null = paths.null_device()
     except PyruncError as error:
-        if error.errno != _EPERM:
+        if error.errno != EPERM:
             raise
         return  # who may not mount is not root, and nor is his container's root
     try:
@@ -261,7 +260,7 @@ def own_standard_streams(uid: int) -> None:
         try:
             posix.fchown(fd, uid, -1)
         except OSError as error:
-            if error.errno not in {_EPERM, _EINVAL, _EROFS}:
+            if error.errno not in {EPERM, EINVAL, EROFS}:
                 raise PyruncError.from_os(f"give descriptor {fd} to uid {uid}", error) from None
 
 

@@ -6,6 +6,7 @@ may be filled by our own files: they do not pass the exec.
 
 import fcntl
 import posix
+from errno import EBADF
 
 from pyrunc.errors import PyruncError
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FIRST = 3  # the lowest number that is passed to the container (sd_listen_fds(3))
-_EBADF = 9
 
 
 class Kept:
@@ -33,7 +33,7 @@ def open_standard_streams() -> None:
             fcntl.fcntl(fd, fcntl.F_GETFD)
             continue
         except OSError as error:
-            if error.errno != _EBADF:
+            if error.errno != EBADF:
                 raise
         try:
             opened = posix.open("/dev/null", posix.O_RDWR)  # the lowest free number, which is fd

@@ -4,6 +4,7 @@ An image whose /dev is a symlink to somewhere else gets an error, not nodes ther
 """
 
 import posix
+from errno import EINVAL, ELOOP, ENOENT
 
 from pyrunc.errors import ConfigError, PyruncError
 
@@ -143,7 +144,7 @@ def _open_directory(root: int, path: str) -> int:
         posix.close(paths.make_directory(root, path))
         return paths.open_in(root, path, O_PATH | posix.O_DIRECTORY, symlinks=False)
     except OSError as error:
-        if error.errno == 40:  # ELOOP
+        if error.errno == ELOOP:
             raise PyruncError(f"`/{path}` is, or is reached by, a symlink in the root filesystem") from None
         raise
 
@@ -227,7 +228,7 @@ def _empty_file(parent: int, name: str) -> int:
     node = posix.open(name, O_PATH | posix.O_NOFOLLOW | posix.O_CLOEXEC, dir_fd=parent)
     if posix.fstat(node).st_mode & _S_IFMT == 0o120000:  # S_IFLNK
         posix.close(node)
-        raise OSError(40, "")  # ELOOP, as open(2) without O_PATH says
+        raise OSError(ELOOP, "")  # as open(2) without O_PATH says
     return node
 
 
@@ -270,7 +271,7 @@ def _link_ptmx(directory: int) -> None:
             if posix.readlink("ptmx", dir_fd=directory) in ("pts/ptmx", "/dev/pts/ptmx"):
                 return
         except OSError as error:
-            if error.errno not in {2, 22}:  # ENOENT; EINVAL: no symlink
+            if error.errno not in {ENOENT, EINVAL}:  # EINVAL: no symlink
                 raise
         try:  # noqa: SIM105  contextlib costs a millisecond of start-up
             posix.unlink("ptmx", dir_fd=directory)

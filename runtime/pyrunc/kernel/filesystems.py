@@ -1,6 +1,7 @@
 """New file systems for `mounts[]`: fsopen(2), fsconfig(2), fsmount(2), and what stands in where the kernel says no."""
 
 import posix
+from errno import EBUSY, EINVAL, ENODEV, EOPNOTSUPP, EPERM
 
 from pyrunc.errors import PyruncError
 
@@ -78,11 +79,11 @@ def create(
     try:
         tree = _new(mount, kind, words, flags, of_children=of_children)
     except PyruncError as error:
-        if error.errno not in {1, 16} or kind not in _STAND_INS:  # EPERM, EBUSY
+        if error.errno not in {EPERM, EBUSY} or kind not in _STAND_INS:
             raise
         if kind == "cgroup2" and "cgroup" in apart:
             raise  # the host's hierarchy would show what that namespace hides
-        if error.errno == 1 and posix.geteuid() == 0 and idmap.is_initial():
+        if error.errno == EPERM and posix.geteuid() == 0 and idmap.is_initial():
             raise  # user_namespaces(7) forbids nothing to root of the host: a security module does, and is not evaded
         return _stand_in(mount, kind, error, apart)
     if copy:
@@ -130,11 +131,11 @@ def _new(mount: "Mount", kind: str, words: list[str], flags: list[str], *, of_ch
         return tree
     except OSError as error:
         hint = complaint(context)
-        if error.errno == 19 and context < 0:  # ENODEV
+        if error.errno == ENODEV and context < 0:
             hint = "a bind mount has `bind` or `rbind` among its options"
             if kind != "bind":
                 hint = f"this kernel has no file system of type `{kind}`, or lacks the module for it"
-        elif error.errno == 22 and kind == "devpts" and not hint:
+        elif error.errno == EINVAL and kind == "devpts" and not hint:
             hint = "is its gid mapped in the user namespace?"
         raise mount.failure(error, hint) from None
     finally:
@@ -284,7 +285,7 @@ def _label(mount: "Mount", tree: int) -> None:
     try:
         posix.setxattr(directory, "security.selinux", mount.label.encode() + b"\0")
     except OSError as error:
-        if error.errno != 95:  # EOPNOTSUPP: no labels here, as in runc
+        if error.errno != EOPNOTSUPP:  # no labels here, as in runc
             raise mount.failure(error, "the SELinux label cannot be set") from None
     finally:
         posix.close(directory)

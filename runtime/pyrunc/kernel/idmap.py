@@ -1,6 +1,7 @@
 """User and group id maps of a new user namespace (user_namespaces(7))."""
 
 import posix
+from errno import EINVAL, EPERM
 
 from pyrunc.errors import PyruncError
 
@@ -11,7 +12,6 @@ if TYPE_CHECKING:
     from .subids import IdRights
 
 Range = tuple[int, int, int]  # first id inside, first id outside, how many
-_EPERM, _EINVAL = 1, 22
 
 
 _FIRST_USER_NAMESPACE = 0xEFFFFFFD  # its inode (include/linux/proc_ns.h)
@@ -112,8 +112,8 @@ def _put(path: str, text: str, what: str, pointer: str) -> None:
 
 
 _HINTS = {
-    _EINVAL: "the map overlaps, or has more than 340 ranges",
-    _EPERM: "the user namespace that you are in must have these ids itself (/proc/self/uid_map, gid_map)",
+    EINVAL: "the map overlaps, or has more than 340 ranges",
+    EPERM: "the user namespace that you are in must have these ids itself (/proc/self/uid_map, gid_map)",
 }
 
 

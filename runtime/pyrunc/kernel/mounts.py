@@ -5,6 +5,7 @@ destination which is swapped for a symlink meanwhile never leads out (CVE-2021-3
 """
 
 import posix
+from errno import EINVAL, ELOOP, EPERM
 
 from pyrunc.errors import ConfigError, PyruncError
 
@@ -142,7 +143,7 @@ def detach(mount: Mount, propagation: int = 0, root: int = -1) -> int:
         else:
             tree = syscalls.open_tree(AT_FDCWD, mount.source, flags)
     except OSError as error:
-        if error.errno == 22 and not options.recursive:  # EINVAL; has_locked_children() in fs/namespace.c
+        if error.errno == EINVAL and not options.recursive:  # has_locked_children() in fs/namespace.c
             hint = "what is mounted below the source may not be uncovered in a user namespace: use `rbind`"
         else:
             hint = "the source cannot be opened"
@@ -208,8 +209,8 @@ def _map_ids(mount: Mount, tree: int) -> None:
 
 
 _MAPPING_HINTS = {
-    1: "only root of the user namespace that the file system belongs to may map its ids, and only once",  # EPERM
-    22: "the file system cannot be id-mapped by this kernel (tmpfs can since Linux 6.3)",  # EINVAL
+    EPERM: "only root of the user namespace that the file system belongs to may map its ids, and only once",
+    EINVAL: "the file system cannot be id-mapped by this kernel (tmpfs can since Linux 6.3)",
 }
 
 
@@ -296,7 +297,7 @@ def set_attributes(mount: Mount, tree: int) -> None:
         if options.recursive_set or options.recursive_clear:
             syscalls.mount_setattr(tree, set_=options.recursive_set, clear=options.recursive_clear, recursive=True)
     except OSError as error:
-        hint = "the source has flags that are locked in a user namespace" if error.errno == 1 else ""
+        hint = "the source has flags that are locked in a user namespace" if error.errno == EPERM else ""
         raise mount.failure(error, hint) from None
 
 
@@ -336,7 +337,7 @@ def _target(root: int, mount: Mount, name: str, *, directory: bool) -> "tuple[in
         error.pointer = mount.pointer
         raise
     except OSError as error:
-        if error.errno == 40 and not _may_be_symlink(mount, name):  # ELOOP
+        if error.errno == ELOOP and not _may_be_symlink(mount, name):
             raise mount.refusal("it must be mounted on ordinary directory, not behind a symlink") from None
         raise mount.failure(error, "the destination cannot be opened") from None
     why = ""

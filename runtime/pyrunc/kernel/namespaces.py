@@ -2,6 +2,7 @@
 
 import fcntl
 import posix
+from errno import EPERM
 
 from pyrunc.errors import ConfigError, PyruncError
 
@@ -19,7 +20,6 @@ FLAGS = {
     "time": syscalls.CLONE_NEWTIME,
 }
 _NS_GET_NSTYPE = 0xB703
-_EPERM = 1
 
 
 class Join:
@@ -71,7 +71,7 @@ def enter_all(joins: "tuple[Join, ...]") -> None:
         try:
             join.enter()
         except PyruncError as error:
-            if error.errno != _EPERM:
+            if error.errno != EPERM:
                 raise
             later.append((join, error))
     user = [join for join in joins if join.kind == "user"]

@@ -8,6 +8,7 @@ pyroute2 is imported here, in functions: it costs ten times what a `create` does
 """
 
 import posix
+from errno import EEXIST, EINVAL, EPERM
 
 from pyrunc.errors import ConfigError, PyruncError
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 _IFA_F_PERMANENT, _RT_SCOPE_UNIVERSE, _IFF_UP = 0x80, 0, 1
 _HINTS = {
-    1: "it takes CAP_NET_ADMIN in both network namespaces",  # EPERM
-    22: "an interface of this kind does not leave its namespace",  # EINVAL
+    EPERM: "it takes CAP_NET_ADMIN in both network namespaces",
+    EINVAL: "an interface of this kind does not leave its namespace",
 }
 
 
@@ -140,13 +141,12 @@ def _set_up(route: "Any", moved: _Moved, index: int, *, up: bool = True) -> None
         try:
             route.addr("add", index=index, **address)
         except Exception as error:
-            if getattr(error, "code", 0) != _EEXIST:
+            if getattr(error, "code", 0) != EEXIST:
                 raise
     if up:
         route.link("set", index=index, state="up")
 
 
-_EEXIST = 17
 
 
 def _explained(error: Exception, what: str, pointer: str) -> PyruncError:

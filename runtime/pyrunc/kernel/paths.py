@@ -6,6 +6,7 @@ opened before: another container that swaps a directory for a symlink meanwhile 
 """
 
 import posix
+from errno import EINVAL, ELOOP, ENOENT
 
 from pyrunc.errors import PyruncError
 
@@ -119,7 +120,7 @@ def _walk(root: int, path: str, make_last: "Callable[[int, str], int]") -> int:
         raise PyruncError.from_os(f"make `{path}` in the root filesystem", error) from None
     finally:
         posix.close(parent)
-    raise PyruncError(f"make `{path}` in the root filesystem", errno=40)  # ELOOP
+    raise PyruncError(f"make `{path}` in the root filesystem", errno=ELOOP)
 
 
 def _components(path: str) -> list[str]:
@@ -131,7 +132,7 @@ def _link_target(parent: int, name: str) -> "str | None":
     try:
         return posix.readlink(name, dir_fd=parent)
     except OSError as error:
-        if error.errno in {2, 22}:  # ENOENT, EINVAL
+        if error.errno in {ENOENT, EINVAL}:
             return None
         raise
 

@@ -5,6 +5,7 @@ symlink (CVE-2019-16884, CVE-2019-19921, CVE-2025-52881).
 """
 
 import posix
+from errno import ECHILD, EINVAL, EPERM, EXDEV
 
 from pyrunc.errors import PyruncError
 
@@ -54,7 +55,7 @@ def open_of_children() -> int:
         syscalls.fsconfig_string(context, "pidns", "/proc/thread-self/ns/pid_for_children")  # since Linux 6.17
     except OSError as error:
         posix.close(context)
-        if error.errno == 1:  # EPERM: not of our user namespace; a child may not, either
+        if error.errno == EPERM:  # not of our user namespace; a child may not, either
             raise
         return _open_in_child()
     return context
@@ -77,7 +78,7 @@ def _open_in_child() -> int:
     told = posix.read(reading, 20)
     posix.close(reading)
     if not told:
-        raise OSError(10, "")  # ECHILD: it was ended, or could not
+        raise OSError(ECHILD, "")  # it was ended, or could not
     return int(told)
 
 
@@ -88,7 +89,7 @@ def _copy() -> int:
     except OSError as error:
         # EINVAL: mounts below are locked to it in a user namespace; EPERM: no privilege over this mount namespace.
         # Without a copy RESOLVE_NO_XDEV sees what covers a file, and statfs_type below what covers all.
-        if error.errno not in {1, 22}:
+        if error.errno not in {EPERM, EINVAL}:
             raise PyruncError.from_os("open `/proc`", error) from None
         try:
             tree = syscalls.open_tree(AT_FDCWD, "/proc")
@@ -109,13 +110,13 @@ def open_file(proc: int, path: str, flags: int) -> int:
     if first in ("self", "thread-self"):
         first = posix.readlink(first, dir_fd=proc)
         if not first.replace("/task/", "").isdigit():
-            raise OSError(22, "")  # EINVAL; the kernel always gives PID or PID/task/TID
+            raise OSError(EINVAL, "")  # the kernel always gives PID or PID/task/TID
         path = f"{first}{slash}{rest}"
     resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
     fd = syscalls.openat2(proc, path, flags, 0, resolve)
     if syscalls.statfs_type(fd) != PROC_SUPER_MAGIC:
         posix.close(fd)
-        raise OSError(18, "")  # EXDEV, as RESOLVE_NO_XDEV says it
+        raise OSError(EXDEV, "")  # as RESOLVE_NO_XDEV says it
     return fd
 
 

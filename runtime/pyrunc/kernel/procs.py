@@ -5,6 +5,7 @@ The native calls are imported where they are needed: `start`, `state` and `delet
 """
 
 import posix
+from errno import EINVAL, EISDIR, EOPNOTSUPP
 
 from pyrunc.errors import PyruncError
 
@@ -285,7 +286,7 @@ def remove_pid_file(path: str) -> None:
 
 
 _O_TMPFILE = 0o20000000 | posix.O_DIRECTORY
-_NO_TMPFILE = (21, 22, 95)  # EISDIR, EINVAL, EOPNOTSUPP: a kernel or a file system that has them not
+_NO_TMPFILE = (EISDIR, EINVAL, EOPNOTSUPP)  # a kernel or a file system that has them not
 
 
 def send_pidfd(path: str, pid: int) -> None:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _POINTER = "/linux/intelRdt"
-_EEXIST, _ENOENT, _ESRCH = 17, 2, 3
 
 
 def mount_point() -> str:

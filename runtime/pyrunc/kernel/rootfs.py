@@ -5,6 +5,7 @@ set_propagation.
 """
 
 import posix
+from errno import EINVAL, ENOENT, ENOTDIR, EPERM
 
 from pyrunc.errors import PyruncError
 
@@ -152,7 +153,7 @@ def _hide(point: str) -> None:
         try:
             syscalls.umount2(point, MNT_DETACH)
         except OSError as error:
-            if error.errno not in {1, 22}:  # EPERM, EINVAL: came with the user namespace, cannot be taken off
+            if error.errno not in {EPERM, EINVAL}:  # came with the user namespace, cannot be taken off
                 raise
             tree = filesystems.empty_directory()
             syscalls.move_mount(tree, mount)
@@ -304,6 +305,6 @@ def _open_existing(root: int, path: str, verb: str) -> "int | None":
     try:
         return _open(root, path)
     except OSError as error:
-        if error.errno in {2, 20}:  # ENOENT, ENOTDIR: nothing to hide
+        if error.errno in {ENOENT, ENOTDIR}:  # nothing to hide
             return None
         raise PyruncError.from_os(f"{verb} `{path}`", error) from None

@@ -2,6 +2,7 @@
 
 import fcntl
 import posix
+from errno import EINVAL
 
 from pyrunc.errors import PyruncError
 
@@ -9,7 +10,6 @@ from . import procs, syscalls
 
 _MFD_EXEC = 0x10  # Linux 6.3; older kernels say EINVAL and make every memory file executable
 _F_ADD_SEALS, _ALL_SEALS = 1033, 0xF  # SEAL, SHRINK, GROW, WRITE
-_EINVAL = 22
 _O_PATH, _ST_RDONLY = 0o10000000, 1
 _WRITABLE_BY_OTHERS = 0o022
 
@@ -82,7 +82,7 @@ def _in_memory(path: str) -> int:
     try:
         fd = posix.memfd_create("pyrunc-init", flags | _MFD_EXEC)
     except OSError as error:
-        if error.errno != _EINVAL:
+        if error.errno != EINVAL:
             raise
         fd = posix.memfd_create("pyrunc-init", flags)
     posix.write(fd, content)

@@ -16,6 +16,7 @@ libseccomp is opened only here, only when a config has a profile (seccomp_init(3
 
 import posix
 from _struct import pack
+from errno import EEXIST, EFAULT, EPERM
 
 from pyrunc.errors import ConfigError, PyruncError
 
@@ -57,7 +58,6 @@ _ATTRIBUTE_BAD_ARCH, _ATTRIBUTE_OPTIMIZE = 2, 8  # enum scmp_filter_attr
 _LINEAR_OR_TREE = 2
 _BPF_MAXINSNS, _INSTRUCTION_SIZE = 4096, 8
 _UNKNOWN = -1  # __NR_SCMP_ERROR; other negative numbers are calls that this architecture lacks
-_EPERM, _EEXIST, _EFAULT = 1, 17, 14
 _POINTER = "/linux/seccomp"
 
 
@@ -160,7 +160,7 @@ def _flags(profile: Profile) -> "tuple[int, list[str]]":
 def supports(flag: int) -> bool:
     """Whether the kernel knows a flag: it looks at the flags before it looks for the filter, which is missing here."""
     wanted = flag | _NEW_LISTENER if flag == FLAGS["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"] else flag
-    return syscalls.probe_seccomp_flags(wanted) == _EFAULT
+    return syscalls.probe_seccomp_flags(wanted) == EFAULT
 
 
 class _Libseccomp:
@@ -216,7 +216,7 @@ def _action(action: str, errno: "int | None", pointer: str) -> int:
     if errno is not None and errno > _LARGEST[action]:
         text = f"{errno} is too large for {action}, the most is {_LARGEST[action]}"
         raise ConfigError(text, pointer=_POINTER + pointer)
-    return value | (_EPERM if errno is None else errno)
+    return value | (EPERM if errno is None else errno)
 
 
 def _check_names(seccomp: _Libseccomp, profile: Profile) -> None:
@@ -241,7 +241,7 @@ def _add_architectures(seccomp: _Libseccomp, context: object, profile: Profile) 
         if token not in tokens:
             tokens.append(token)
             result = add(context, token)
-            if result not in {0, -_EEXIST}:
+            if result not in {0, -EEXIST}:
                 raise ConfigError(f"{architecture} cannot be filtered here", errno=-result, pointer=pointer)
     return tokens
 
@@ -271,7 +271,7 @@ def _add_rules(seccomp: _Libseccomp, context: object, profile: Profile, default:
                     text = f"more than {_BPF_MAXINSNS} rules with arguments, and the kernel takes as many instructions"
                     raise ConfigError(text, pointer=f"{_POINTER}/syscalls/{i}")
                 result = 0 if number == _UNKNOWN else add(context, action, number, len(args), conditions)
-                if result not in {0, -_EEXIST}:
+                if result not in {0, -EEXIST}:
                     text = f"libseccomp refuses the rule for `{name}`"
                     raise ConfigError(text, errno=-result, pointer=f"{_POINTER}/syscalls/{i}")
 

@@ -1,8 +1,8 @@
 """Removal of a directory tree by file descriptor."""
 
 import posix
+from errno import EBUSY, EINVAL, EPERM, EXDEV
 
-_EPERM, _EBUSY, _EXDEV, _EINVAL = 1, 16, 18, 22
 _DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC | posix.O_NOFOLLOW
 
 
@@ -31,7 +31,7 @@ def remove(path: str) -> None:
                 posix.close(here)
                 here = back
                 if _identity(here) != above:
-                    raise OSError(_EBUSY, "", name)  # it was moved meanwhile
+                    raise OSError(EBUSY, "", name)  # it was moved meanwhile
                 posix.rmdir(name, dir_fd=here)
                 rest.pop()
     finally:
@@ -53,7 +53,7 @@ def _remove_files(directory: int) -> "list[str]":
         except IsADirectoryError:
             directories.append(name)
         except OSError as error:
-            if error.errno != _EBUSY:  # something is mounted on the file
+            if error.errno != EBUSY:  # something is mounted on the file
                 raise
             _detach(directory, name)
             posix.unlink(name, dir_fd=directory)
@@ -67,7 +67,7 @@ def _open_below(directory: int, name: str) -> int:
     try:
         return syscalls.openat2(directory, name, _DIRECTORY, 0, syscalls.RESOLVE_NO_XDEV)
     except OSError as error:
-        raise OSError(_EBUSY if error.errno == _EXDEV else error.errno, "", name) from None
+        raise OSError(EBUSY if error.errno == EXDEV else error.errno, "", name) from None
 
 
 def _detach(directory: int, name: str) -> None:
@@ -76,5 +76,5 @@ def _detach(directory: int, name: str) -> None:
     try:
         syscalls.umount2(f"/proc/self/fd/{directory}/{name}", syscalls.MNT_DETACH | 8)  # UMOUNT_NOFOLLOW
     except OSError as error:
-        if error.errno not in {_EINVAL, _EPERM}:  # no mount; or one that is not ours to unmount
+        if error.errno not in {EINVAL, EPERM}:  # no mount; or one that is not ours to unmount
             raise

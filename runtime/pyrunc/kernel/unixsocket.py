@@ -8,6 +8,7 @@ import _socket
 import posix
 import sys
 from _struct import pack
+from errno import EAGAIN
 
 from pyrunc.errors import PyruncError
 
@@ -15,7 +16,6 @@ from .paths import O_PATH
 
 _PATIENCE = 10  # seconds for a listener whose backlog is full, or who does not read
 _S_IFMT, _S_IFSOCK = 0o170000, 0o140000
-_EAGAIN = 11
 
 
 def connect(path: str, what: str, kind: int = _socket.SOCK_STREAM) -> "_socket.socket":
@@ -56,6 +56,6 @@ def send_descriptor(path: str, fd: int, data: bytes, what: str) -> None:
 
 
 def _error(message: str, error: OSError) -> PyruncError:
-    if error.errno == _EAGAIN:
+    if error.errno == EAGAIN:
         return PyruncError(f"{message}: nobody has answered for {_PATIENCE} s")
     return PyruncError.from_os(message, error)

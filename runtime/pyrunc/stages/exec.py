@@ -21,6 +21,7 @@ An error may come in place of each message, as in `protocol`.
 """
 
 import posix
+from errno import EBUSY, ENODEV, ENOENT, EOPNOTSUPP
 
 from pyrunc import ending
 from pyrunc.cgroup import files
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
     from .protocol import Channel
 
-_ENOENT, _EBUSY, _ENODEV, _EOPNOTSUPP = 2, 16, 19, 95
 _DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC
 
 
@@ -153,11 +153,11 @@ def _clone_into(plan: "ExecPlan", target: Target) -> int:
 def _cgroup_of_init(target: Target, errno: "int | None") -> str:
     """Where the first process is instead of in the container's cgroup, if that is why nothing can be cloned into it."""
     its = cgroup_fs.path_of(target.pid)
-    if errno in {_EBUSY, _EOPNOTSUPP}:  # an init such as systemd has divided it: only its parts may hold processes
+    if errno in {EBUSY, EOPNOTSUPP}:  # an init such as systemd has divided it: only its parts may hold processes
         return its if its.startswith(f"{target.cgroup}/") else ""
     # Moved, and the old one removed. Not to the root of the hierarchy, where it seems to be when it is gone, and not
     # out of what our cgroup namespace shows.
-    gone = errno in {_ENOENT, _ENODEV} and not cgroup_fs.exists(str(target.cgroup))
+    gone = errno in {ENOENT, ENODEV} and not cgroup_fs.exists(str(target.cgroup))
     return its if gone and its != "/" and not its.startswith("/..") else ""
 
 

@@ -7,6 +7,7 @@ import fcntl
 import posix
 import sys
 from _struct import pack
+from errno import EACCES, EINVAL, ENOSYS, EPERM
 
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import capabilities, credentials, sealed, syscalls
@@ -37,7 +38,6 @@ ENTERED, LIMITS, CREATED = b"entered", b"limits", b"created"
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_NAME, _PR_CAPBSET_DROP = 1, 4, 8, 15, 24
 _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _AMBIENT_RAISE, _AMBIENT_CLEAR_ALL = 38, 47, 2, 4
 _SYS_ADMIN, _SIGKILL, _SIGTERM, _TIOCSCTTY = 1 << 21, 9, 15, 0x540E
-_EPERM, _EACCES, _EINVAL, _ENOSYS = 1, 13, 22, 38
 _PERSONALITIES = {"LINUX": 0, "LINUX32": 8}
 _POLICIES = {"SCHED_OTHER": 0, "SCHED_FIFO": 1, "SCHED_RR": 2, "SCHED_BATCH": 3, "SCHED_ISO": 4, "SCHED_IDLE": 5,
              "SCHED_DEADLINE": 6}  # fmt: skip
@@ -127,7 +127,7 @@ def use_all_cpus(steps: Program) -> None:
     cpuset does not widen them. The kernel takes of the mask what the cpuset has."""
     mask = b"\xff" * 1024  # CONFIG_NR_CPUS of x86 is 8192 at most; longer than the kernel's is as good
     steps.call("sched_setaffinity", 0, len(mask), steps.blob(mask), label="use all CPUs of the cgroup",
-               tolerated=(_EPERM, _ENOSYS))  # fmt: skip  (the command's own sandbox: the CPUs stay as they are)
+               tolerated=(EPERM, ENOSYS))  # fmt: skip  (the command's own sandbox: the CPUs stay as they are)
 
 
 def _ask_for_limits(steps: Program, process: "Process | None", channel: int) -> None:
@@ -239,10 +239,10 @@ def _identity(steps: Program, process: "Process", keep: int, *, set_groups: bool
         if not bounding >> number & 1:
             name = capabilities.NAMES[number] if number < len(capabilities.NAMES) else f"capability {number}"
             steps.call("prctl", _PR_CAPBSET_DROP, number, label=f"drop {name} from the bounding set",
-                       tolerated=(_EINVAL,), pointer="/process/capabilities/bounding")  # fmt: skip
+                       tolerated=(EINVAL,), pointer="/process/capabilities/bounding")  # fmt: skip
     # A directory that only root may enter, or only the user (FUSE): whoever of the two succeeds.
     cwd = steps.string(process.cwd)
-    steps.call("chdir", cwd, label=f"chdir to `{process.cwd}`", tolerated=(_EACCES, _EPERM),
+    steps.call("chdir", cwd, label=f"chdir to `{process.cwd}`", tolerated=(EACCES, EPERM),
                flags=REMEMBER, pointer="/process/cwd")  # fmt: skip
     if user.umask is not None:
         steps.call("umask", user.umask, label="set the umask")
@@ -297,12 +297,12 @@ def cannot_give(process: "Process") -> "list[str]":
 def _set_ambient(steps: Program, process: "Process") -> None:
     sets = process.capabilities
     steps.call("prctl", _PR_CAP_AMBIENT, _AMBIENT_CLEAR_ALL, 0, 0, 0, label="clear ambient capabilities",
-               tolerated=(_EINVAL,))  # fmt: skip
+               tolerated=(EINVAL,))  # fmt: skip
     ambient = capabilities.mask(sets.ambient) if sets else 0
     for number in range(ambient.bit_length()):
         if ambient >> number & 1:
             steps.call("prctl", _PR_CAP_AMBIENT, _AMBIENT_RAISE, number, 0, 0, label="raise an ambient capability",
-                       tolerated=(_EPERM,))  # fmt: skip
+                       tolerated=(EPERM,))  # fmt: skip
 
 
 def _scheduling(steps: Program, process: "Process") -> None:

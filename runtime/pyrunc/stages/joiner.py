@@ -9,6 +9,7 @@ memory and descriptors in it (CVE-2016-9962), through /proc/PID/exe its file (CV
 import _signal
 import posix
 import sys
+from errno import EINVAL
 
 import _prctl
 
@@ -70,7 +71,7 @@ def use_cpus(cpus: "Iterable[int]", key: str) -> None:
         posix.sched_setaffinity(0, cpus)
     except OSError as error:
         failure = PyruncError.from_os("run on these CPUs", error, pointer=f"/process/execCPUAffinity/{key}")
-        if error.errno == 22:  # EINVAL
+        if error.errno == EINVAL:
             failure.hint = "none of them is in the cgroup"
         raise failure from None
 

@@ -2,6 +2,7 @@
 
 import posix
 import time
+from errno import EACCES, EPERM
 
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import procs, syscalls
@@ -9,7 +10,6 @@ from pyrunc.kernel import procs, syscalls
 from .protocol import PeerGone
 from .record import NAME
 
-_EPERM, _EACCES = 1, 13
 _SIGKILL = 9
 
 TYPE_CHECKING = False
@@ -44,7 +44,7 @@ def set_oom_score(process: "Process | None", pid: int) -> None:
             posix.close(fd)
     except OSError as error:
         # Not left out: who gives it relies on it. runc and crun refuse as well.
-        hint = "lowering it takes CAP_SYS_RESOURCE of the host" if error.errno == _EACCES else ""
+        hint = "lowering it takes CAP_SYS_RESOURCE of the host" if error.errno == EACCES else ""
         what = f"set oom_score_adj to {value}"
         raise PyruncError.from_os(what, error, pointer="/process/oomScoreAdj", hint=hint) from None
 
@@ -62,7 +62,7 @@ def set_rlimits(process: "Process", pid: int, *, splits: bool) -> None:
             syscalls.set_limit(pid, limit.type, soft, limit.hard)
         except OSError as error:
             what = f"set {limit.type} to {limit.soft}:{limit.hard}"
-            hint = "raising a hard limit takes CAP_SYS_RESOURCE of the host" if error.errno == _EPERM else ""
+            hint = "raising a hard limit takes CAP_SYS_RESOURCE of the host" if error.errno == EPERM else ""
             raise PyruncError.from_os(what, error, pointer=f"/process/rlimits/{i}", hint=hint) from None
 
 

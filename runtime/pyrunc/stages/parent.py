@@ -1,6 +1,7 @@
 """The parent's side of create: make the container's first process, serve it, and undo everything if something fails."""
 
 import posix
+from errno import EACCES, ENOENT, EPERM, EROFS
 
 from pyrunc.cgroup import fs as cgroup_fs
 from pyrunc.cgroup import manager
@@ -117,7 +118,7 @@ def place(plan: "ContainerPlan", container: Container, host: "HostFacts") -> int
     return -1
 
 
-_NOT_OURS = (1, 2, 13, 30)  # EPERM, ENOENT, EACCES, EROFS
+_NOT_OURS = (EPERM, ENOENT, EACCES, EROFS)
 
 
 def adopt(plan: "ContainerPlan", container: Container, made: Created, pid: int) -> None:

@@ -4,6 +4,7 @@
 """
 
 from _struct import unpack_from
+from errno import EACCES, ECANCELED, EISDIR, ENOENT, ENOEXEC, EPERM, ETIMEDOUT
 
 from pyrunc.errors import PyruncError, strerror
 
@@ -12,8 +13,7 @@ CALL, FIND, CHECK_CWD, HOOK, REPORT_TO, EXEC, SPLIT, WRITE, END_BY = range(9)  #
 POINTER = "\x1f"  # in a label, before the JSON pointer of the value that a step is about
 STARTED = b"started"  # every step but labels, filter and exec has been done
 NAME = b"pyrunc-init"  # of its process (PR_SET_NAME), until the exec
-_ENOENT, _EACCES, _EISDIR, _ETIMEDOUT, _ECANCELED = 2, 13, 21, 110, 125
-_SPELT = (1, _ENOENT, 8, _EACCES)  # EPERM, ENOEXEC: what execve(2) says of a file
+_SPELT = (EPERM, ENOENT, ENOEXEC, EACCES)  # what execve(2) says of a file
 _SIGILL, _SIGTRAP, _SIGSYS = 4, 5, 31
 _NOT_EXECUTED = 127  # pyrunc-init's status for it, and the shell's
 
@@ -62,11 +62,11 @@ def early_end(who: str, status: int) -> PyruncError:
 
 
 def _not_executable(name: str, errno: int) -> PyruncError:
-    if errno == _EISDIR:
-        error = _as_go_spells(f"exec `{name}`", _EACCES)
+    if errno == EISDIR:
+        error = _as_go_spells(f"exec `{name}`", EACCES)
         error.hint = "it is not a regular file"
         return error
-    if errno == _ENOENT and "/" not in name:
+    if errno == ENOENT and "/" not in name:
         return _as_go_spells(f"executable file `{name}` not found in $PATH", errno)
     return _as_go_spells(f"open executable `{name}`", errno)
 
@@ -80,9 +80,9 @@ def _as_go_spells(text: str, errno: int) -> PyruncError:
 
 
 def _hook_failed(name: str, errno: int, status: int, output: str) -> PyruncError:
-    if errno == _ETIMEDOUT:
+    if errno == ETIMEDOUT:
         return PyruncError(f"error running {name}: it ran past its timeout")
-    if errno != _ECANCELED:
+    if errno != ECANCELED:
         return PyruncError(f"error running {name}", errno=errno)
     how = f"signal {status & 0x7F}" if status & 0x7F else f"exit status {status >> 8}"
     if status >> 8 == _NOT_EXECUTED and not output:
