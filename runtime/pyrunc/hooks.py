@@ -11,6 +11,7 @@ import fcntl
 import posix
 import select
 import time
+from _signal import SIGKILL
 
 import _prctl
 
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
         def timeout(self) -> "int | None": ...  # seconds
 
 
-_SIGKILL = _signal.SIGKILL
 _ENDING = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGTERM)  # as in `ending`
 _OUTPUT_LIMIT = 3584  # characters; with the words before them they fit into errors.MESSAGE_LIMIT
 _LONGEST_POLL = 1 << 30  # milliseconds; poll(2) takes an int
@@ -143,7 +143,7 @@ def _become(
         except OSError:
             pass  # root of a user namespace may not search it; at poststop it may be gone. It stays where the caller is
         posix.setsid()  # a process group to kill, and no controlling terminal
-        _prctl.prctl(_prctl.PR_SET_PDEATHSIG, _SIGKILL)  # a runtime that is killed leaves no hook running
+        _prctl.prctl(_prctl.PR_SET_PDEATHSIG, SIGKILL)  # a runtime that is killed leaves no hook running
         entries = hook.env
         if entries is None:
             entries = [(key + b"=" + value).decode("utf-8", "surrogateescape") for key, value in environ.items()]
@@ -201,7 +201,7 @@ def _kill(pid: int) -> None:
     """Kill the hook's process group and reap the hook. Not reaped yet, so both ids are its own."""
     for send in (posix.killpg, posix.kill):  # the group may not be there yet: setsid is the child's first act
         try:
-            send(pid, _SIGKILL)
+            send(pid, SIGKILL)
         except ProcessLookupError:
             continue
     try:

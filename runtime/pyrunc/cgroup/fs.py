@@ -5,6 +5,7 @@ the controllers are bound to cgroup v1 ("hybrid") the unified hierarchy still tr
 """
 
 import posix
+from _signal import SIGKILL
 from errno import EACCES, EAGAIN, EBUSY, ENODEV, ENOENT, ENOTEMPTY, EOPNOTSUPP
 
 from pyrunc.errors import PyruncError
@@ -34,7 +35,6 @@ __all__ = [
     "signal",
 ]
 
-_SIGKILL = 9
 PATIENCE = 10.0  # seconds that killed processes get to go; one in an uninterruptible call may not
 
 
@@ -141,7 +141,7 @@ def fork(path: str, fd: int, flags: int = 0) -> int:
     try:
         join(path, pid)
     except BaseException:
-        posix.kill(pid, _SIGKILL)
+        posix.kill(pid, SIGKILL)
         posix.waitpid(pid, 0)
         raise
     finally:
@@ -212,7 +212,7 @@ def kill(path: str, patience: float = PATIENCE) -> None:
         time.sleep(pause)  # most are on their way out
         if not populated(path):
             return
-        signal(path, _SIGKILL)
+        signal(path, SIGKILL)
         pause = min(pause * 2, 0.1)
 
 

@@ -1,5 +1,7 @@
 """pyrunc delete: remove what create made (runtime.md, "Delete")."""
 
+from _signal import SIGKILL
+
 from pyrunc import lifecycle, stateroot
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.cgroup import events
@@ -20,7 +22,6 @@ VERB = Verb(
     ),
 )
 
-_SIGKILL = 9
 _MOMENT, _MOMENTS = 0.1, 100  # seconds, and how many, that a killed process gets to go; in some calls it does not
 
 
@@ -65,7 +66,7 @@ def destroy(context: Context, container: Container, state: State) -> None:
     if was_alive:
         if unreached := state.only_first_reached():
             context.log.warning(unreached)
-        procs.signal(state.pid, state.start_time, _SIGKILL)
+        procs.signal(state.pid, state.start_time, SIGKILL)
         if not _ends(state):
             hint = "it may be in a call that cannot be interrupted (state D in ps), of a file server that is gone, say"
             raise PyruncError(f"process {state.pid} of container `{container.id}` does not die", hint=hint)

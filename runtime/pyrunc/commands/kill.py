@@ -1,5 +1,7 @@
 """pyrunc kill: send a signal to a container's first process (runtime.md, "Kill")."""
 
+from _signal import SIGKILL
+
 from pyrunc import lifecycle
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.cgroup import events
@@ -18,7 +20,6 @@ VERB = Verb(
     ),
 )
 
-_SIGKILL = 9
 
 
 def run(context: Context, arguments: Arguments) -> int:
@@ -37,25 +38,25 @@ def _kill(context: Context, container_id: str, number: int, everything: bool) ->
     container = Container.open(context.root, container_id)
     state = container.load()
     status, shared = container.status(state), state.data.get("privatePids") is False
-    if (status, number, shared) == (lifecycle.STOPPED, _SIGKILL, True) and state.cgroup:
+    if (status, number, shared) == (lifecycle.STOPPED, SIGKILL, True) and state.cgroup:
         everything = everything or events.populated(state.cgroup)  # what its first process has left, as runc does
     lifecycle.require("kill --all" if everything else "kill", status, container.id)
     unreached = state.only_first_reached()
-    if unreached and (everything or number == _SIGKILL):
+    if unreached and (everything or number == SIGKILL):
         context.log.warning(unreached)
     if everything:
         _all(state.cgroup, number, state.pid, state.start_time)
         return
     if not procs.signal(state.pid, state.start_time, number):
         raise NotPermitted("container not running")
-    if number == _SIGKILL and state.cgroup is not None and shared:
+    if number == SIGKILL and state.cgroup is not None and shared:
         cgroup_fs.kill(state.cgroup)  # without a pid namespace its other processes would live on
 
 
 def _all(cgroup: "str | None", number: int, pid: int, start_time: int) -> None:
     if cgroup is None:
         procs.signal(pid, start_time, number)
-    elif number == _SIGKILL:
+    elif number == SIGKILL:
         cgroup_fs.kill(cgroup)
     else:
         cgroup_fs.signal(cgroup, number)

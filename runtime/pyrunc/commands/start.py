@@ -2,6 +2,7 @@
 
 import posix
 import select
+from _signal import SIGKILL
 from errno import ENXIO
 
 from pyrunc import lifecycle
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 VERB = Verb("run the program of a created container", ("ID",))
 
-_SIGKILL = 9
 _LOOK_AGAIN = 1000  # milliseconds
 _S_IFMT, _S_IFIFO = 0o170000, 0o010000
 
@@ -80,7 +80,7 @@ def _release(container: Container, state: State) -> None:
     name, status = procs.ending(state.pid, state.start_time) or (b"", 0)
     if report != STARTED or name == NAME:
         # A `start` that was killed can have let it go as far as its wait for a seccomp agent; it must not run without.
-        procs.signal(state.pid, state.start_time, _SIGKILL)
+        procs.signal(state.pid, state.start_time, SIGKILL)
         raise early_end(f"the first process of container `{container.id}`", status if name == NAME else 0)
     posix.unlink("exec.fifo", dir_fd=container.fd)
     posix.unlink("exec.result", dir_fd=container.fd)

@@ -4,12 +4,12 @@ which need not end at all. The peers have no locks, and end such a container at 
 
 import posix
 import time
+from _signal import SIGKILL, SIGTERM
 
 from pyrunc.container import Container
 from pyrunc.errors import PyruncError, printable
 from pyrunc.kernel import procs
 
-_SIGKILL, _SIGTERM = 9, 15
 _MOMENT = 1.0  # seconds: longer than any command keeps the lock that has not to wait for others
 _PATIENCE = 10.0  # for what a command undoes, and for another delete
 
@@ -26,7 +26,7 @@ def lock(container: Container) -> None:
     _kill_init(container)
     if _comes(container, _PATIENCE if "delete" in procs.words(_holder(container)) else _MOMENT):
         return
-    for number in (_SIGTERM, _SIGKILL):
+    for number in (SIGTERM, SIGKILL):
         holder = _holder(container)
         facts = procs.stat(holder) if holder else None
         # A stranger's lock is not ours to break; and who has the lock at the second look had this pid at the first.
@@ -56,7 +56,7 @@ def _kill_init(container: Container) -> None:
         state = container.load_or_journal()
     except PyruncError:  # the holder has not come to write one, or it is for the holder of the lock to tell of
         return
-    procs.signal(state.pid, state.start_time, _SIGKILL)
+    procs.signal(state.pid, state.start_time, SIGKILL)
 
 
 def _holder(container: Container) -> int:

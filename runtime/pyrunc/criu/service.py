@@ -12,6 +12,7 @@ asked in between (docs/adr/0005-criu-by-rpc.md).
 """
 
 import posix
+from _signal import SIGHUP, SIGINT, SIGKILL, SIGTERM
 
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import programs, syscalls
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 _SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # where an engine gave no PATH
 _PACKAGE = "install the package `criu` (Debian, Fedora, Arch; openSUSE: `criu`)"
-ENDING = (1, 2, 15)  # SIGHUP, SIGINT, SIGTERM: what asks a command to end
-_SIGKILL, _LARGEST = 9, 1 << 20
+ENDING = (SIGHUP, SIGINT, SIGTERM)  # what asks a command to end
+_LARGEST = 1 << 20
 _NO_SUCH_OPTION = "criu {0} does not know {1}, which criu {2} brought"
 _OLDEST = 31500
 _PIPE_SIZE = 819 * 4096  # criu/include/page-pipe.h: as many buffers as 32 KiB describe
@@ -119,7 +120,7 @@ class Service:
     def kill(self) -> None:
         """End it now, in the middle of whatever it does."""
         try:
-            posix.kill(self.pid, _SIGKILL)
+            posix.kill(self.pid, SIGKILL)
         except ProcessLookupError:
             return
 

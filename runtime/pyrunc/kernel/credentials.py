@@ -3,6 +3,7 @@
 import _signal
 import fcntl
 import posix
+from _signal import SIGKILL, SIGSTOP
 from errno import EDQUOT, EINVAL, EMFILE, ENFILE, ENOMEM, ENOSYS, EOPNOTSUPP, EPERM, EROFS
 
 import _prctl
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _DEVICES = (0o020000, 0o060000)  # S_IFCHR, S_IFBLK
-_SIGKILL, _SIGSTOP = 9, 19
 _KEYCTL_SETPERM = 5
 _POSSESSOR_ALL, _USER_VIEW_READ_SEARCH = 0x3F000000, 0x000B0000
 
@@ -267,5 +267,5 @@ def own_standard_streams(uid: int) -> None:
 def default_signals() -> None:
     """Every signal at its default: CPython ignores SIGPIPE and SIGXFSZ, the caller may ignore others, exec keeps it."""
     for number in range(1, _signal.NSIG):
-        if number not in {_SIGKILL, _SIGSTOP}:
+        if number not in {SIGKILL, SIGSTOP}:
             syscalls.default_signal(number)

@@ -1,13 +1,12 @@
 """The user namespace of an id-mapped mount: mount_setattr(2) takes its maps from one (MOUNT_ATTR_IDMAP, Linux 5.12)."""
 
 import posix
+from _signal import SIGKILL
 
 from pyrunc.errors import PyruncError
 
 from . import idmap, syscalls
 from .idmap import Range
-
-_SIGKILL = 9
 
 
 class MountMap:
@@ -49,7 +48,7 @@ def _namespace(uids: "tuple[Range, ...]", gids: "tuple[Range, ...]", pointer: st
         error.pointer = pointer
         raise
     finally:
-        posix.kill(pid, _SIGKILL)
+        posix.kill(pid, SIGKILL)
         posix.waitpid(pid, 0)
         posix.close(release)
         posix.close(hold)

@@ -5,6 +5,7 @@ symlink (CVE-2019-16884, CVE-2019-19921, CVE-2025-52881).
 """
 
 import posix
+from _signal import SIGKILL
 from errno import ECHILD, EINVAL, EPERM, EXDEV
 
 from pyrunc.errors import PyruncError
@@ -20,7 +21,6 @@ from .syscalls import (
     RESOLVE_NO_XDEV,
 )
 
-_SIGKILL = 9
 _ROOT_INODE = 1  # PROC_ROOT_INO, include/linux/proc_ns.h
 _ATTRIBUTES = 0xE  # MOUNT_ATTR_NOSUID, NODEV, NOEXEC
 
@@ -72,7 +72,7 @@ def _open_in_child() -> int:
             posix._exit(0)  # noqa: SLF001
     _, status = posix.waitpid(pid, posix.WUNTRACED)
     if posix.WIFSTOPPED(status):  # by a process of the container; it would be waited for without end
-        posix.kill(pid, _SIGKILL)
+        posix.kill(pid, SIGKILL)
         posix.waitpid(pid, 0)
     posix.close(writing)
     told = posix.read(reading, 20)

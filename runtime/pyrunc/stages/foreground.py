@@ -9,6 +9,7 @@ of data each, and read more once it is written.
 import _signal
 import posix
 import select
+from _signal import SIGCHLD, SIGCONT, SIGHUP, SIGWINCH
 
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import syscalls, terminal
@@ -25,7 +26,6 @@ _NOT_FORWARDED = frozenset(
     getattr(_signal, f"SIG{name}")
     for name in ("CHLD", "WINCH", "URG", "PIPE", "KILL", "STOP", "TTIN", "TTOU", "SEGV", "BUS", "FPE", "ILL")
 )
-_SIGCHLD, _SIGWINCH, _SIGCONT, _SIGHUP = _signal.SIGCHLD, _signal.SIGWINCH, _signal.SIGCONT, _signal.SIGHUP
 _ENDING = frozenset({_signal.SIGINT, _signal.SIGTERM, _signal.SIGQUIT, _signal.SIGHUP})
 
 _CHUNK = 4096  # PIPE_BUF: poll says that so much goes into a pipe without blocking
@@ -45,8 +45,8 @@ class Signals:
         self._reader, self._writer = posix.pipe2(posix.O_CLOEXEC | posix.O_NONBLOCK)
         self._handlers: dict[int, Any] = {}
         _signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        for number in (_signal.valid_signals() - _NOT_FORWARDED) | {_SIGCHLD, _SIGWINCH}:
-            if number == _SIGHUP and _signal.getsignal(number) == _signal.SIG_IGN:
+        for number in (_signal.valid_signals() - _NOT_FORWARDED) | {SIGCHLD, SIGWINCH}:
+            if number == SIGHUP and _signal.getsignal(number) == _signal.SIG_IGN:
                 continue  # who calls us with nohup(1) wants it to be of no effect
             self._handlers[number] = _signal.signal(number, _caught)
         self._mask = _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
@@ -141,16 +141,16 @@ class _Attendant:
     def _signalled(self) -> bool:
         """Deal with the signals that have come; False if one ends the wait for a reader of the last output."""
         for number in self._signals.take():
-            if number == _SIGCHLD:
+            if number == SIGCHLD:
                 self._reap()
             elif self._status >= 0:
                 if number in _ENDING:
                     return False
-            elif number != _SIGWINCH:
+            elif number != SIGWINCH:
                 # Our child, which is not reaped: the pid is its own. A pidfd would say no more.
                 posix.kill(self._pid, number)
-            if self._screen is not None and number in {_SIGWINCH, _SIGCONT}:
-                self._screen.adapt(came_back=number == _SIGCONT)
+            if self._screen is not None and number in {SIGWINCH, SIGCONT}:
+                self._screen.adapt(came_back=number == SIGCONT)
         return True
 
     def _reap(self) -> None:

@@ -6,6 +6,7 @@ The order of the steps is the order in which privilege is given up; each comment
 import fcntl
 import posix
 import sys
+from _signal import SIGKILL, SIGTERM
 from _struct import pack
 from errno import EACCES, EINVAL, ENOSYS, EPERM
 
@@ -37,7 +38,7 @@ ENTERED, LIMITS, CREATED = b"entered", b"limits", b"created"
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_NAME, _PR_CAPBSET_DROP = 1, 4, 8, 15, 24
 _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _AMBIENT_RAISE, _AMBIENT_CLEAR_ALL = 38, 47, 2, 4
-_SYS_ADMIN, _SIGKILL, _SIGTERM, _TIOCSCTTY = 1 << 21, 9, 15, 0x540E
+_SYS_ADMIN, _TIOCSCTTY = 1 << 21, 0x540E
 _PERSONALITIES = {"LINUX": 0, "LINUX32": 8}
 _POLICIES = {"SCHED_OTHER": 0, "SCHED_FIFO": 1, "SCHED_RR": 2, "SCHED_BATCH": 3, "SCHED_ISO": 4, "SCHED_IDLE": 5,
              "SCHED_DEADLINE": 6}  # fmt: skip
@@ -78,7 +79,7 @@ def program(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: int)
     become_user(steps, plan, env, channel)
     # A container that waits for `start` ends by it, or `podman stop` and a shutdown would wait for their deadlines.
     # Before a filter, and before a split, whose child has it too.
-    steps.step(END_BY, 0, (_SIGTERM,), "catch SIGTERM")
+    steps.step(END_BY, 0, (SIGTERM,), "catch SIGTERM")
     filtered = False
     if plan.splits:
         filtered = filter_early(steps, plan, channel)
@@ -164,7 +165,7 @@ def split(steps: Program, plan: "ContainerPlan | ExecPlan", channel: int, *, con
     controlling: the standard input is to be the controlling terminal.
     """
     steps.step(SPLIT, 0, (syscalls.CLONE_PARENT,), "clone the process in the container")
-    steps.call("prctl", _PR_SET_PDEATHSIG, _SIGKILL, label="die with the command")
+    steps.call("prctl", _PR_SET_PDEATHSIG, SIGKILL, label="die with the command")
     steps.call("setsid", label="make a session")
     if controlling:
         steps.call("ioctl", 0, _TIOCSCTTY, 0, label="take the terminal")

@@ -7,6 +7,7 @@ is to be done was decided in the plan. Everything that fails raises; the parent 
 import _signal
 import posix
 import sys
+from _signal import SIGKILL
 
 import _prctl
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from .handover import Gates
     from .protocol import Channel
 
-_SIGKILL = 9
 
 
 def run(plan: "ContainerPlan", channel: "Channel", gates: "Gates") -> None:
@@ -59,7 +59,7 @@ def _become_container(plan: "ContainerPlan", channel: "Channel", gates: "Gates")
 
 def _enter_namespaces(plan: "ContainerPlan", channel: "Channel") -> None:
     """In the host's root: from a process of the runtime's to root of the container's namespaces."""
-    _prctl.prctl(_prctl.PR_SET_PDEATHSIG, _SIGKILL)
+    _prctl.prctl(_prctl.PR_SET_PDEATHSIG, SIGKILL)
     if plan.splits:
         join(plan)
         syscalls.unshare(plan.new_at_once)

@@ -9,6 +9,7 @@ memory and descriptors in it (CVE-2016-9962), through /proc/PID/exe its file (CV
 import _signal
 import posix
 import sys
+from _signal import SIGKILL
 from errno import EINVAL
 
 import _prctl
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from .exec import Target
     from .protocol import Channel
 
-_SIGKILL = 9
 
 
 def run(plan: "ExecPlan", target: "Target", channel: "Channel", helper: int) -> None:
@@ -78,7 +78,7 @@ def use_cpus(cpus: "Iterable[int]", key: str) -> None:
 
 def _prepare(plan: "ExecPlan") -> int:
     """In the host's namespaces: hide, and load what is needed later; a private procfs for labels, or -1."""
-    _prctl.prctl(_prctl.PR_SET_PDEATHSIG, _SIGKILL)
+    _prctl.prctl(_prctl.PR_SET_PDEATHSIG, SIGKILL)
     outside.set_oom_score(plan.process, posix.getpid())  # the program inherits it; once we hide no user may
     credentials.hide()
     if plan.final_cpus:

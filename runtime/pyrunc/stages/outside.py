@@ -2,6 +2,7 @@
 
 import posix
 import time
+from _signal import SIGKILL
 from errno import EACCES, EPERM
 
 from pyrunc.errors import PyruncError
@@ -9,8 +10,6 @@ from pyrunc.kernel import procs, syscalls
 
 from .protocol import PeerGone
 from .record import NAME
-
-_SIGKILL = 9
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -124,7 +123,7 @@ def _reap_silent() -> None:
 def kill(pid: int) -> None:
     """Kill and reap our child, which may be reaped already."""
     try:
-        posix.kill(pid, _SIGKILL)
+        posix.kill(pid, SIGKILL)
         posix.waitpid(pid, 0)
     except (ProcessLookupError, ChildProcessError):
         return

@@ -3,6 +3,7 @@
     record        magic, number of the step, kind of the step, errno, detail (5 ints), label, NUL, output of a hook
 """
 
+from _signal import SIGILL, SIGSYS, SIGTRAP
 from _struct import unpack_from
 from errno import EACCES, ECANCELED, EISDIR, ENOENT, ENOEXEC, EPERM, ETIMEDOUT
 
@@ -14,7 +15,6 @@ POINTER = "\x1f"  # in a label, before the JSON pointer of the value that a step
 STARTED = b"started"  # every step but labels, filter and exec has been done
 NAME = b"pyrunc-init"  # of its process (PR_SET_NAME), until the exec
 _SPELT = (EPERM, ENOENT, ENOEXEC, EACCES)  # what execve(2) says of a file
-_SIGILL, _SIGTRAP, _SIGSYS = 4, 5, 31
 _NOT_EXECUTED = 127  # pyrunc-init's status for it, and the shell's
 
 
@@ -50,10 +50,10 @@ def early_end(who: str, status: int) -> PyruncError:
     if not status:
         return PyruncError(f"{who} was killed before it ran its program")
     signal, place = status & 0x7F, "/linux/seccomp"
-    if signal == _SIGSYS:
+    if signal == SIGSYS:
         text = "was killed by SIGSYS: the seccomp profile forbids a system call that is needed to start the program"
         return PyruncError(f"{who} {text}", pointer=place)
-    if signal in (0, _SIGILL, _SIGTRAP):
+    if signal in (0, SIGILL, SIGTRAP):
         text = "could neither run its program nor tell why: the seccomp profile forbids both"
         return PyruncError(f"{who} {text}", pointer=place)
     from pyrunc.kernel import signals

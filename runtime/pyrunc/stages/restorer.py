@@ -5,6 +5,7 @@ namespace of its own, so that what is mounted for it is gone with it.
 """
 
 import posix
+from _signal import SIGKILL
 
 from pyrunc.cgroup import manager
 from pyrunc.container import Container
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pyrunc.plan import ContainerPlan
 
 
-_SIGKILL, _MOST_CPUS = 9, 8192
+_MOST_CPUS = 8192
 _ROOT = "root"  # the name in the state directory of the directory that the root file system is bound on
 
 
@@ -172,7 +173,7 @@ def undo(plan: "ContainerPlan", made: Restored, error: BaseException) -> None:
     if made.criu is not None:
         made.criu.kill()
         made.criu.close()
-    if made.pid > 1 and procs.signal(made.pid, made.start_time, _SIGKILL):
+    if made.pid > 1 and procs.signal(made.pid, made.start_time, SIGKILL):
         _reap(made.pid)
     parent.remove_cgroup(plan, made, error)
 
