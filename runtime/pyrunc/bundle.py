@@ -1,6 +1,7 @@
 """A bundle: the directory with config.json and, as a rule, the root file system (runtime-spec bundle.md)."""
 
 import posix
+from _stat import S_ISREG
 from errno import ENOENT
 
 from . import jsontext
@@ -43,7 +44,7 @@ def read_file(path: str, limit: int = MAX_CONFIG) -> bytes:
         raise PyruncError.from_os(f"open `{path}`", error) from None
     try:
         facts = posix.fstat(fd)
-        if facts.st_mode & 0o170000 != 0o100000:
+        if not S_ISREG(facts.st_mode):
             raise PyruncError(f"`{path}` is not a regular file")
         if facts.st_size > limit:
             raise PyruncError(f"`{path}` is larger than {limit >> 20} MiB")

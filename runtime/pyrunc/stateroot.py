@@ -4,6 +4,7 @@ that were killed have left in it.
 
 import fcntl
 import posix
+from _stat import S_ISLNK, S_ISVTX
 from errno import ELOOP
 
 from .errors import PyruncError
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 CLAIM, GRAVE = ".claim-", ".deleted-"  # of a state directory that is not yet, or no longer, a container's
 DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC | posix.O_NOFOLLOW
-_S_IFMT, _S_IFLNK, _S_ISVTX = 0o170000, 0o120000, 0o1000
 _MOST_LINKS = 40  # as the kernel has it
 _UNMAPPED = 65534  # /proc/sys/kernel/overflowuid, unless somebody has changed it
 
@@ -45,7 +45,7 @@ def way(path: str) -> "Iterator[tuple[str, posix.stat_result]]":
         above, here = here, f"{here}/{name}" if name != ".." else here.rpartition("/")[0]
         facts = posix.stat(here or "/", follow_symlinks=False)
         yield here or "/", facts
-        if facts.st_mode & _S_IFMT == _S_IFLNK:
+        if S_ISLNK(facts.st_mode):
             links += 1
             if links > _MOST_LINKS:
                 raise OSError(ELOOP, "", here)
@@ -60,7 +60,7 @@ def check_owner(path: str, facts: "posix.stat_result", *, only_ours: bool = Fals
         raise PyruncError(f"the state directory `{path}` belongs to uid {facts.st_uid}", hint=hint)
     # In a directory like /tmp nobody can rename or remove what is another's.
     writable = 0o002 if facts.st_gid == 0 else 0o022
-    if facts.st_mode & writable and not facts.st_mode & _S_ISVTX and facts.st_mode & _S_IFMT != _S_IFLNK:
+    if facts.st_mode & writable and not facts.st_mode & S_ISVTX and not S_ISLNK(facts.st_mode):
         raise PyruncError(f"others may write into the state directory `{path}`", hint=hint)
 
 
@@ -76,7 +76,7 @@ def _is_outside(uid: int) -> bool:
         return False
 
 
-def make(root: str, mode: int = 0o700 | _S_ISVTX) -> None:
+def make(root: str, mode: int = 0o700 | S_ISVTX) -> None:
     """Make the state root, and what is above it.
 
     Sticky: who tidies up $XDG_RUNTIME_DIR leaves what is (XDG Base Directory Specification). A container whose state is

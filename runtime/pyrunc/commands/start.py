@@ -3,6 +3,7 @@
 import posix
 import select
 from _signal import SIGKILL
+from _stat import S_ISFIFO
 from errno import ENXIO
 
 from pyrunc import lifecycle
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 VERB = Verb("run the program of a created container", ("ID",))
 
 _LOOK_AGAIN = 1000  # milliseconds
-_S_IFMT, _S_IFIFO = 0o170000, 0o010000
 
 
 def run(context: Context, arguments: Arguments) -> int:
@@ -105,7 +105,7 @@ def _open_gates(container: Container, state: State) -> "tuple[int, int]":
 
 def _open_gate(container: Container, name: str, flags: int) -> int:
     fd = posix.open(name, flags | posix.O_NONBLOCK | posix.O_CLOEXEC | posix.O_NOFOLLOW, dir_fd=container.fd)
-    if posix.fstat(fd).st_mode & _S_IFMT == _S_IFIFO:
+    if S_ISFIFO(posix.fstat(fd).st_mode):
         return fd
     posix.close(fd)
     raise _not_the_gate(container, name)

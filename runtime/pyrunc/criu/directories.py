@@ -5,10 +5,10 @@ file that is overwritten; and whoever can change an image chooses what a restore
 """
 
 import posix
+from _stat import S_ISLNK
 
 from pyrunc.errors import PyruncError
 
-_S_IFMT, _S_IFLNK = 0o170000, 0o120000
 _HINT = "criu writes there as root: choose a directory of root's, or let pyrunc make it"
 
 
@@ -42,7 +42,7 @@ def _open(path: str, trusted: "tuple[int, ...]", *, make: bool) -> int:
 
 
 def _check_owner(path: str, facts: "posix.stat_result", trusted: "tuple[int, ...]") -> None:
-    is_link = facts.st_mode & _S_IFMT == _S_IFLNK
+    is_link = S_ISLNK(facts.st_mode)
     if facts.st_uid not in trusted:
         what = "symbolic link" if is_link else "directory"
         raise PyruncError(f"the {what} `{path}` belongs to uid {facts.st_uid}", hint=_HINT)
@@ -54,5 +54,5 @@ def _check_owner(path: str, facts: "posix.stat_result", trusted: "tuple[int, ...
 def _check_links(path: str, fd: int) -> None:
     """`parent` is one that CRIU makes itself, and leads to the images of a --pre-dump."""
     for name in posix.listdir(fd):
-        if name != "parent" and posix.stat(name, dir_fd=fd, follow_symlinks=False).st_mode & _S_IFMT == _S_IFLNK:
+        if name != "parent" and S_ISLNK(posix.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
             raise PyruncError(f"`{path}/{name}` is a symbolic link", hint="criu would write through it")

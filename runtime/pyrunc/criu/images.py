@@ -7,6 +7,7 @@ and crun write and read the same file for pipes.
 """
 
 import posix
+from _stat import S_IFCHR, S_IFMT, S_IFREG, S_ISDIR
 
 from pyrunc import jsontext
 from pyrunc.errors import PyruncError
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 DESCRIPTORS = "descriptors.json"
 # The names that runc and crun give to joined namespaces in an image.
 _ROOT_NAMESPACES = {"network": "extRootNetNS", "pid": "extRootPidNS"}
-_S_IFMT, _S_IFDIR, _S_IFCHR, _S_IFREG = 0o170000, 0o040000, 0o020000, 0o100000
 _TERMINALS = range(136, 144)  # majors of Unix98 slaves (Documentation/admin-guide/devices.txt)
 
 
@@ -50,11 +50,11 @@ def _file_name(pid: int, number: int, inside: "set[int]") -> str:
         mount = _mount_of(pid, number)
     except OSError:  # closed by now
         return ""
-    kind = facts.st_mode & _S_IFMT
-    if mount in inside or kind not in {_S_IFREG, _S_IFCHR}:
+    kind = S_IFMT(facts.st_mode)
+    if mount in inside or kind not in {S_IFREG, S_IFCHR}:
         return ""
     major = facts.st_rdev >> 8 & 0xFFF
-    if kind == _S_IFCHR and major in _TERMINALS:
+    if kind == S_IFCHR and major in _TERMINALS:
         return f"tty[{facts.st_rdev:x}:{facts.st_dev:x}]"
     return f"file[{mount:x}:{facts.st_ino:x}]"
 
@@ -129,7 +129,7 @@ def external_mounts(pid: int, destinations: "list[str]", masked: "tuple[str, ...
                 continue  # the kernel lacks it, or the container has removed it
             try:
                 point = points.get(syscalls.mount_id(fd), "/")
-                is_mask_of_directory = path in masked and posix.fstat(fd).st_mode & _S_IFMT == _S_IFDIR
+                is_mask_of_directory = path in masked and S_ISDIR(posix.fstat(fd).st_mode)
                 if _is_at(fd, point) and not is_mask_of_directory:
                     found.setdefault(point, path)
             finally:
@@ -227,6 +227,6 @@ def make_mountpoints(rootfs: str, mounts: "tuple[Mount, ...]") -> None:
 
 def _is_directory(mount: "Mount") -> bool:
     try:
-        return posix.stat(mount.source).st_mode & _S_IFMT == _S_IFDIR
+        return S_ISDIR(posix.stat(mount.source).st_mode)
     except OSError as error:
         raise mount.failure(error, "its source is needed to restore") from None

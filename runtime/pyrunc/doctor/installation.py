@@ -5,6 +5,7 @@ no effect until it is installed anew.
 """
 
 import posix
+from _stat import S_ISLNK, S_ISVTX
 
 from pyrunc import startup, stateroot
 from pyrunc.kernel import procs
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PACKAGE = startup.__file__.rpartition("/")[0]
-_S_ISVTX, _S_IFMT, _S_IFLNK = 0o1000, 0o170000, 0o120000
 _UNCHECKED = 1  # PEP 552: flags of a cache file that holds a hash of the source, which imports do not look at
 
 
@@ -53,7 +53,7 @@ def _program() -> str:
 
 
 def _is_loose(facts: "posix.stat_result", euid: int) -> bool:
-    writable = facts.st_mode & 0o022 and not facts.st_mode & _S_ISVTX and facts.st_mode & _S_IFMT != _S_IFLNK
+    writable = facts.st_mode & 0o022 and not facts.st_mode & S_ISVTX and not S_ISLNK(facts.st_mode)
     return facts.st_uid not in (0, euid) or bool(writable)
 
 

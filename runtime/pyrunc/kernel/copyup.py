@@ -1,13 +1,13 @@
 """Copy of a directory's contents into a new tmpfs, by file descriptor (the mount option tmpcopyup)."""
 
 import posix
+from _stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
 from errno import ENODATA, ENXIO, EOPNOTSUPP
 
 from pyrunc.errors import PyruncError
 
 from . import paths
 
-_S_IFMT, _S_IFDIR, _S_IFREG, _S_IFLNK = 0o170000, 0o040000, 0o100000, 0o120000
 _DEEPEST = 256  # directories; a descriptor pair and a stack frame each
 _CHUNK = 1 << 30
 
@@ -37,14 +37,14 @@ def _directory(source: int, destination: int, depth: int) -> None:
         raise PyruncError(f"a directory is more than {_DEEPEST} levels deep (tmpcopyup)")
     for name in posix.listdir(source):
         facts = posix.stat(name, dir_fd=source, follow_symlinks=False)
-        kind = facts.st_mode & _S_IFMT
-        if kind == _S_IFLNK:
+        kind = S_IFMT(facts.st_mode)
+        if kind == S_IFLNK:
             posix.symlink(posix.readlink(name, dir_fd=source), name, dir_fd=destination)
             posix.chown(name, facts.st_uid, facts.st_gid, dir_fd=destination, follow_symlinks=False)
-        elif kind == _S_IFDIR:
+        elif kind == S_IFDIR:
             posix.mkdir(name, 0o700, dir_fd=destination)
             _pair((source, destination), name, (_READ_DIRECTORY, _READ_DIRECTORY), depth + 1)
-        elif kind == _S_IFREG:
+        elif kind == S_IFREG:
             writing = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
             _pair((source, destination), name, (_LOOK, writing), depth)
         else:
@@ -61,10 +61,10 @@ def _pair(parents: "tuple[int, int]", name: str, flags: "tuple[int, int]", depth
     try:
         other = posix.open(name, flags[1], 0o600, dir_fd=parents[1])
         try:
-            kind = posix.fstat(one).st_mode & _S_IFMT
-            if kind == _S_IFDIR:
+            kind = S_IFMT(posix.fstat(one).st_mode)
+            if kind == S_IFDIR:
                 _directory(one, other, depth)
-            elif kind == _S_IFREG:
+            elif kind == S_IFREG:
                 _file(one, other)
         finally:
             posix.close(other)

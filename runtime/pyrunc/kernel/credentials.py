@@ -4,6 +4,7 @@ import _signal
 import fcntl
 import posix
 from _signal import SIGKILL, SIGSTOP
+from _stat import S_IFBLK, S_IFCHR, S_IFMT, S_ISREG
 from errno import EDQUOT, EINVAL, EMFILE, ENFILE, ENOMEM, ENOSYS, EOPNOTSUPP, EPERM, EROFS
 
 import _prctl
@@ -16,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_DEVICES = (0o020000, 0o060000)  # S_IFCHR, S_IFBLK
+_DEVICES = (S_IFCHR, S_IFBLK)
 _KEYCTL_SETPERM = 5
 _POSSESSOR_ALL, _USER_VIEW_READ_SEARCH = 0x3F000000, 0x000B0000
 
@@ -164,12 +165,12 @@ def _passwd(root: int, *, before_pivot: bool) -> bytes:
     """The beginning of /etc/passwd, nothing if that is no regular file. OSError."""
     found = paths.open_in(root, "/etc/passwd")
     try:
-        if posix.fstat(found).st_mode & 0o170000 != 0o100000:
+        if not S_ISREG(posix.fstat(found).st_mode):
             return b""
         flags = posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOCTTY
         file = paths.reopen(found, flags) if before_pivot else paths.open_in(root, "/etc/passwd", flags)
         try:
-            return posix.read(file, 1 << 20) if posix.fstat(file).st_mode & 0o170000 == 0o100000 else b""
+            return posix.read(file, 1 << 20) if S_ISREG(posix.fstat(file).st_mode) else b""
         finally:
             posix.close(file)
     finally:
@@ -255,7 +256,7 @@ def own_standard_streams(uid: int) -> None:
     """
     for fd in range(3):
         facts = posix.fstat(fd)
-        if facts.st_uid == uid or (facts.st_mode & 0o170000 in _DEVICES and not posix.isatty(fd)):
+        if facts.st_uid == uid or (S_IFMT(facts.st_mode) in _DEVICES and not posix.isatty(fd)):
             continue
         try:
             posix.fchown(fd, uid, -1)

@@ -4,6 +4,7 @@ An image whose /dev is a symlink to somewhere else gets an error, not nodes ther
 """
 
 import posix
+from _stat import S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_ISLNK
 from errno import EINVAL, ELOOP, ENOENT
 
 from pyrunc.errors import ConfigError, PyruncError
@@ -22,8 +23,7 @@ from .syscalls import (
 )
 
 _BOUND = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC
-_S_IFMT = 0o170000
-_FORMATS = {"c": 0o020000, "u": 0o020000, "b": 0o060000, "p": 0o010000}  # `kind` to S_IFCHR, S_IFBLK, S_IFIFO
+_FORMATS = {"c": S_IFCHR, "u": S_IFCHR, "b": S_IFBLK, "p": S_IFIFO}
 
 
 class Device:
@@ -44,7 +44,7 @@ class Device:
     def is_that(self, node: int) -> bool:
         """Whether the file that `node` is open on is this device."""
         facts = posix.fstat(node)
-        if facts.st_mode & _S_IFMT != _FORMATS[self.kind]:
+        if S_IFMT(facts.st_mode) != _FORMATS[self.kind]:
             return False
         return self.kind == "p" or facts.st_rdev == posix.makedev(self.major, self.minor)
 
@@ -226,7 +226,7 @@ def _empty_file(parent: int, name: str) -> int:
     except FileExistsError:
         pass  # opened below, without following it
     node = posix.open(name, O_PATH | posix.O_NOFOLLOW | posix.O_CLOEXEC, dir_fd=parent)
-    if posix.fstat(node).st_mode & _S_IFMT == 0o120000:  # S_IFLNK
+    if S_ISLNK(posix.fstat(node).st_mode):
         posix.close(node)
         raise OSError(ELOOP, "")  # as open(2) without O_PATH says
     return node

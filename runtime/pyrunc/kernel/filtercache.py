@@ -7,11 +7,12 @@ failure here is passed over.
 """
 
 import posix
+from _stat import S_IFDIR, S_IFMT, S_IFREG
 
 _MOST_FILES = 64  # filters of different profiles on one machine are few: one a pod at the very most
 _MOST_BYTES = 4096 * 8  # BPF_MAXINSNS instructions
 _CHECKSUM_SIZE = 32
-_IFMT, _IFDIR, _IFREG, _OTHERS_WRITE = 0o170000, 0o040000, 0o100000, 0o022
+_OTHERS_WRITE = 0o022
 _READ = posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW | posix.O_NONBLOCK
 
 
@@ -37,7 +38,7 @@ def load(path: str, name: str) -> "bytes | None":
         finally:
             posix.close(directory)
         try:
-            content = posix.read(fd, _CHECKSUM_SIZE + _MOST_BYTES + 1) if _is_ours(fd, _IFREG) else b""
+            content = posix.read(fd, _CHECKSUM_SIZE + _MOST_BYTES + 1) if _is_ours(fd, S_IFREG) else b""
         finally:
             posix.close(fd)
     except OSError:
@@ -67,7 +68,7 @@ def store(path: str, name: str, instructions: bytes) -> None:
 
 def _open(path: str) -> int:
     fd = posix.open(path, _READ | posix.O_DIRECTORY)
-    if _is_ours(fd, _IFDIR):
+    if _is_ours(fd, S_IFDIR):
         return fd
     posix.close(fd)
     raise PermissionError(1, "")
@@ -75,7 +76,7 @@ def _open(path: str) -> int:
 
 def _is_ours(fd: int, kind: int) -> bool:
     facts = posix.fstat(fd)
-    return facts.st_mode & _IFMT == kind and facts.st_uid == posix.geteuid() and not facts.st_mode & _OTHERS_WRITE
+    return S_IFMT(facts.st_mode) == kind and facts.st_uid == posix.geteuid() and not facts.st_mode & _OTHERS_WRITE
 
 
 def _write(directory: int, name: str, content: bytes) -> None:

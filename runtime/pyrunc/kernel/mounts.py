@@ -5,6 +5,7 @@ destination which is swapped for a symlink meanwhile never leads out (CVE-2021-3
 """
 
 import posix
+from _stat import S_IFDIR, S_IFLNK, S_IFMT, S_ISDIR, S_ISLNK
 from errno import EINVAL, ELOOP, EPERM
 
 from pyrunc.errors import ConfigError, PyruncError
@@ -46,7 +47,6 @@ _COVERABLE = frozenset(
 
 _INSIDE_PROC = "this may not be covered, it is inside /proc"
 
-_S_IFMT, _S_IFDIR, _S_IFLNK = 0o170000, 0o040000, 0o120000
 _PROC_ROOT_INODE = 1
 
 
@@ -266,12 +266,12 @@ def attach(
 
 def _bind(root: int, mount: Mount, name: str, tree: int, attached: Attached) -> None:
     """Put `tree`, a detached copy of the source, onto the destination."""
-    kind = posix.fstat(tree).st_mode & _S_IFMT
-    if kind == _S_IFLNK and mount.options.copy_symlink:
+    kind = S_IFMT(posix.fstat(tree).st_mode)
+    if kind == S_IFLNK and mount.options.copy_symlink:
         _copy_symlink(root, mount, name, posix.readlink("", dir_fd=tree))
         return
     set_attributes(mount, tree)
-    target, _ = _target(root, mount, name, directory=kind == _S_IFDIR)
+    target, _ = _target(root, mount, name, directory=kind == S_IFDIR)
     try:
         if name == "proc" and not _is_proc(tree):
             raise mount.refusal("only a proc file system may be there")
@@ -343,7 +343,7 @@ def _target(root: int, mount: Mount, name: str, *, directory: bool) -> "tuple[in
     why = ""
     if name != "proc" and name not in _COVERABLE and syscalls.statfs_type(target) == PROC_SUPER_MAGIC:
         why = _INSIDE_PROC  # a symlink in the image leads there under another name
-    elif (posix.fstat(target).st_mode & _S_IFMT == _S_IFDIR) != directory:  # move_mount(2) only says EINVAL
+    elif S_ISDIR(posix.fstat(target).st_mode) != directory:  # move_mount(2) only says EINVAL
         why = "one is a directory, the other is not"
     if why:
         posix.close(target)
@@ -363,7 +363,7 @@ def _open(root: int, mount: Mount, name: str, *, follow: bool = True) -> int:
 
 def _place(root: int, mount: Mount, name: str, tree: int, target: "int | None") -> int:
     """Move the detached mount onto the target and see that the destination now is that mount; its id."""
-    follow = posix.fstat(tree).st_mode & _S_IFMT != _S_IFLNK
+    follow = not S_ISLNK(posix.fstat(tree).st_mode)
     try:
         if target is not None:
             if not follow:  # where the target is: a symlink on the way to it is to be followed, what is mounted is not

@@ -6,6 +6,7 @@ opened before: another container that swaps a directory for a symlink meanwhile 
 """
 
 import posix
+from _stat import S_ISCHR
 from errno import EINVAL, ELOOP, ENOENT
 
 from pyrunc.errors import PyruncError
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 O_PATH = 0o10000000  # not in `posix`; the same on all architectures that use asm-generic/fcntl.h
 
 _NULL = (1, 3)  # /dev/null (Documentation/admin-guide/devices.txt)
-_S_IFMT, _S_IFCHR = 0o170000, 0o020000
 _MOST_STEPS = 4096  # a path has no more components; a loop of symlinks to missing names ends here
 
 
@@ -44,7 +44,7 @@ def reopen(fd: int, flags: int) -> int:
 def is_null(fd: int) -> bool:
     """Whether the descriptor is of a null device, whosever."""
     facts = posix.fstat(fd)
-    return facts.st_mode & _S_IFMT == _S_IFCHR and facts.st_rdev == posix.makedev(*_NULL)
+    return S_ISCHR(facts.st_mode) and facts.st_rdev == posix.makedev(*_NULL)
 
 
 def make_directory(root: int, path: str) -> int:

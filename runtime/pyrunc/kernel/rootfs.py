@@ -5,6 +5,7 @@ set_propagation.
 """
 
 import posix
+from _stat import S_ISDIR
 from errno import EINVAL, ENOENT, ENOTDIR, EPERM
 
 from pyrunc.errors import PyruncError
@@ -28,7 +29,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .mounts import Mount
 
-_S_IFMT, _S_IFDIR = 0o170000, 0o040000
 
 
 def prepare(path: str, propagation: str = "", *, private: bool = True) -> int:
@@ -230,7 +230,7 @@ def mask(root: int, masked: "tuple[str, ...] | list[str]", null: int, label: str
         try:
             if syscalls.mount_id(target) in covers:
                 continue
-            if posix.fstat(target).st_mode & _S_IFMT == _S_IFDIR:
+            if S_ISDIR(posix.fstat(target).st_mode):
                 directory_cover = directory_cover or _Cover(filesystems.empty_directory(label))
                 covers.add(directory_cover.put(root, path, target))
             else:

@@ -7,6 +7,7 @@ bytes, and container managers have longer ones.
 import _socket
 import posix
 import sys
+from _stat import S_ISSOCK
 from _struct import pack
 from errno import EAGAIN
 
@@ -15,7 +16,6 @@ from pyrunc.errors import PyruncError
 from .paths import O_PATH
 
 _PATIENCE = 10  # seconds for a listener whose backlog is full, or who does not read
-_S_IFMT, _S_IFSOCK = 0o170000, 0o140000
 
 
 def connect(path: str, what: str, kind: int = _socket.SOCK_STREAM) -> "_socket.socket":
@@ -29,7 +29,7 @@ def connect(path: str, what: str, kind: int = _socket.SOCK_STREAM) -> "_socket.s
             return sock
         name = posix.open(path, O_PATH | posix.O_CLOEXEC)
         try:
-            if posix.fstat(name).st_mode & _S_IFMT != _S_IFSOCK:
+            if not S_ISSOCK(posix.fstat(name).st_mode):
                 raise PyruncError(f"the {what} `{path}` is not a socket")
             sock.connect(f"/proc/self/fd/{name}")
         finally:
