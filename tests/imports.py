@@ -10,7 +10,7 @@ from tests.runtime import DEFAULT_RUNTIME, caller_environment
 # Built into the interpreter or C extensions without imports of their own. The cffi module loads `_cffi_backend`.
 HOT = frozenset((
     "_cffi_backend", "_frozen_importlib", "_frozen_importlib_external", "_json", "_prctl", "_signal", "_socket",
-    "_struct", "errno", "fcntl", "gc", "itertools", "marshal", "posix", "resource", "select", "sys", "time",
+    "_stat", "_struct", "errno", "fcntl", "gc", "itertools", "marshal", "posix", "resource", "select", "sys", "time",
 ))  # fmt: skip
 _LINE = re.compile(r"import time:\s+\d+ \|\s+\d+ \|\s*(\S+)")
 

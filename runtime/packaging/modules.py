@@ -16,6 +16,7 @@ from typing import Any
 
 Entry = tuple[str, bool, str, CodeType | None, bytes]  # as startup.py says
 
+BUILT_IN = "built-in"  # as the interpreter names the place of what it is made with
 CLI = "cli"
 COMMANDS = (CLI, "create", "start", "state", "kill", "delete", "exec", "run")  # those that engines call
 _OF_CGROUPS = ("pyrunc.cgroup.control", "pyrunc.cgroup.devices", "pyrunc.cgroup.oom", "pyrunc.cgroup.values")
@@ -71,13 +72,22 @@ def entry(module: ModuleType, library: str, installed: str) -> Entry:
     return module.__name__, hasattr(module, "__path__"), where, code, source_hash(source)
 
 
+def built_in(entries: list[Entry]) -> list[Entry]:
+    """The interpreter's own modules that these import. One that a function imports, or an attribute of such a name,
+    may be among them: that costs some microseconds.
+    """
+    names = {name for *_, code, _ in entries if code for name in code.co_names}
+    return [(name, False, BUILT_IN, None, b"") for name in sorted(names.intersection(sys.builtin_module_names))]
+
+
 def write(command: str, library: str, installed: str) -> None:
     """Write the file of one command."""
     sys.path.append(library)
     loaded = trace(("pyrunc.startup", "pyrunc.cli", *MORE[CLI]))
     if command != CLI:
         loaded = trace((f"pyrunc.commands.{command}", *MORE.get(command, ())))
-    content = marshal.dumps(tuple(entry(module, library, installed) for module in loaded))
+    entries = [entry(module, library, installed) for module in loaded]
+    content = marshal.dumps((*built_in(entries), *entries))
     with open(import_module("pyrunc.startup").path_of(command), "wb") as file:
         file.write(MAGIC_NUMBER + content)
 

@@ -4,7 +4,8 @@
 
     __pycache__/NAME.CACHE_TAG.modules    the interpreter's magic number, then a marshalled tuple of entries, each
                                           (module's name, whether it is a package, its path, its code, the hash of its
-                                          source, which only `pyrunc doctor` looks at); without code: an extension
+                                          source, which only `pyrunc doctor` looks at); without code: an extension,
+                                          or at "built-in" a module of the interpreter's
 
 The entries stand in the order in which their imports end, so that each finds in `sys.modules` what it imports itself.
 Without the file, or with one for another interpreter or cut off, modules are imported as usual.
@@ -13,7 +14,7 @@ Without the file, or with one for another interpreter or cut off, modules are im
 import marshal
 import posix
 import sys
-from _frozen_importlib import ModuleSpec, module_from_spec
+from _frozen_importlib import BuiltinImporter, ModuleSpec, module_from_spec
 from _frozen_importlib_external import MAGIC_NUMBER, ExtensionFileLoader
 
 _Module = type(sys)
@@ -53,9 +54,9 @@ def entries(file: str) -> "tuple[tuple[str, bool, str, object, bytes], ...]":
 
 def _load_extension(name: str, path: str) -> None:
     """What an import does once it has looked through all directories, which takes longer than loading does."""
-    loader = ExtensionFileLoader(name, path)
+    loader = BuiltinImporter if path == "built-in" else ExtensionFileLoader(name, path)
     try:
-        module = module_from_spec(ModuleSpec(name, loader, origin=path))
+        module = module_from_spec(ModuleSpec(name, loader, origin=path))  # type: ignore[arg-type]  # as importlib
     except ImportError:  # not where it was: whoever imports it looks for it
         return
     sys.modules[name] = module

@@ -4,6 +4,7 @@ import json
 import py_compile
 import shutil
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -23,6 +24,8 @@ load("cli")
 from pyrunc.cli import main
 main()
 """
+# Built-in modules that the interpreter imports itself before any program, and that pyrunc.startup does.
+ALWAYS = {"_io", "_thread", "_weakref", "posix", "time", "_codecs", "_signal", "_abc", "_imp", "_warnings", "marshal"}
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 
 
@@ -49,13 +52,14 @@ def file_of(command: str, library: Path) -> Path:
 
 
 def imported(library: Path, *arguments: str) -> set[str]:
-    """The modules of pyrunc that `pyrunc ARGUMENTS` has imported one by one."""
+    """The modules of pyrunc and of the interpreter that `pyrunc ARGUMENTS` has imported one by one."""
     words = [*interpreter(), "-X", "importtime", "-c", RUN, f"{library}:{SITE}", "--root", str(library / "state")]
     words += arguments
     result = subprocess.run(words, capture_output=True, text=True, check=False)
     assert "container `nobody` does not exist" in result.stderr, result.stderr
     names = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines() if line.startswith("import time:")}
-    return {name for name in names if name.partition(".")[0] == "pyrunc"}
+    names -= ALWAYS
+    return {name for name in names if name.partition(".")[0] == "pyrunc" or name in sys.builtin_module_names}
 
 
 def test_modules_come_from_the_files(library: Path) -> None:
