@@ -54,6 +54,7 @@ class Recorder:
 
     def import_modules(self, names: Sequence[str]) -> None:
         """What these execute at import is then no test's."""
+        sys.path.insert(0, str(PACKAGE.parent))  # where pytest will find them, too, but only once it runs
         with self._in(IMPORT):
             for name in names:
                 importlib.import_module(name)

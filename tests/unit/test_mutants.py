@@ -118,6 +118,19 @@ def test_tests_of_a_line() -> None:
     assert chosen((5, 9), ["n"]) == {}
 
 
+RECORDED = """
+from tests.mutants import coverage
+recorder = coverage.Recorder()
+recorder.import_modules(["pyrunc.lifecycle"])
+assert recorder.coverage.lines[str(coverage.PACKAGE / "lifecycle.py"), 0] == {coverage.IMPORT}
+"""
+
+
+def test_the_package_is_found_without_pytest() -> None:
+    """The interpreter that `make mutants` starts has it on no path."""
+    subprocess.run([sys.executable, "-c", RECORDED], check=True, cwd=TOP, env={})
+
+
 NOTICES = """
 import sys
 from tests.mutants import worker
