@@ -94,7 +94,7 @@ def take_options(
                 return i
             into.operands.append(word)
             i += 1
-            if operands and len(into.operands) == operands:
+            if len(into.operands) == operands:
                 into.operands += argv[i:]
                 return len(argv)
             continue

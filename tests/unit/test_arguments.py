@@ -36,6 +36,7 @@ def taken(*words: str, **limits: Any) -> tuple[int, dict[str, object], list[str]
         (["--b=x"], {"bundle": "x"}, []),
         (["-e", "A=1", "--env=B=2", "-e="], {"env": ["A=1", "B=2", ""]}, []),
         (["-d"], {"detach": True}, []),
+        (["--x", "-x=t", "-x=f", "--x=1"], {"x": True}, []),
         (["a", "-d", "b", "-x"], {"detach": True, "x": True}, ["a", "b"]),
         (["-", "", "-d"], {"detach": True}, ["-", ""]),
         (["-d", "--", "--root", "--"], {"detach": True}, ["--root", "--"]),

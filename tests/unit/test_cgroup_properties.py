@@ -56,6 +56,13 @@ def convert(resources):
         ),
         ({"pids": {"limit": 5}, "unified": {"pids.max": "6"}}, {"TasksMax": ("t", 6)}),
         ({"unified": {"hugetlb.2MB.max": "0", "cgroup.max.depth": "1"}}, {}),
+        (
+            {"unified": {"memory.max": "0", "memory.high": "0", "pids.max": "0"}},
+            {"MemoryMax": ("t", 1), "MemoryHigh": ("t", 0), "TasksMax": ("t", 1)},
+        ),
+        ({"unified": {"memory.low": str(INFINITY)}}, {"MemoryLow": ("t", INFINITY)}),
+        ({"unified": {"cpu.max": "1 1"}}, {"CPUQuotaPerSecUSec": ("t", 1_000_000), "CPUQuotaPeriodUSec": ("t", 1)}),
+        ({"unified": {"io.bfq.weight": "100"}}, {}),
     ],
 )
 def test_settings(resources, expected):
@@ -63,12 +70,21 @@ def test_settings(resources, expected):
 
 
 @pytest.mark.parametrize(
-    ("file", "text"), [("memory.max", "1G"), ("cpu.max", "x 1"), ("cpu.max", "1 0"), ("cpuset.cpus", "0-")]
-)
+    ("file", "text"),
+    [
+        ("memory.max", "1G"), ("cpu.max", "x 1"), ("cpu.max", "1 0"), ("cpuset.cpus", "0-"),
+        ("memory.low", str(INFINITY + 1)), ("memory.low", "-1"), ("cpu.max", f"1 {INFINITY + 1}"),
+    ],
+)  # fmt: skip
 def test_values_that_systemd_cannot_be_told(file, text):
     with pytest.raises(ConfigError, match="is no value for") as caught:
         convert({"unified": {file: text}})
     assert caught.value.pointer == f"/linux/resources/unified/{file}"
+
+
+def test_only_the_weight_of_bfq_is_told_by_its_alternative():
+    other = values.Setting("memory.high", "2", "")
+    assert properties.of_settings([values.Setting("memory.max", "1", "", alternative=other)]) == [("MemoryMax", "t", 1)]
 
 
 @pytest.mark.parametrize(
@@ -128,7 +144,7 @@ def test_annotations(name, text, expected):
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("Kill Signal", "1"), ("Kill/Signal", "1"), ("K1", "1"), ("Ki", "1"), ("", "1"), ("Kill", ""),
+        ("Kill Signal", "1"), ("Kill/Signal", "1"), ("K1", "1"), ("Ki", "1"), ("", "1"), ("Kill", ""), ("Größe", "1"),
         ("StopSec", "-1"), ("StopSec", "true"), ("KillSignal", "SIGTERM"), ("StopSec", "'a'"),
     ],
 )  # fmt: skip

@@ -19,7 +19,7 @@ def convert(resources, current=None):
 
 @pytest.mark.parametrize(
     ("shares", "weight"),
-    [(0, 0), (1, 1), (2, 1), (102, 17), (512, 59), (1024, 100), (2048, 174), (262144, 10000), (2**64 - 1, 10000)],
+    [(0, 0), (1, 1), (2, 1), (3, 2), (102, 17), (512, 59), (1024, 100), (2048, 174), (262144, 10000), (2**64 - 1, 10000)],
 )
 def test_shares_become_weight(shares, weight):
     assert values.shares_to_weight(shares) == weight
@@ -54,6 +54,12 @@ def test_swap_that_cannot_be_computed(limit, swap):
     assert caught.value.pointer == "/linux/resources/memory/swap"
 
 
+@pytest.mark.parametrize(("limit", "swap"), [(None, 1), (0, 1), (0, GIB), (2, 1)])
+def test_swap_needs_a_limit_that_it_can_be_above(limit, swap):
+    with pytest.raises(ValueError, match="memory and swap together"):
+        values.swap_max(limit, swap)
+
+
 @pytest.mark.parametrize(
     ("quota", "period", "present", "expected"),
     [
@@ -86,6 +92,8 @@ def test_cpu_max(quota, period, present, expected):
             [("cpu.max", "50000 20000"), ("cpu.max.burst", "1000")],
         ),
         ({"cpu": {"realtimeRuntime": 0, "realtimePeriod": 0}}, []),
+        ({"cpu": {"idle": 1}}, [("cpu.idle", "1")]),
+        ({"pids": {}}, []),
         ({"pids": {"limit": 0}}, [("pids.max", "0")]),
         ({"pids": {"limit": -1}}, [("pids.max", "max")]),
         ({"pids": {"limit": 42}}, [("pids.max", "42")]),
@@ -159,9 +167,16 @@ def test_burst_never_exceeds_the_quota(now, expected):
     assert [file for file, _ in wanted] == expected
 
 
+@pytest.mark.parametrize(("burst", "first"), [(0, "cpu.max.burst"), (1, "cpu.max")])
+def test_burst_of_a_new_cgroup_is_0(burst, first):
+    assert convert({"cpu": {"quota": 5, "burst": burst}})[0][0][0] == first
+
+
 @pytest.mark.parametrize(
     ("memory", "usage", "refused"),
     [
+        ({"limit": 1}, "8192\n", True), ({"limit": 0}, "8192\n", False), ({"limit": 1}, None, False),
+        ({}, "8192\n", False),
         ({"limit": 4096}, "8192\n", True), ({"limit": 8192}, "8192\n", True), ({"limit": 8193}, "8192\n", False),
         ({"limit": -1}, "8192\n", False), ({"limit": 9000, "swap": 9000}, "8192\n", False),
     ],
@@ -173,6 +188,13 @@ def test_check_before_update(memory, usage, refused):
             convert(resources, {"memory.current": usage})
     else:
         convert(resources, {"memory.current": usage})
+
+
+@pytest.mark.parametrize(("memory", "key"), [({"limit": 8192, "swap": 8192}, "limit"), ({"swap": 8192}, "swap")])
+def test_place_of_a_limit_below_the_usage(memory, key):
+    with pytest.raises(ConfigError) as caught:
+        convert({"memory": {**memory, "checkBeforeUpdate": True}}, {"memory.current": "8192", "memory.max": "4096"})
+    assert caught.value.pointer == f"/linux/resources/memory/{key}"
 
 
 @pytest.mark.parametrize(
@@ -201,6 +223,7 @@ def test_refused(resources, pointer):
         ({"memory": {"useHierarchy": False}}, "useHierarchy"),
         ({"cpu": {"idle": 1, "shares": 4}}, "shares"),
         ({"blockIO": {"leafWeight": 10}}, "leafWeight"),
+        ({"blockIO": {"weightDevice": [{"major": 8, "minor": 0, "leafWeight": 10}]}}, "weightDevice/0/leafWeight"),
     ],
 )
 def test_ignored_with_a_warning(resources, word):
@@ -217,19 +240,23 @@ def test_weights_fall_back_to_io_weight():
     assert fallbacks == [("io.weight", "default 910"), ("io.weight", "8:0 1")]
 
 
-@pytest.mark.parametrize(("old", "raised"), [("max", False), ("-1", False), ("0", True), ("4", True), ("5", False)])
-def test_a_limit_that_rises(old, raised):
-    """Above the present one, which may be 0; "max" is above all."""
-    assert values._raises(5, old) == raised
-    assert values._raises(-1, old) == (raised or old == "5")
-    assert not values._raises(None, old)
-    assert not values._raises(5, None)
+PRESENT = {None: None, "": None, "\n": None, "max\n": -1, "-1": -1, "0\n": 0, "1": 1, "2": 2}
+
+
+@pytest.mark.parametrize("text", PRESENT)
+def test_a_limit_that_rises(text):
+    """Above the present one, which may be 0; "max" is above all, and no limit is none to compare with."""
+    old = PRESENT[text]
+    assert values._amount(text) == old
+    raised = [limit for limit in (None, -2, -1, 0, 1, 2, 3) if values._raises(limit, text)]
+    assert raised == ([] if old in {None, -1} else [-2, -1, *range(old + 1, 4)])
 
 
 @pytest.mark.parametrize(
     ("text", "numbers"),
-    [("", []), ("3", [3]), ("0-2,5", [0, 1, 2, 5]), (" 1 , 0\n", [0, 1]), ("65535", [65535]), (",", []), ("1-1", [1])],
-)
+    [("", []), ("3", [3]), ("0-2,5", [0, 1, 2, 5]), (" 1 , 0\n", [0, 1]), ("65535", [65535]), (",", []), ("1-1", [1]),
+     ("0," * 32768, [0])],
+)  # fmt: skip
 def test_members(text, numbers):
     assert values.members(text) == numbers
 
@@ -259,6 +286,18 @@ def test_optional_files():
         "pids": "/linux/resources/pids/limit",
         "hugetlb": "/linux/resources/hugepageLimits/0",
     }
+
+
+@pytest.mark.parametrize(("swap", "optional"), [(GIB, True), (GIB + 1, False), (-1, True)])
+def test_swap_that_is_allowed_must_be_accounted(swap, optional):
+    wanted = values.settings(Resources(Reader({"memory": {"limit": GIB, "swap": swap}}, "")), print)
+    assert [setting.optional for setting in wanted if setting.file == "memory.swap.max"] == [optional]
+
+
+@pytest.mark.parametrize("key", ["quota", "period"])
+def test_place_of_the_bandwidth(key):
+    (setting,) = values.settings(Resources(Reader({"cpu": {key: 5000}}, "")), print)
+    assert setting.pointer == f"/linux/resources/cpu/{key}"
 
 
 def test_core_files_need_no_controller():

@@ -167,7 +167,7 @@ def _memory_of_v1(memory: "Any", warn: "Warn") -> None:
 def _check_usage(memory: "Any", now: "Current") -> None:
     usage = int(now("memory.current") or 0)
     for key, limit in (("limit", memory.limit), ("swap", memory.swap)):
-        if limit and 0 < limit <= usage:
+        if limit is not None and 0 < limit <= usage:
             raise ConfigError(
                 f"the memory limit {limit} is not above the usage, {usage}", pointer=f"{_ROOT}/memory/{key}",
                 hint="raise it, or set checkBeforeUpdate to false",
