@@ -19,8 +19,9 @@ def convert(resources, current=None):
 
 @pytest.mark.parametrize(
     ("shares", "weight"),
-    [(0, 0), (1, 1), (2, 1), (3, 2), (102, 17), (512, 59), (1024, 100), (2048, 174), (262144, 10000), (2**64 - 1, 10000)],
-)
+    [(0, 0), (1, 1), (2, 1), (3, 2), (102, 17), (512, 59), (1024, 100), (2048, 174), (262144, 10000),
+     (2**64 - 1, 10000)],
+)  # fmt: skip
 def test_shares_become_weight(shares, weight):
     assert values.shares_to_weight(shares) == weight
 

@@ -127,22 +127,17 @@ def test_bind_mounts_are_told_by_their_options():
     assert [mount.bind for mount in parse_config(minimal() | {"mounts": mounts}).mounts] == [False] * 4 + [True] * 2
 
 
+VERSIONS = """
+1.0.0 1.3.0 1.99.0 1.0.2-dev 1.0.0-rc.1+b.7 1.0.0-- 1.0.0+01 1.0.0-0 1.0.0-0a 1.0.0-0.a-0
+""".split()  # noqa: SIM905  (a table)
+NO_VERSIONS = """
+0.5.0 2.0.0 10.0.0 1 1.0 1.0.0.0 v1.0.0 01.0.0 1.00.0 1.0.0- 1.0.0-01 1.0.0-a..b 1.0.0+ 1.0.0+a+b 1.0.٣ 1.0.0-é 1.0.0+é
+""".split()  # noqa: SIM905  (a table)
+SPACES = [" 1.0.0", "1.0.0\n", "1.0. 0"]
+
+
 @pytest.mark.parametrize(
-    ("version", "accepted"),
-    [
-        *(
-            (version, True)
-            for version in ("1.0.0", "1.3.0", "1.99.0", "1.0.2-dev", "1.0.0-rc.1+b.7", "1.0.0--", "1.0.0+01")
-        ),
-        *(
-            (version, False)
-            for version in ("0.5.0", "2.0.0", "10.0.0", "1", "1.0", "1.0.0.0", "v1.0.0", "01.0.0", "1.00.0")
-        ),
-        *(
-            (version, False)
-            for version in ("1.0.0-", "1.0.0-01", "1.0.0-a..b", "1.0.0+", "1.0.0+a+b", "1.0.0\n", "1.0.٣", " 1.0.0")
-        ),
-    ],
+    ("version", "accepted"), [(one, True) for one in VERSIONS] + [(one, False) for one in NO_VERSIONS + SPACES]
 )
 def test_oci_version_is_semver_of_major_1(version, accepted):
     value = minimal() | {"ociVersion": version}

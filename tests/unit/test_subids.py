@@ -113,10 +113,17 @@ def test_what_is_read_of_a_file(tmp_path: Path) -> None:
 
 
 def test_the_file_is_closed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    opened, closed, real_open, real_close = [], [], posix.open, posix.close
-    monkeypatch.setattr(posix, "open", lambda *given: opened.append(real_open(*given)) or opened[-1])
+    opened, closed, flags, real_open, real_close = [], [], [], posix.open, posix.close
+
+    def opens(path: str, how: int) -> int:
+        flags.append(how)
+        opened.append(real_open(path, how))
+        return opened[-1]
+
+    monkeypatch.setattr(posix, "open", opens)
     monkeypatch.setattr(posix, "close", lambda fd: closed.append(fd) or real_close(fd))
     subids._text("/dev/null")
     subids._text(str(tmp_path))
     assert opened == closed
     assert len(opened) == 2
+    assert flags == [posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK] * 2

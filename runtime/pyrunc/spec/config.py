@@ -143,7 +143,7 @@ def _is_semver(version: str) -> bool:
 
 
 def _is_identifier(part: str) -> bool:
-    return bool(part) and part.isascii() and part.replace("-", "a").isalnum()
+    return part.isascii() and part.replace("-", "a").isalnum()  # which "" is not
 
 
 def _no_leading_zero(part: str) -> bool:
