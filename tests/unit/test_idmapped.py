@@ -54,6 +54,9 @@ def test_of_a_namespace_that_is_joined() -> None:
         ("uids=0-1-10#10-11-20;gids=5-5-1", ((0, 1, 10), (10, 11, 20)), ((5, 5, 1),)),
         ("uids=@0-0-1#@1-11-5;gids=@0-99-1", ((0, 1000, 1), (1, 5010, 5)), ((0, 5098, 1),)),
         ("uids=0-1-10", ((0, 1, 10),), ABSOLUTE),
+        ("uids=4294967294-0-1", ((4294967294, 0, 1),), ABSOLUTE),
+        ("uids=0-4294967290-5", ((0, 4294967290, 5),), ABSOLUTE),
+        ("uids=0000000007-0-1", ((7, 0, 1),), ABSOLUTE),
         ("", ABSOLUTE, ABSOLUTE),
     ],
 )
@@ -67,13 +70,21 @@ def test_words_in_the_option(text: str, uids: object, gids: object) -> None:
     [
         "uids", "uids=", "uids=1", "uids=1-2", "uids=1-2-3-4", "uids=a-b-c", "uids=1-2-0", "uids=-1-2-3", "uids=1- 2-3",
         "uids=4294967295-0-1", "uids=0-4294967290-6", "uids=99999999999-0-1", "uids=0-1-1;uids=0-1-1", "other=0-1-1",
-        "uids=@0-99-2", "uids=@0-0-2", "uids=0-0-1#7-@", "uids=\u0661-1-1",
+        "uids=00000000007-0-1", "uids=@0-99-2", "uids=@0-0-2", "uids=0-0-1#7-@", "uids=\u0661-1-1",
     ],
 )  # fmt: skip
 def test_words_that_mean_nothing(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         mapped(f"idmap={text}")
     assert caught.value.pointer == "/mounts/0/options/1"
+
+
+def test_ids_in_the_container_are_those_of_their_kind() -> None:
+    ids = {"uidMappings": CONTAINER[:1], "gidMappings": [{"containerID": 0, "hostID": 7000, "size": 1}]}
+    entry = {"destination": "/mnt", "options": ["bind", "idmap=uids=@3-0-1;gids=@4-0-1"]}
+    mapping = mapping_of(Mount(Reader(entry, "/mounts/0")), linux(user=True, **ids), "/mounts/0")
+    assert mapping is not None
+    assert (mapping.uids, mapping.gids) == (((3, 1000, 1),), ((4, 7000, 1),))
 
 
 def test_no_more_ranges_than_the_kernel_takes() -> None:

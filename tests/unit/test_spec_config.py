@@ -104,6 +104,37 @@ def test_unset_is_none_and_zero_is_a_value():
     assert parse_process({"args": ["a"], "cwd": "/", "oomScoreAdj": 0}).oom_score_adj == 0
 
 
+def test_numbers_that_are_0_if_they_are_not_given():
+    """Numbers, since they are written into files: `False` is as equal."""
+    linux = {"namespaces": [{"type": "time"}], "timeOffsets": {"monotonic": {}, "boottime": {"secs": 1}}}
+    offsets = parse_config(minimal() | {"linux": linux}).linux.time_offsets
+    assert [f"{clock} {one.secs} {one.nanosecs}" for clock, one in offsets.items()] == ["monotonic 0 0", "boottime 1 0"]
+    process = parse_process({"args": ["a"], "cwd": "/", "ioPriority": {"class": "IOPRIO_CLASS_BE"}, "user": {"uid": 3}})
+    assert f"{process.io_priority.priority} {process.user.gid} {process.user.names_gid}" == "0 0 False"
+
+
+@pytest.mark.parametrize(
+    ("path", "kept"), [("/", "/"), ("//", "/"), ("/dev/x", "/dev/x"), ("/dev/x//", "/dev/x"), ("/dev//x", "/dev//x")]
+)
+def test_path_of_a_device(path, kept):
+    devices = [{"type": "c", "path": path, "major": 1, "minor": 1}]
+    assert parse_config(minimal() | {"linux": {"devices": devices}}).linux.devices[0].path == kept
+
+
+@pytest.mark.parametrize(
+    ("env", "more", "expected"),
+    [
+        ([], None, []),
+        ([], ["A=1"], ["A=1"]),
+        (["A=1", "A=2"], None, ["A=2"]),
+        (["A=1", "B=", "C=x"], ["A=2=3", "D=4"], ["A=2=3", "B=", "C=x", "D=4"]),
+        (["a=1", "A=1", "A==1"], [], ["a=1", "A==1"]),
+    ],
+)
+def test_of_a_name_the_last_value_counts(env, more, expected):
+    assert parse_process({"args": ["a"], "cwd": "/", "env": env}).environment(more) == expected
+
+
 def test_lists_whose_absence_means_something():
     absent, empty = {"path": "/a"}, {"path": "/a", "env": []}
     config = parse_config(minimal() | {"hooks": {"poststop": [absent, empty]}})

@@ -5,9 +5,9 @@ import pytest
 from pyrunc.errors import ConfigError
 from pyrunc.spec.config import Config, parse_config
 from pyrunc.spec.reader import Reader
-from pyrunc.spec.schema import schema_problems
+from pyrunc.spec.schema import load_schema, schema_problems
 
-from tests.unit.spec_specimen import NEAR_BORDERS, full, places
+from tests.unit.spec_specimen import NEAR_BORDERS, full, places, put
 
 NEEDED = frozenset(
     [
@@ -124,6 +124,37 @@ def test_integers_at_the_ends_of_their_ranges():
             container[key] = number
             assert (refusal(value) is None) == (not schema_problems(value)), f"{pointer} = {number}"
     assert integers > 60
+
+
+def enumerations(schema, root, pointer=""):
+    """(pointer, words) of each enumeration of the schema; of a list its first item."""
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
+    if "enum" in schema:
+        yield pointer, schema["enum"]
+    for key, below in schema.get("properties", {}).items():
+        yield from enumerations(below, root, f"{pointer}/{key}")
+    if "items" in schema:
+        yield from enumerations(schema["items"], root, f"{pointer}/0")
+
+
+ENUMERATIONS = dict(enumerations(load_schema("config"), load_schema("config")))
+
+
+@pytest.mark.parametrize("pointer", ENUMERATIONS)
+def test_each_word_of_each_enumeration(pointer):
+    value, words = full(), ENUMERATIONS[pointer]
+    assert pointer in POINTERS
+    for word in words:
+        put(value, pointer, word)
+        assert refusal(value) is None, word
+        put(value, pointer, f"{word}x")
+        assert refusal(value).pointer == pointer
+
+
+def test_enumerations_are_found():
+    assert {"/linux/rootfsPropagation", "/linux/seccomp/syscalls/0/action"} <= set(ENUMERATIONS)
+    assert len(ENUMERATIONS) >= 16
 
 
 def test_the_sections_are_all_places():

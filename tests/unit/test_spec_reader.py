@@ -2,7 +2,8 @@
 
 import pytest
 from pyrunc.errors import ConfigError
-from pyrunc.spec.reader import UINT32_MAX, UINT64_MAX, Reader, one_of
+from pyrunc.spec import reader as reader_module
+from pyrunc.spec.reader import UINT32_MAX, UINT64_MAX, Reader, one_of, shown
 
 ALLOWED = frozenset(("red", "green"))
 NOT_A_STRING = (True, 1, 1.5, [], {})
@@ -122,6 +123,9 @@ def test_one_of_tells_a_prefix_of_many_once():
     assert one_of(many) == "`A_B_` followed by one of " + "C, D, E, F, G, H, I, J, K, L"
     assert one_of([*many, "A_X"]).startswith("`A_` followed by one of B_C, ")
     assert one_of([*many, "X"]).startswith("one of `A_B_C`, ")
+    assert one_of(many[1:]).startswith("one of `A_B_D`, ")
+    assert one_of([f"a{i}" for i in range(10)]).startswith("one of `a0`, `a1`")
+    assert one_of(["a"]) == "one of `a`"
 
 
 def test_enums_name_what_is_allowed():
@@ -174,3 +178,27 @@ def test_unknown_keys_are_ignored():
 def test_long_values_are_shortened():
     message = refusal("integer", "x" * 5000, 0, 9)
     assert len(message) < 200
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "null"), (True, "true"), (False, "false"), (0, "0"), (1, "1"), (-1.5, "-1.5"), (1e300, "1e+300"),
+        (10**60 - 1, "9" * 60), (1 - 10**60, "-" + "9" * 60), (10**60, "an integer of many digits"),
+        (-(10**60), "an integer of many digits"), ("", "an empty string"), ("a", "`a`"), ("x" * 60, f"`{'x' * 60}`"),
+        ("x" * 61, f"`{'x' * 60}...`"), ([], "a list"), ([1], "a list"), ({}, "an object"), ({"a": 1}, "an object"),
+    ],
+)  # fmt: skip
+def test_offending_values_as_an_error_shows_them(value, text):
+    assert shown(value) == text
+
+
+BOUNDS = {
+    "INT32_MIN": -0x8000_0000, "INT32_MAX": 0x7FFF_FFFF, "UINT16_MAX": 0xFFFF, "UINT32_MAX": 0xFFFF_FFFF,
+    "INT64_MIN": -0x8000_0000_0000_0000, "INT64_MAX": 0x7FFF_FFFF_FFFF_FFFF, "UINT64_MAX": 0xFFFF_FFFF_FFFF_FFFF,
+    "ID_MAX": 0xFFFF_FFFE, "PROCESS_ID_MAX": 0x7FFF_FFFF,
+}  # fmt: skip
+
+
+def test_ends_of_the_ranges():
+    assert {name: getattr(reader_module, name) for name in BOUNDS} == BOUNDS

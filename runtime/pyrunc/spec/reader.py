@@ -54,7 +54,7 @@ def one_of(allowed: "Collection[str]") -> str:
     """The allowed values for an error message; a prefix that many of them share is told once."""
     names = sorted(name for name in allowed if name)
     prefix = names[0]
-    while prefix and not all(name.startswith(prefix) for name in names):
+    while not all(name.startswith(prefix) for name in names):
         prefix = prefix[: prefix[:-1].rfind("_") + 1]
     if len(names) < _MANY or not prefix.endswith("_"):
         return "one of " + ", ".join(f"`{name}`" for name in names)
