@@ -44,6 +44,8 @@ RULES: list[tuple[str, list[Any], list[Any]]] = [
     ("/linux/intelRdt/schemata", [[], ["L3:0=f"]], []),
     ("/linux/intelRdt/memBwSchema", ["MB:", "MB:0=1"], ["MB", "mb:0=1", "MB:\n"]),
     ("/linux/resources/devices/0/access", ["r", "mwr", "w", None], ["rwmr", "a", "R"]),
+    ("/linux/resources/devices/0/major", [-1, 0], [-2]),
+    ("/linux/resources/memory/limit", [-1, 0], [-2]),
     ("/linux/resources/memory/swappiness", [0, 100], [-1, 101]),
     ("/linux/resources/cpu/burst", [0, 50000], [50001]),
     ("/linux/resources/cpu/quota", [1000, -1, 0], [999, 1]),
@@ -203,7 +205,7 @@ def test_warnings() -> None:
         "/process/user/gid", "/process/capabilities/effective/0", "/linux/personality/flags",
         "/process/user/additionalGids",
     ]  # fmt: skip
-    value["linux"].pop("personality")
+    value["linux"]["personality"].pop("flags")
     value["process"] |= {"user": {"uid": 1, "gid": 1}, "capabilities": {"effective": ["CAP_KILL"]}}
     assert parse_config(value).warnings == []
     value.pop("process")

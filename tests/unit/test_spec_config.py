@@ -100,6 +100,7 @@ def test_unset_is_none_and_zero_is_a_value():
 
     process = parse_process({"args": ["a"], "cwd": "/"})
     assert (process.user.uid, process.user.gid, process.user.umask, process.user.additional_gids) == (0, 0, None, [])
+    assert process.user.names_gid  # nobody has named an id without it
     assert (process.oom_score_adj, process.capabilities) == (None, None)
     assert parse_process({"args": ["a"], "cwd": "/", "oomScoreAdj": 0}).oom_score_adj == 0
 

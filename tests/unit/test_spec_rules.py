@@ -2,13 +2,17 @@
 
 import pytest
 from pyrunc.errors import ConfigError
-from pyrunc.spec.config import parse_config
+from pyrunc.spec.config import Config, parse_config
+from pyrunc.spec.reader import Reader
+from pyrunc.spec.rules import config_problems
 
 from tests.unit.spec_specimen import full, put
 
 ID = {"containerID": 0, "hostID": 0, "size": 1}
 LAST = 2**32 - 2
 RANGES = [{"containerID": i, "hostID": i, "size": 1} for i in range(341)]
+
+DEVICE = {"type": "c", "path": "/x", "major": 1, "minor": 2}
 
 # (what is put where, pointer of the error, words of the message)
 VIOLATIONS = [
@@ -70,6 +74,9 @@ VIOLATIONS = [
     ({"/mounts/0/uidMappings": []}, "/mounts/0/uidMappings", "go together, uidMappings is missing"),
     ({"/mounts/0/gidMappings": None}, "/mounts/0/gidMappings", "go together, gidMappings is missing"),
     ({"/mounts/0/gidMappings/0/size": 0}, "/mounts/0/gidMappings/0/size", "size 0"),
+    ({"/mounts/0/uidMappings/0/size": 0}, "/mounts/0/uidMappings/0/size", "size 0"),
+    ({"/mounts/1/options": ["ro", "idmap=uids=x"]}, "/mounts/1/options/1", "is not a range"),
+    ({"/mounts/0/options": ["rbind", "ridmap=gids=0-0-1"]}, "/mounts/0/options/1", "both give a mapping"),
     ({"/mounts/0/gidMappings": RANGES}, "/mounts/0/gidMappings", "341 ranges, where the kernel takes 340 at most"),
     ({"/linux/uidMappings": RANGES}, "/linux/uidMappings", "341 ranges, where the kernel takes 340 at most"),
     *(
@@ -84,6 +91,11 @@ VIOLATIONS = [
     ({"/hooks/poststop/0/timeout": 0}, "/hooks/poststop/0/timeout", "from 1 to"),
     # names, annotations
     ({"/annotations/": "x"}, "/annotations/", "without a name"),
+    (
+        {"/annotations/run.oci.keep_original_groups": "no"},
+        "/annotations/run.oci.keep_original_groups",
+        "neither `1` nor",
+    ),
     ({"/hostname": "x" * 65}, "/hostname", "longer than 64 bytes"),
     ({"/domainname": "é" * 33}, "/domainname", "longer than 64 bytes"),
     # namespaces
@@ -108,6 +120,10 @@ VIOLATIONS = [
     ({"/linux/devices/0/major": 4096}, "/linux/devices/0/major", "not from 0 to 4095"),
     ({"/linux/devices/0/minor": -1}, "/linux/devices/0/minor", "not from 0 to 1048575"),
     ({"/linux/devices/0/path": "/x", "/linux/devices/1/path": "/x"}, "/linux/devices/1", "another device already"),
+    *(
+        ({"/linux/devices/0": DEVICE, "/linux/devices/1": DEVICE | other}, "/linux/devices/1", "another device already")
+        for other in ({"type": "b"}, {"type": "u", "minor": 3}, {"type": "c", "major": 3}, {"type": "p"})
+    ),
     ({"/linux/devices/0/type": "a"}, "/linux/devices/0/type", "one of `b`, `c`, `p`, `u`"),
     # network devices
     *(
@@ -135,6 +151,7 @@ VIOLATIONS = [
         for name in ("..", ".", "a/b", "../a", "-x", "a\nb")
     ),
     ({"/linux/intelRdt/schemata": ["MB:0=1", "L3:0=1\nL2:0=1"]}, "/linux/intelRdt/schemata/1", "not one line"),
+    ({"/linux/intelRdt/schemata": ["L3"]}, "/linux/intelRdt/schemata/0", "not one line"),
     ({"/linux/intelRdt/memBwSchema": "L3:0=1"}, "/linux/intelRdt/memBwSchema", "starts with `MB:`"),
     ({"/linux/intelRdt/memBwSchema": "MB:0=1\nL3:0=1"}, "/linux/intelRdt/memBwSchema", "one line"),
     ({"/linux/memoryPolicy/nodes": None}, "/linux/memoryPolicy/nodes", "MPOL_BIND needs `nodes`"),
@@ -215,6 +232,14 @@ def test_violations(changes, pointer, words):
     assert (caught.value.pointer, words in caught.value.message) == (pointer, True), caught.value
 
 
+@pytest.mark.parametrize(("number", "place"), [(340, "/mounts/1/options/0"), (341, "/linux/uidMappings")])
+def test_mounts_are_compared_with_no_more_ranges_than_the_kernel_takes(number, place):
+    """More are one error, and are not compared with each other, either."""
+    ranges = [{"containerID": i % 340, "hostID": i, "size": 1} for i in range(number)]
+    value = changed({"/linux/uidMappings": ranges, "/mounts/1/options": ["idmap=uids=x"]})
+    assert [problem.pointer for problem in config_problems(Config(Reader(value, "")))] == [place]
+
+
 @pytest.mark.parametrize("key", ["cgroup.freeze", "cgroup.kill", "cgroup.procs", "cgroup.threads"])
 def test_a_file_of_the_cgroup_that_does_something_to_processes(key):
     with pytest.raises(ConfigError, match="is no setting") as caught:
@@ -281,6 +306,12 @@ def test_what_changes_mounts_needs_a_mount_namespace(key):
         {"/linux/resources/hugepageLimits/0/pageSize": "1GB"},
         {"/linux/resources/unified/hugetlb.1GB.max": "1"},
         {"/linux/seccomp/syscalls/0/action": "SCMP_ACT_ERRNO"},
+        {"/linux/namespaces/5/path": "/proc/1/ns/user", "/linux/gidMappings": []},
+        {"/linux/uidMappings": [], "/linux/gidMappings": []},
+        {"/linux/readonlyPaths/0": "/"},
+        {"/linux/maskedPaths/0": "/x"},
+        {"/linux/intelRdt": {}},
+        {"/linux": {}, "/mounts": [], "/hostname": None, "/domainname": None},
         {"/linux/uidMappings": RANGES[:340]},
         {"/mounts/0/uidMappings": RANGES[:340]},
     ],
@@ -320,6 +351,20 @@ def test_sysctl_keys(key, words):
     with pytest.raises(ConfigError, match=words or "does not name a file") as caught:
         parse_config(value)
     assert caught.value.pointer == "/linux/sysctl/" + key.replace("/", "~1")
+
+
+def test_each_sysctl_has_one_problem():
+    sysctls = {"": "1", "kernel.hostname": "x", "net.a": "1", "vm.x": "1", "kernel/hostname": "x"}
+    found = config_problems(Config(Reader(changed({"/linux/sysctl": sysctls}), "")))
+    assert [problem.pointer for problem in found] == [
+        f"/linux/sysctl/{key}" for key in ("", "kernel.hostname", "vm.x", "kernel~1hostname")
+    ]
+
+
+@pytest.mark.parametrize("kinds", ["cc", "cu", "uc", "uu", "bb", "pp"])
+def test_a_device_may_be_named_twice(kinds):
+    """`u` is another word for `c`."""
+    parse_config(changed({"/linux/devices": [DEVICE | {"type": kind} for kind in kinds]}))
 
 
 def test_unknown_capabilities_and_ignored_values_are_warnings():
