@@ -45,10 +45,12 @@ VIOLATIONS = [
         for r, d, p, key, words in (
             (2000, None, None, "deadline", "SCHED_DEADLINE needs a deadline"),
             (1023, 5000, None, "runtime", "runtime must be >= 1024"),
+            (None, 5000, None, "runtime", "runtime must be >= 1024 (nanoseconds), found 0"),
             (5001, 5000, 9000, "runtime", "runtime must be <= deadline (5000), found 5001"),
             (1024, 5000, 4999, "deadline", "deadline must be <= period (4999), found 5000"),
             (1024, 1 << 63, None, "deadline", "is above 9223372036854775807"),
             (1024, 5000, 1 << 63, "period", "is above 9223372036854775807"),
+            (1024, 1 << 63, 1 << 63, "period", "is above 9223372036854775807"),
         )
     ),
     ({"/process/scheduler/nice": 20}, "/process/scheduler/nice", "from -20 to 19, found 20"),
@@ -285,6 +287,13 @@ def test_what_changes_mounts_needs_a_mount_namespace(key):
         {"/process/execCPUAffinity/final": "0"},
         {"/process/scheduler": {"policy": "SCHED_FIFO", "priority": 99}},
         {"/process/scheduler": {"policy": "SCHED_OTHER", "nice": -20}},
+        *(
+            {"/process/scheduler": {"policy": "SCHED_DEADLINE", "runtime": r, "deadline": d, "period": p}}
+            for r, d, p in ((1024, 1024, 1024), (1024, 1024, None), (2000, 2000, 2001), (1024, 2**63 - 1, 2**63 - 1))
+        ),
+        {"/process": {"args": ["a"], "cwd": "/"}},
+        {"/process/execCPUAffinity": {}},
+        {"/process/capabilities": {}, "/process/rlimits": []},
         {"/process/rlimits/0/hard": 1024},
         {"/mounts/0/destination": "/proc/uptime"},
         {"/mounts/0/destination": "proc/./x/..//uptime"},
@@ -302,6 +311,7 @@ def test_what_changes_mounts_needs_a_mount_namespace(key):
         {"/linux/intelRdt/closID": "/"},
         {"/linux/memoryPolicy": {"mode": "MPOL_DEFAULT"}},
         {"/linux/resources/cpu/burst": 50000},
+        *({"/linux/resources": {"cpu": cpu}} for cpu in (None, {}, {"burst": 5}, {"quota": 5})),
         {"/linux/resources/cpu/quota": -1},
         {"/linux/resources/hugepageLimits/0/pageSize": "1GB"},
         {"/linux/resources/unified/hugetlb.1GB.max": "1"},

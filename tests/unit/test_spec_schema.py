@@ -5,7 +5,7 @@ from jsonschema import Draft202012Validator
 from pyrunc.spec import schema as schema_module
 from pyrunc.spec.schema import load_schema, problems, report, schema_path, schema_problems
 
-from tests.unit.spec_specimen import full, minimal
+from tests.unit.spec_specimen import full, minimal, put
 
 STATE = {"ociVersion": "1.3.0", "id": "a", "status": "running", "pid": 4422, "bundle": "/b", "annotations": {"k": "v"}}
 FEATURES = {
@@ -68,6 +68,21 @@ def test_all_rules_speak_when_the_types_are_right():
         "/linux/sysctl/vm.swappiness",
         "/process/cwd",
     ]
+
+
+SECTIONS = {
+    "/process/cwd": "a", "/mounts/1/type": "tmpfs", "/hooks/poststop/0/path": "hook", "/linux/cgroupsPath": "..",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("broken", ["/root", *SECTIONS])
+def test_rules_speak_about_each_section_that_can_be_read(broken):
+    value = full()
+    for pointer, item in SECTIONS.items():
+        put(value, pointer, item)
+    put(value, broken, 5)
+    expected = {pointer.replace("/mounts/1/type", "/mounts/1/destination") for pointer in SECTIONS if pointer != broken}
+    assert places(problems(value)) == sorted({*expected, broken})
 
 
 @pytest.mark.parametrize("value", [None, [], "text", 1, {}])

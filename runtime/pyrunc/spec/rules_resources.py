@@ -71,8 +71,8 @@ def _page_sizes_are_sizes(resources: Resources, pointer: str) -> "Iterator[Confi
 def _unified_keys_are_files(resources: Resources, pointer: str) -> "Iterator[ConfigError]":
     """A key is a file of the container's own cgroup: CONTROLLER.PARAMETER, without a directory."""
     for key in resources.unified:
-        controller, dot, parameter = key.partition(".")
-        if not (is_component(key) and controller and dot and parameter):
+        controller, _, parameter = key.partition(".")
+        if not (is_component(key) and controller and parameter):
             yield ConfigError(
                 f"{shown(key)} is not the name of a cgroup file such as `memory.high`",
                 pointer=f"{pointer}/unified/{token(key)}",
