@@ -151,6 +151,7 @@ IPC = "msgmax msgmnb msgmni sem shmall shmmax shmmni shm_rmid_forced"
 
 
 def test_names_of_sysctls() -> None:
+    assert {f"kernel.{name}" for name in IPC.split()} == sysctl.IPC_KEYS
     expected = {
         "kernel/sem": "ipc", "kernel.sem": "ipc", "kernel/domainname": "uts", "kernel/hostname": None,
         "net/a": "network", "net": None, "fs/mqueue/a": "ipc", "fs/mqueue": None, "fs/file-max": None,
@@ -164,7 +165,7 @@ def test_names_of_sysctls() -> None:
     [
         ("a.b", "a/b"), ("a/b", "a/b"), ("a.b/c", "a/b.c"), ("a/b.c", "a/b.c"), (".a", None), ("a.", None), ("a", None),
         ("a..b", None), ("a/./b", None), ("a/../b", None), ("a/b\0", None), ("a/ /b", None), ("a/b c", "a/b c"),
-        ("/a", None),
+        ("/a", None), (".a/b", None), ("/a.b", None), ("a/.b", "a/.b"), ("a./b", "a/.b"), ("a/b.", "a/b."),
     ],
 )  # fmt: skip
 def test_path_of_a_sysctl(key: str, path: "str | None") -> None:

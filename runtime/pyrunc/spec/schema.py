@@ -100,7 +100,7 @@ def _explained(error: "ValidationError") -> "Iterator[ConfigError]":
         names = [wanted] if isinstance(wanted, str) else wanted
         text = f"expected {' or '.join(_NOUNS[name] for name in names)}, found {shown(value)}"
     elif error.validator == "enum":
-        text = f"expected {one_of([name for name in wanted if name])}, found {shown(value)}"
+        text = f"expected {one_of(wanted)}, found {shown(value)}"
     elif error.validator == "minimum":
         text = f"expected an integer of at least {wanted}, found {shown(value)}"
     elif error.validator == "maximum":
