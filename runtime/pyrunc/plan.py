@@ -96,8 +96,7 @@ class ContainerPlan:
         self.masked_paths = tuple(linux.masked_paths)
         # `/` cannot be covered: rootfs_readonly is what it comes to.
         self.readonly_paths = tuple(path for path in linux.readonly_paths if path.strip("/"))
-        in_userns = host.in_userns or self.enters_user_namespace
-        self.cgroup = _cgroup(config, options, host, in_userns=in_userns)
+        self.cgroup = _cgroup(config, options, host)
         self.cgroup.leaf = _leaf(config.annotations, options.cgroup_manager)
         own_cgroup = self.creates("user") and self.creates("cgroup") and host.euid == 0
         if annotations.DELEGATED_CGROUP in config.annotations or (own_cgroup and _mounts_cgroup_writable(config)):
@@ -363,7 +362,7 @@ def _notify_mount(options: CreateOptions) -> Mount:
     return Mount(source, destination, "bind", mountoptions.parse(words))
 
 
-def _cgroup(config: spec.Config, options: CreateOptions, host: HostFacts, *, in_userns: bool) -> manager.Want:
+def _cgroup(config: spec.Config, options: CreateOptions, host: HostFacts) -> manager.Want:
     """What the container's cgroup shall be. Limits without the means to set them are an error."""
     resources = config.linux.resources
     settings: list[Setting] = []
@@ -372,7 +371,7 @@ def _cgroup(config: spec.Config, options: CreateOptions, host: HostFacts, *, in_
 
         settings = values.settings(resources, config.warnings.append)
     want = manager.Want(options.cgroup_manager, settings, None)
-    if not in_userns:  # the kernel forbids device filters there, and the user cannot mknod
+    if host.privileged:  # whoever is not may attach no device filter, and cannot mknod
         from .cgroup import devices
 
         listed = resources.devices if resources is not None else ()

@@ -153,6 +153,18 @@ def test_rules_of_the_cgroup_hold(runtime: Runtime, bundle: Bundle, rules: list[
     assert runtime.output(bundle, f"exec 2> /dev/null; {script}").split() == [*["writable"] * writable, "1"]
 
 
+@pytest.mark.parametrize("rules", [[DENY_ALL], pytest.param([], marks=differs(crun="has no filter then"))])
+def test_rules_of_the_cgroup_hold_in_a_user_namespace(
+    runtime: Runtime, root_with_devices: Bundle, rules: list[Json]
+) -> None:
+    bundle = root_with_devices.user_namespace()
+    os.mknod(bundle.rootfs / "mnt/kmsg", stat.S_IFCHR | 0o666, os.makedev(1, 11))
+    os.chmod(bundle.rootfs / "mnt/kmsg", 0o666)
+    bundle.linux["resources"] = {"devices": rules}
+    output = runtime.output(bundle, "(: > /mnt/kmsg) 2> /dev/null && echo writable; head -c 1 /dev/zero | wc -c")
+    assert output.split() == ["1"]
+
+
 @differs(crun="1.8.1 has no filter then")
 @pytest.mark.parametrize("resources", [None, {}, {"devices": []}])
 def test_without_rules_a_node_of_the_image_cannot_be_used(

@@ -277,6 +277,8 @@ def test_device_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     made = planned(listed).cgroup
     assert (made.devices, made.asks_for_devices) == (["rules", 1], True)
     made = planned(listed, *USER).cgroup
+    assert (made.devices, made.asks_for_devices) == (["rules", 1], True)
+    made = planned(listed, host=within()).cgroup
     assert (made.devices, made.asks_for_devices) == (None, False)
 
 

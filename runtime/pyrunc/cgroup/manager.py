@@ -40,7 +40,7 @@ PATIENCE = 1.0  # seconds for a process that has been killed to be gone
 class Want:
     """What a container's cgroup shall be. path: of cgroupfs; unit, address, properties: of systemd; owner: uid and gid
     that it (or the leaf) is delegated to; leaf: the path below it where the processes are, "/a" or "" for it itself;
-    devices: None for no filter (in a user namespace the kernel forbids it); asks_for_devices: the config has rules, so
+    devices: None for no filter (only root of the host may attach one); asks_for_devices: the config has rules, so
     that they cannot be done without; named: nor can the cgroup, since the config says where it is; found: it was there,
     empty, before us (known by `place`), with this many processes killed in it for want of memory."""
 
