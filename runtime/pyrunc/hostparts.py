@@ -1,10 +1,11 @@
-"""Parts of the host that a config asks for: the host's ids in a mount, network interfaces, a group of resctrl.
+"""Parts of the host that a config asks for: the host's ids in a mount, devices, network interfaces, a resctrl group.
 
 From the spec's model to what `kernel` takes; few containers have any of it, so the kernel's modules are loaded here.
 """
 
 from .errors import ConfigError, token
 from .host import HostFacts
+from .kernel import devices as nodes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +28,19 @@ def mapping(mount: "Mount", linux: "Linux", pointer: str, host: HostFacts) -> "M
 
     wanted = mapping_of(mount, linux, pointer)
     return MountMap(wanted.uids, wanted.gids, recursive=wanted.recursive) if wanted else None
+
+
+def devices(linux: "Linux") -> "tuple[nodes.Device, ...]":
+    """`linux.devices`; whoever has not said how a device is to be gets one that all may use, of root's."""
+    result = []
+    for i, entry in enumerate(linux.devices):
+        mode = 0o666 if entry.file_mode is None else entry.file_mode & 0o7777
+        numbers, owner = (entry.major or 0, entry.minor or 0), (entry.uid or 0, entry.gid or 0)
+        device = nodes.Device(entry.path, entry.type, *numbers, mode, *owner, f"/linux/devices/{i}")
+        said = (("fileMode", entry.file_mode), ("uid", entry.uid), ("gid", entry.gid))
+        device.asked = tuple(key for key, value in said if value is not None)
+        result.append(device)
+    return tuple(result)
 
 
 def net_devices(linux: "Linux", host: HostFacts) -> "list[Device]":

@@ -12,12 +12,10 @@ from .cgroup import manager, names
 from .errors import ConfigError, UsageError, token
 from .host import HostFacts
 from .kernel import credentials, descriptors, idmap, mountoptions, mounts, namespaces
-from .kernel.devices import Device
 from .kernel.mounts import Mount
 from .kernel.syscalls import MS_RDONLY, MS_REC
 from .spec import annotations
 from .spec import config as spec
-from .spec.linux import Device as DeviceEntry
 from .spec.linux import Linux
 from .spec.process import Process
 
@@ -57,10 +55,10 @@ class ContainerPlan:
     __slots__ = (
         "_outer", "annotations", "apart", "attributes", "bundle", "can_mknod", "cgroup", "container_id",
         "denies_setgroups", "devices", "domainname", "env", "filter", "hook_paths", "hook_streams", "hooks", "hostname",
-        "joins", "keeps_groups", "kept_fds", "keyring", "listener", "maps", "masked_paths", "memory_policy",
-        "mount_label", "mount_sources", "mounts", "net_devices", "new", "new_keyring", "options", "personality",
-        "process", "profile", "propagation", "readonly_paths", "resctrl", "rootfs", "rootfs_readonly", "sysctl",
-        "time_offsets",
+        "joins", "keeps_groups", "kept_fds", "keyring", "listener", "makes_nodes", "maps", "masked_paths",
+        "memory_policy", "mount_label", "mount_sources", "mounts", "net_devices", "new", "new_keyring", "options",
+        "personality", "process", "profile", "propagation", "readonly_paths", "resctrl", "rootfs", "rootfs_readonly",
+        "sysctl", "time_offsets",
     )  # fmt: skip
 
     joins: "tuple[namespaces.Join, ...]"
@@ -92,7 +90,10 @@ class ContainerPlan:
         self.mount_sources: dict[int, int] = {}  # index in mounts -> descriptor of what is bound
         self.resctrl = hostparts.resctrl_group(linux.intel_rdt, options.container_id)
         self.net_devices = hostparts.net_devices(linux, host)
-        self.devices = tuple(_device(i, device) for i, device in enumerate(linux.devices))
+        self.devices = hostparts.devices(linux)
+        self.makes_nodes = host.privileged and self.enters_user_namespace and any(d.kind != "p" for d in self.devices)
+        if self.makes_nodes and self.creates("user"):
+            usermaps.check_devices(self.devices, self.maps)
         self.masked_paths = tuple(linux.masked_paths)
         # `/` cannot be covered: rootfs_readonly is what it comes to.
         self.readonly_paths = tuple(path for path in linux.readonly_paths if path.strip("/"))
@@ -345,14 +346,6 @@ def _kernel_parameters(values: "Mapping[str, str]") -> "list[Parameter]":
         Parameter(key, path, values[key], sysctl_namespace(path) or "", f"/linux/sysctl/{token(key)}")
         for key, path in paths.items()
     ]
-
-
-def _device(index: int, device: DeviceEntry) -> Device:
-    mode = 0o666 if device.file_mode is None else device.file_mode & 0o7777
-    return Device(
-        device.path, device.type, device.major or 0, device.minor or 0, mode, device.uid or 0, device.gid or 0,
-        f"/linux/devices/{index}",
-    )  # fmt: skip
 
 
 def _notify_mount(options: CreateOptions) -> Mount:

@@ -8,10 +8,14 @@ come from `host`.
 
 from .errors import ConfigError
 from .host import HostFacts
-from .kernel.idmap import Range, single
+from .kernel.idmap import Range, outside, single
 from .kernel.subids import Grant, IdRights
 from .spec.linux import IDMapping, Linux
 from .spec.process import Process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .kernel.devices import Device
 
 _NO_ID = 2**32 - 1  # (uid_t)-1
 _ROOTS = "to files, root of the container is the root that calls pyrunc"
@@ -76,11 +80,7 @@ def root_outside(maps: UserMaps, process: "Process | None") -> "tuple[int, int]"
 
 def _outside(ranges: "tuple[Range, ...]", wanted: "tuple[int, ...]") -> int:
     """The id outside of the first wanted one that is mapped; 0 if none is."""
-    for one in wanted:
-        for inside, outside, count in ranges:
-            if inside <= one < inside + count:
-                return outside + one - inside
-    return 0
+    return next((found for one in wanted if (found := outside(ranges, one)) is not None), 0)
 
 
 def _ranges(mappings: "list[IDMapping]") -> "tuple[Range, ...]":
@@ -161,6 +161,14 @@ def check_process(process: "Process | None", maps: UserMaps) -> None:
     _check_mapped("gid", user.gid, maps, "/process/user/gid")
     for i, gid in enumerate(user.additional_gids):
         _check_mapped("gid", gid, maps, f"/process/user/additionalGids/{i}")
+
+
+def check_devices(devices: "tuple[Device, ...]", maps: UserMaps) -> None:
+    """The same for the owners of devices."""
+    for device in devices:
+        for kind, wanted in (("uid", device.uid), ("gid", device.gid)):
+            if kind in device.asked:
+                _check_mapped(kind, wanted, maps, f"{device.pointer}/{kind}")
 
 
 def _check_mapped(kind: str, wanted: int, maps: UserMaps, pointer: str) -> None:

@@ -2,7 +2,8 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -113,13 +114,78 @@ def test_listed_default_device(runtime: Runtime, bundle: Bundle) -> None:
     assert runtime.output(bundle, "echo x > /dev/null; stat -c '%t %T' /dev/null").strip() == "1 3"
 
 
-def test_device_in_a_user_namespace_is_the_hosts(runtime: Runtime, bundle: Bundle) -> None:
-    bundle.linux["devices"] = [device("/dev/null2", "c", 1, 3, fileMode=0o666), device("/dev/zero", "c", 1, 5)]
-    result = runtime.run(bundle.user_namespace().shell("head -c 2 /dev/zero | wc -c"))
-    if result.returncode == 0:  # /dev/null2 may be refused: the host has no such node to bind
-        assert result.stdout.strip() == "2"
-    else:
-        assert "/dev/null2" in result.stderr
+DENY_ALL = {"allow": False, "access": "rwm"}
+BOUND = "binds the host's node of that path, if there is one, as it is"
+
+
+@differs(runc=BOUND)
+@pytest.mark.parametrize(
+    "entry, expected",
+    [
+        (device("/dev/mine", "c", 1, 3, fileMode=0o640, uid=7, gid=8), "character special file 1 3 640 7 8"),
+        (device("/dev/mine", "u", 1, 3, fileMode=0o622), "character special file 1 3 622 0 0"),
+        (device("/dev/kmsg", "c", 1, 11, fileMode=0o604, uid=7, gid=8), "character special file 1 b 604 7 8"),
+        (device("/dev/kmsg", "c", 1, 3, fileMode=0o604), "character special file 1 3 604 0 0"),
+        (device("/dev/mine", "b", 7, 200, fileMode=0o660, gid=6), "block special file 7 c8 660 0 6"),
+        (device("/mnt/deep/mine", "c", 1, 3, fileMode=0o666), "character special file 1 3 666 0 0"),
+        ({"path": "/dev/mine", "type": "p", "fileMode": 0o622, "uid": 3}, "fifo 0 0 622 3 0"),
+    ],
+)
+def test_listed_device_in_a_user_namespace(runtime: Runtime, bundle: Bundle, entry: Json, expected: str) -> None:
+    bundle.linux["devices"] = [entry]
+    output = runtime.output(bundle.user_namespace(), f"stat -c '%F %t %T %a %u %g' {entry['path']}")
+    assert output.strip() == expected
+
+
+@differs(runc=BOUND)
+def test_node_of_a_user_namespace_can_be_used_and_is_no_node_of_the_host(runtime: Runtime, bundle: Bundle) -> None:
+    """Root of the container does with it what he likes; the host's node of that path is another file."""
+    before, mounts = os.stat("/dev/kmsg"), Path("/proc/self/mountinfo").read_text()
+    entry = device("/dev/kmsg", "c", 1, 11, fileMode=0o666)
+    bundle.linux["devices"] = [entry, device("/dev/mine", "c", 1, 5, fileMode=0o666)]
+    allowed = {"allow": True, "type": "c", "major": 1, "minor": 5, "access": "rw"}
+    bundle.linux["resources"] = {"devices": [DENY_ALL, allowed]}
+    script = "chmod 0602 /dev/kmsg; chown 5:6 /dev/kmsg; stat -c '%a %u %g' /dev/kmsg; (: > /dev/kmsg) || echo refused"
+    output = runtime.output(bundle.user_namespace().all_sets("CAP_CHOWN"), f"{script}; head -c 2 /dev/mine | wc -c")
+    assert output.split() == ["602", "5", "6", "refused", "2"]
+    after = os.stat("/dev/kmsg")
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    assert Path("/proc/self/mountinfo").read_text() == mounts
+
+
+@differs(crun="binds the host's then", runc=BOUND)
+@pytest.mark.parametrize("kinds", [("user",), ("user", "pid")])
+def test_listed_device_in_a_user_namespace_that_is_joined(
+    runtime: Runtime, make_bundle: Callable[[], Bundle], kinds: tuple[str, ...]
+) -> None:
+    with runtime.running(make_bundle().user_namespace(200000, 1000).shell("exec sleep 1000")) as owner:
+        guest = make_bundle().user_namespace(200000, 1000).drop_mounts("/sys", "/sys/fs/cgroup")
+        for kind in kinds:
+            guest.namespace(kind, f"/proc/{owner.pid}/ns/{kind}")
+        del guest.linux["uidMappings"], guest.linux["gidMappings"]
+        guest.linux["devices"] = [device("/dev/mine", "c", 1, 3, fileMode=0o640, uid=7, gid=8)]
+        assert runtime.output(guest, "stat -c '%t %T %a %u %g' /dev/mine").split() == ["1", "3", "640", "7", "8"]
+        guest.linux["devices"][0]["gid"] = 1000
+        runtime.create_fails(guest, "/linux/devices/0/gid", "1000")
+        owner.kill()
+
+
+@differs(crun="gives it to nobody, 65534", runc=BOUND)
+@pytest.mark.parametrize("key", ["uid", "gid"])
+def test_owner_of_a_device_that_is_not_mapped(runtime: Runtime, bundle: Bundle, key: str) -> None:
+    bundle.linux["devices"] = [device("/dev/mine", "c"), device("/dev/other", "c") | {key: 65536}]
+    runtime.create_fails(bundle.user_namespace(), f"/linux/devices/1/{key}", "65536")
+
+
+@differs(crun="mounts over it", runc="mounts over it, or has no node to mount")
+def test_existing_file_that_is_not_the_device_in_a_user_namespace(runtime: Runtime, bundle: Bundle) -> None:
+    """An empty file may be of an earlier create, and is what is mounted on."""
+    (bundle.rootfs / "mnt/empty").touch()
+    bundle.linux["devices"] = [device("/mnt/empty", "c")]
+    assert runtime.output(bundle.user_namespace(), "stat -c '%t %T' /mnt/empty").split() == ["1", "3"]
+    (bundle.rootfs / "mnt/full").write_text("not a device")
+    bundle.linux["devices"] = [device("/mnt/full", "c")]
+    runtime.create_fails(bundle, "/linux/devices/0", "/mnt/full")
 
 
 @differs(runc="1.5.3 binds them as the host has them")
@@ -137,7 +203,6 @@ def test_existing_file_that_is_not_the_device(runtime: Runtime, bundle: Bundle) 
     runtime.create_fails(bundle, "/mnt/null")
 
 
-DENY_ALL = {"allow": False, "access": "rwm"}
 ALLOW_WRITING = {"allow": True, "type": "c", "major": 1, "minor": 11, "access": "w"}
 
 

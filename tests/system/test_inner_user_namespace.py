@@ -121,6 +121,19 @@ def test_a_device_that_the_host_does_not_have(runtime: Runtime, own: Bundle) -> 
 
 
 @pytest.mark.usefixtures("inner")
+@only_pyrunc("says nothing of it")
+def test_a_device_that_the_host_has_with_another_mode_is_told(runtime: Runtime, own: Bundle) -> None:
+    asked = {"fileMode": 0o666, "uid": 65534, "gid": 65534}  # the host's root seen from in there
+    own.linux["devices"] = [{"path": "/dev/full", "type": "c", "major": 1, "minor": 7} | asked]
+    assert runtime.run(own.shell("stat -c '%a %u %g' /dev/full")).stderr == ""
+    own.linux["devices"][0].update(fileMode=0o600, gid=7)
+    result = runtime.run(own.shell("stat -c '%a %u %g' /dev/full"))
+    assert result.stdout.split() == ["666", "65534", "65534"]
+    assert "`/dev/full` is one that was there before, and keeps its fileMode 0666, gid 65534" in result.stderr
+    assert "/linux/devices/0" in result.stderr
+
+
+@pytest.mark.usefixtures("inner")
 @only_pyrunc("takes what is there")
 def test_a_device_that_is_another_one_on_the_host(runtime: Runtime, own: Bundle) -> None:
     own.linux["devices"] = [{"path": "/dev/full", "type": "c", "major": 1, "minor": 3}]

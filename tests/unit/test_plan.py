@@ -84,7 +84,8 @@ def test_the_smallest_plan() -> None:
         "container_id": "c1",
         "denies_setgroups": False, "devices": (), "domainname": None, "env": [], "filter": None, "hook_paths": ("", ""),
         "hook_streams": (-1, -1), "hostname": None, "joins": (), "keeps_groups": False, "kept_fds": 0, "keyring": "",
-        "listener": None, "masked_paths": (), "memory_policy": None, "mount_label": "", "mount_sources": {},
+        "listener": None, "makes_nodes": False, "masked_paths": (), "memory_policy": None, "mount_label": "",
+        "mount_sources": {},
         "mounts": (), "net_devices": [], "new": 0, "new_keyring": True, "personality": None, "process": None,
         "profile": None, "propagation": "", "readonly_paths": (), "resctrl": None, "rootfs": "/",
         "rootfs_readonly": False, "sysctl": [], "time_offsets": {},
@@ -151,6 +152,20 @@ def test_the_second_namespace_is_the_one_that_is_joined() -> None:
     made = planned(namespaces("pid", "network=/ns/net"))
     assert [one.pointer for one in made.joins] == ["/linux/namespaces/1/path"]
     assert made.new == k.CLONE_NEWPID
+
+
+def test_device_nodes_for_a_user_namespace_are_made_by_the_root_of_the_host() -> None:
+    fifo, node = {"type": "p", "path": "/p", "uid": 7}, {"type": "c", "path": "/c", "major": 1, "minor": 3}
+    user = [namespaces("user"), *((f"/linux/{key}", value) for key, value in OWN_USER.items())]
+    for listed, made in (([fifo], False), ([fifo, node], True)):
+        assert planned(("/linux/devices", listed)).makes_nodes is False
+        assert planned(("/linux/devices", listed), namespaces("user=/ns/user")).makes_nodes is made
+        assert planned(("/linux/devices", listed), *user).makes_nodes is made
+        assert planned(("/linux/devices", listed), host=within()).makes_nodes is False
+    for kind in ("uid", "gid"):
+        with pytest.raises(ConfigError, match=f"{kind} 5000000 is not mapped") as caught:
+            planned(("/linux/devices", [fifo, node | {kind: 5000000}]), *user)
+        assert caught.value.pointer == f"/linux/devices/1/{kind}"
 
 
 def test_device_nodes_are_made_by_the_root_of_the_host() -> None:

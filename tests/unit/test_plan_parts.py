@@ -203,6 +203,7 @@ def test_device(keys: dict[str, Any], expected: tuple[int, ...]) -> None:
     made = planned(("/linux/devices", [first, {"path": "/dev/x", **keys}])).devices[1]
     assert (made.path, made.kind, made.pointer) == ("/dev/x", keys["type"], "/linux/devices/1")
     assert (made.major, made.minor, made.mode, made.uid, made.gid) == expected
+    assert made.asked == tuple(key for key in ("fileMode", "uid", "gid") if key in keys)
 
 
 def test_kernel_parameters() -> None:

@@ -4,7 +4,7 @@ An image whose /dev is a symlink to somewhere else gets an error, not nodes ther
 """
 
 import posix
-from _stat import S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_ISLNK
+from _stat import S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_ISLNK, S_ISREG
 from errno import EINVAL, ELOOP, ENOENT
 
 from pyrunc.errors import ConfigError, PyruncError
@@ -27,15 +27,19 @@ _FORMATS = {"c": S_IFCHR, "u": S_IFCHR, "b": S_IFBLK, "p": S_IFIFO}
 
 
 class Device:
-    """A device node or fifo to be: `linux.devices[]`. kind: c, u, b or p; mode: permission bits."""
+    """A device node or fifo to be: `linux.devices[]`. kind: c, u, b or p; mode: permission bits; asked: which of
+    fileMode, uid and gid the config has, so that they are nobody's default; node: a descriptor of a mount of it that
+    was made outside (`nodes`), or -1."""
 
-    __slots__ = ("gid", "kind", "major", "minor", "mode", "path", "pointer", "uid")
+    __slots__ = ("asked", "gid", "kind", "major", "minor", "mode", "node", "path", "pointer", "uid")
 
     def __init__(  # noqa: PLR0917  a record, built at one place
         self, path: str, kind: str, major: int, minor: int, mode: int, uid: int, gid: int, pointer: str = ""
     ) -> None:
         self.path, self.kind, self.major, self.minor = path, kind, major, minor
         self.mode, self.uid, self.gid, self.pointer = mode, uid, gid, pointer
+        self.asked: tuple[str, ...] = ()
+        self.node = -1
 
     def failure(self, error: OSError, doing: str = "make") -> PyruncError:
         """The error of a system call for this device."""
@@ -47,6 +51,22 @@ class Device:
         if S_IFMT(facts.st_mode) != _FORMATS[self.kind]:
             return False
         return self.kind == "p" or facts.st_rdev == posix.makedev(self.major, self.minor)
+
+    def mknod(self, directory: int, name: str, mode: int) -> None:
+        """mknodat(2); OSError."""
+        posix.mknod(name, _FORMATS[self.kind] | mode, posix.makedev(self.major, self.minor), dir_fd=directory)
+
+    def unlike(self, node: int) -> str:
+        """The warning for a file that was there before and stays as it is, or "" if that is as it was asked for."""
+        facts = posix.fstat(node)
+        there = {"fileMode": facts.st_mode & 0o7777, "uid": facts.st_uid, "gid": facts.st_gid}
+        wanted = {"fileMode": self.mode, "uid": self.uid, "gid": self.gid}
+        keys = [key for key in self.asked if there[key] != wanted[key]]
+        if not keys:
+            return ""
+        shown = {"fileMode": "{:04o}"}
+        words = (f"{key} {shown.get(key, '{}').format(there[key])}" for key in keys)
+        return f"device `{self.path}` is one that was there before, and keeps its {', '.join(words)} ({self.pointer})"
 
 
 # config-linux.md, "Default Devices"; /dev/console and /dev/ptmx are made by bind_console and link
@@ -67,14 +87,15 @@ _LINKS = (
 
 def create(
     root: int, devices: "tuple[Device, ...] | list[Device]", attached: Attached, *, bind: bool = False
-) -> None:
+) -> "list[str]":
     """Make the default devices and these; of two with one path the later one. attached: the container's mounts.
 
-    bind: take the host's node of the same path instead, where mknod(2) is not permitted (in a user namespace).
-    Before `rootfs.pivot`. Nothing is done if the container was given the host's /dev.
+    bind: where mknod(2) is not permitted (in a user namespace) take the node that was made outside, or else the host's
+    of the same path. Before `rootfs.pivot`. Nothing is done if the container was given the host's /dev. Warnings.
     """
     if _has_hosts_dev(root):
-        return
+        return []
+    warnings = []
     wanted = {device.path: device for device in DEFAULT}
     wanted.update((device.path, device) for device in devices)
     where, parent, umask = "", -1, posix.umask(0)  # the mode is the config's to say
@@ -89,14 +110,14 @@ def create(
                     parent = -1
                 where = directory
                 parent = _parent(root, device, directory, attached)
-            if bind and device.kind != "p":
-                _bind(parent, name, device)
-            else:
-                _make(parent, name, device)
+            take = _bind if bind and device.kind != "p" else _make
+            if warning := take(parent, name, device):
+                warnings.append(warning)
     finally:
         posix.umask(umask)
         if parent >= 0:
             posix.close(parent)
+    return warnings
 
 
 def _has_hosts_dev(root: int) -> bool:
@@ -149,34 +170,37 @@ def _open_directory(root: int, path: str) -> int:
         raise
 
 
-def _make(parent: int, name: str, device: Device) -> None:
+def _make(parent: int, name: str, device: Device) -> str:
     """mknodat(2), or take a node that is there already if it is the same. That one keeps its owner and mode: it may be
-    the host's, of a bind mount."""
+    the host's, of a bind mount. A warning if they are not those that are asked for."""
     made = True
     try:
         try:
-            posix.mknod(
-                name, _FORMATS[device.kind] | device.mode, posix.makedev(device.major, device.minor), dir_fd=parent
-            )
+            device.mknod(parent, name, device.mode)
         except FileExistsError:
             made = False
         except PermissionError:
             if device.kind == "p":
                 raise
-            _bind(parent, name, device)
-            return
+            return _bind(parent, name, device)
         node = posix.open(name, O_PATH | posix.O_NOFOLLOW | posix.O_CLOEXEC, dir_fd=parent)
     except OSError as error:
         raise device.failure(error) from None
     try:
         if not device.is_that(node):
-            raise ConfigError(f"`{device.path}` exists and is not the device that is asked for", pointer=device.pointer)
-        if made:
-            _own(node, device)
+            raise _another(device)
+        if not made:
+            return device.unlike(node)
+        _own(node, device)
+        return ""
     except OSError as error:
         raise device.failure(error, "set mode and owner of") from None
     finally:
         posix.close(node)
+
+
+def _another(device: Device) -> ConfigError:
+    return ConfigError(f"`{device.path}` exists and is not the device that is asked for", pointer=device.pointer)
 
 
 def _own(node: int, device: Device) -> None:
@@ -192,30 +216,49 @@ def _own(node: int, device: Device) -> None:
         posix.chmod(name, device.mode)
 
 
-def _bind(parent: int, name: str, device: Device) -> None:
-    """Mount the host's node of the same path onto an empty file."""
+def _bind(parent: int, name: str, device: Device) -> str:
+    """Mount the node that was made outside, or the host's of the same path, onto an empty file. A warning if mode and
+    owner of the latter are not those that are asked for."""
+    ours = device.node >= 0
+    node = device.node if ours else _hosts(device)
     try:
-        host = syscalls.open_tree(AT_FDCWD, device.path, OPEN_TREE_CLONE)
-    except OSError as error:
-        failure = device.failure(error, "bind the host's")
-        failure.hint = "in a user namespace a device can only be what the host has at this path"
-        raise failure from None
-    try:
-        if not device.is_that(host):
-            raise ConfigError(f"`{device.path}` of the host is another device", pointer=device.pointer)
         target = _empty_file(parent, name)
         try:
-            if not device.is_that(target):  # there already, from a mount of /dev
-                # It is the host's: its mode and owner stay (a device is written to all the same), and what is mounted
-                # over it covers this mount alone.
-                syscalls.mount_setattr(host, set_=_BOUND, propagation=MS_PRIVATE)
-                syscalls.move_mount(host, target)
+            there = device.is_that(target)  # from a mount of /dev
+            if device.pointer and not there and not _is_empty(target):
+                raise _another(device)
+            if ours or not there:
+                syscalls.move_mount(node, target)
+            return "" if ours else device.unlike(target if there else node)
         finally:
             posix.close(target)
     except OSError as error:
-        raise device.failure(error, "bind the host's") from None
+        raise device.failure(error, "bind" if ours else "bind the host's") from None
     finally:
-        posix.close(host)
+        posix.close(node)
+
+
+def _hosts(device: Device) -> int:
+    """A detached mount of the host's node. Its mode and owner stay (a device is written to all the same), and what is
+    mounted over it covers this mount alone."""
+    try:
+        node = syscalls.open_tree(AT_FDCWD, device.path, OPEN_TREE_CLONE)
+    except OSError as error:
+        failure = device.failure(error, "bind the host's")
+        failure.hint = "without the host's privilege to make nodes a device can only be what the host has at this path"
+        raise failure from None
+    if not device.is_that(node):
+        raise ConfigError(f"`{device.path}` of the host is another device", pointer=device.pointer)
+    try:
+        syscalls.mount_setattr(node, set_=_BOUND, propagation=MS_PRIVATE)
+    except OSError as error:
+        raise device.failure(error, "bind the host's") from None
+    return node
+
+
+def _is_empty(file: int) -> bool:
+    facts = posix.fstat(file)
+    return S_ISREG(facts.st_mode) and facts.st_size == 0
 
 
 def _empty_file(parent: int, name: str) -> int:

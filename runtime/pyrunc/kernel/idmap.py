@@ -1,6 +1,7 @@
 """User and group id maps of a new user namespace (user_namespaces(7))."""
 
 import posix
+from _signal import SIGKILL
 from errno import EINVAL, EPERM
 
 from pyrunc.errors import PyruncError
@@ -21,13 +22,55 @@ class _Refused(PyruncError):
     """A helper has run, and has said no."""
 
 
-def read(kind: str) -> "tuple[Range, ...]":
-    """The "uid" or "gid" map of the user namespace that this process is in; empty for a kernel without them."""
+def read(kind: str, pid: "int | str" = "self") -> "tuple[Range, ...]":
+    """The "uid" or "gid" map of the user namespace that this process or `pid` is in, with the ids outside as this
+    process has them; empty for a kernel without them."""
     try:
-        numbers = [int(word) for word in procs.read(f"/proc/self/{kind}_map").split()]
+        numbers = [int(word) for word in procs.read(f"/proc/{pid}/{kind}_map").split()]
     except FileNotFoundError:
         return ()
     return tuple((numbers[i], numbers[i + 1], numbers[i + 2]) for i in range(0, len(numbers), 3))
+
+
+def of_namespace(namespace: int) -> "tuple[tuple[Range, ...], tuple[Range, ...]]":
+    """(uid map, gid map) of a user namespace: of a process that has joined it and waits for us to look."""
+    from . import syscalls
+
+    joined, tell = posix.pipe2(posix.O_CLOEXEC)
+    release, hold = posix.pipe2(posix.O_CLOEXEC)
+    pid = -1
+    try:
+        pid = syscalls.fork_into()
+        if pid == 0:
+            try:
+                posix.close(hold)
+                syscalls.setns(namespace, syscalls.CLONE_NEWUSER)
+                posix.write(tell, b".")
+                posix.read(release, 1)  # until we are killed, or who made us is
+            finally:
+                posix._exit(0)  # noqa: SLF001
+        posix.close(tell)
+        tell = -1
+        if not posix.read(joined, 1):
+            raise PyruncError("join the user namespace to read its maps")
+        return read("uid", pid), read("gid", pid)
+    except OSError as error:
+        raise PyruncError.from_os("read the maps of the user namespace", error) from None
+    finally:
+        if pid > 0:
+            posix.kill(pid, SIGKILL)
+            posix.waitpid(pid, 0)
+        for fd in (joined, tell, release, hold):
+            if fd >= 0:
+                posix.close(fd)
+
+
+def outside(ranges: "tuple[Range, ...]", wanted: int) -> "int | None":
+    """The id outside of one inside, None if it is not mapped."""
+    for inside, first, count in ranges:
+        if inside <= wanted < inside + count:
+            return first + wanted - inside
+    return None
 
 
 def is_initial() -> bool:

@@ -109,7 +109,8 @@ def _build_root(plan: "ContainerPlan", channel: "Channel") -> "tuple[int, mounts
                 channel.send(protocol.WARNING, warning)
         source = plan.mount_sources.get(i, -1)
         mounts.attach(root, mount, attached, source_fd=source, apart=plan.apart, of_children=plan.splits)
-    devices.create(root, plan.devices, attached, bind=not plan.can_mknod)
+    for warning in devices.create(root, plan.devices, attached, bind=not plan.can_mknod):
+        channel.send(protocol.WARNING, warning)
     devices.link(root, attached)
     credentials.use_own_null(root, before_pivot=not plan.joins_kind("mount"))
     if plan.asks_parent_for_hooks:

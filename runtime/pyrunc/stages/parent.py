@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pyrunc.host import HostFacts
+    from pyrunc.kernel.idmap import Range
     from pyrunc.kernel.netdev import Move
     from pyrunc.plan import ContainerPlan
 
@@ -49,6 +50,7 @@ def create(plan: "ContainerPlan", container: Container, made: Created, host: "Ho
     plan.open_joins()
     _refuse_to_change_the_host(plan)
     made.warnings += plan.open_mount_sources(host)
+    make_nodes(plan)
     open_hook_streams(plan)
     gates = _make_gates(container)
     cgroup = place(plan, container, host)
@@ -63,7 +65,7 @@ def create(plan: "ContainerPlan", container: Container, made: Created, host: "Ho
     made.channel = ours
     _spawn(plan, made, theirs, gates, cgroup, container)
     theirs.close()
-    for fd in (cgroup, gates.helper, gates.fifo, gates.result):
+    for fd in (cgroup, gates.helper, gates.fifo, gates.result, *(device.node for device in plan.devices)):
         if fd >= 0:
             posix.close(fd)
     _serve(plan, ours, host, made, container)
@@ -91,6 +93,24 @@ def _refuse_to_change_the_host(plan: "ContainerPlan") -> None:
         if procs.read(f"/proc/sys/kernel/{key}").rstrip(b"\n") != name.encode("utf-8", "surrogateescape"):
             text = f"the {key} `{name}` would become the host's: the uts namespace is the runtime's"
             raise ConfigError(text, pointer=f"/{key}")
+
+
+def make_nodes(plan: "ContainerPlan") -> None:
+    """Make the device nodes that init may not make."""
+    if plan.makes_nodes:
+        from pyrunc.kernel import nodes
+
+        nodes.make(plan.devices, *user_ranges(plan), plan.mount_label)
+
+
+def user_ranges(plan: "ContainerPlan") -> "tuple[tuple[Range, ...], tuple[Range, ...]]":
+    """The ids of the user namespace that the container will be in."""
+    joined = next((join.fd for join in plan.joins if join.kind == "user"), -1)
+    if joined < 0:
+        return plan.maps.uids, plan.maps.gids
+    from pyrunc.kernel import idmap
+
+    return idmap.of_namespace(joined)
 
 
 def open_hook_streams(plan: "ContainerPlan") -> None:

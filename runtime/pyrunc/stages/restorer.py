@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 
 _MOST_CPUS = 8192
-_ROOT = "root"  # the name in the state directory of the directory that the root file system is bound on
+# Names in the state directory: where the root file system is bound, and where device nodes are mounted, for CRIU.
+_ROOT, _NODES = "root", "nodes"
 
 
 class Images:
@@ -55,7 +56,7 @@ def restore(plan: "ContainerPlan", container: Container, made: Restored, want: I
     count = 3 + plan.kept_fds
     inherit = images.inherited_streams(want.images_fd, count)
     namespaces, joins = images.namespaces_again(plan.joins)
-    nodes = [] if plan.can_mknod else images.bound_nodes([device.path for device in plan.devices])
+    files, nodes = _nodes(plan, container)
     root = f"{container.path}/{_ROOT}"
     cgroup = parent.place(plan, container, host)
     made.cgroup, made.placed = plan.cgroup.path, cgroup >= 0
@@ -63,10 +64,11 @@ def restore(plan: "ContainerPlan", container: Container, made: Restored, want: I
     made.criu = service.Service(
         want.program, plan.options.environment, keep,
         clone=lambda: parent.clone(plan, container, cgroup, syscalls.CLONE_NEWNS, "a process for criu"),
-        before=lambda: _prepare(plan, root, want),
+        before=lambda: _prepare(plan, root, want, files),
     )  # fmt: skip
-    if cgroup >= 0:
-        posix.close(cgroup)
+    for fd in (cgroup, files):
+        if fd >= 0:
+            posix.close(fd)
     parent.adopt(plan, container, made, made.criu.pid)
     options = want.options | {
         "root": root, "rst_sibling": True, "join_ns": joins,
@@ -95,12 +97,38 @@ def restore(plan: "ContainerPlan", container: Container, made: Restored, want: I
     made.criu = None
     _made(container, made, response.pid)
     posix.rmdir(_ROOT, dir_fd=container.fd)
+    if files >= 0:
+        posix.rmdir(_NODES, dir_fd=container.fd)
     parent.save(plan, container, made)
 
 
-def _prepare(plan: "ContainerPlan", root: str, want: Images) -> None:
+def _nodes(plan: "ContainerPlan", container: Container) -> "tuple[int, dict[str, str]]":
+    """(a detached file system of nodes that are made as at create, or -1; the path of a device that CRIU finds bound ->
+    what to bind, in CRIU's mount namespace)."""
+    if plan.can_mknod:
+        return -1, {}
+    sources = {path: path for path in images.bound_nodes([device.path for device in plan.devices])}
+    if not plan.makes_nodes:
+        return -1, sources
+    from pyrunc.kernel import nodes
+
+    owners = nodes.owners_of(plan.devices, *parent.user_ranges(plan))
+    try:
+        files = nodes.filled(owners, plan.mount_label)
+        posix.mkdir(_NODES, 0o700, dir_fd=container.fd)
+    except OSError as error:
+        raise PyruncError.from_os("make device nodes", error, pointer="/linux/devices") from None
+    made = set(posix.listdir(files))
+    for i, device in enumerate(owners):
+        if str(i) in made:
+            sources[device.path] = f"{container.path}/{_NODES}/{i}"
+    return files, sources
+
+
+def _prepare(plan: "ContainerPlan", root: str, want: Images, files: int) -> None:
     """In the process that becomes criu: bind the root file system where CRIU wants it, a mount on its own whose parent
-    nothing covers; and leave the caller's keyring, which the container's processes would keep."""
+    nothing covers; mount the device nodes; and leave the caller's keyring, which the container's processes would keep.
+    """
     try:
         source = syscalls.open_tree(
             syscalls.AT_FDCWD, plan.rootfs, syscalls.OPEN_TREE_CLONE | syscalls.AT_RECURSIVE
@@ -109,6 +137,9 @@ def _prepare(plan: "ContainerPlan", root: str, want: Images) -> None:
         syscalls.mount_setattr(top, propagation=syscalls.MS_SLAVE, recursive=True)
         target = posix.open(root, paths.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
         syscalls.move_mount(source, target)
+        if files >= 0:
+            beside = root.removesuffix(_ROOT) + _NODES
+            syscalls.move_mount(files, posix.open(beside, paths.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC))
         # CRIU mounts in its working directory, so that has to be of this mount namespace; and the one that was looked
         # at, whoever owns a directory above it.
         work = posix.open(want.work, posix.O_RDONLY | posix.O_DIRECTORY)
