@@ -143,12 +143,14 @@ build: $(PROGRAM) ## everything that `build/bin/pyrunc` needs
 docs: $(DOCS) ## man pages and shell completions, in build/
 
 .PHONY: install
-install: build docs ## install below PREFIX=/usr/local (DESTDIR= for packagers), and register with podman
-	@$(python) $(PACKAGING)/install.py --prefix=$(PREFIX) --sysconfdir=$(SYSCONFDIR) --destdir=$(DESTDIR) --python=$(python)
+install: build docs ## install below PREFIX=/usr/local (packagers: DESTDIR=, VENDOR=1), and register with podman
+	@$(python) $(PACKAGING)/install.py --prefix=$(PREFIX) --sysconfdir=$(SYSCONFDIR) --destdir=$(DESTDIR) \
+		$(if $(VENDOR),--vendor) --python=$(python)
 
 .PHONY: uninstall
-uninstall: ## remove what `make install` with the same PREFIX has put
-	@$(python) $(PACKAGING)/install.py --prefix=$(PREFIX) --sysconfdir=$(SYSCONFDIR) --destdir=$(DESTDIR) --remove
+uninstall: ## remove what `make install` with the same PREFIX (and VENDOR) has put
+	@$(python) $(PACKAGING)/install.py --prefix=$(PREFIX) --sysconfdir=$(SYSCONFDIR) --destdir=$(DESTDIR) \
+		$(if $(VENDOR),--vendor) --remove
 
 .PHONY: clean
 clean: ## remove all that was built

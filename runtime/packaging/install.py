@@ -4,7 +4,7 @@
     PREFIX/lib/pyrunc/                the package and, privately, the packages that it needs
     PREFIX/share/man/man8/            a page for pyrunc and one for each command
     PREFIX/share/{bash-completion/completions,zsh/...,fish/vendor_completions.d}/
-    SYSCONFDIR/containers/containers.conf.d/60-pyrunc.conf
+    SYSCONFDIR/containers/containers.conf.d/60-pyrunc.conf    (with --vendor PREFIX/share/containers/...)
 
 DESTDIR goes before all of these on disk, and into none of the files.
 """
@@ -31,12 +31,13 @@ PACKAGE_FILES = ("*.py", "*.abi3.so", "pyrunc-init", "*.schema.json")
 class Layout:
     """Where things go. `on_disk(path)` is the place of an installed path below DESTDIR."""
 
-    def __init__(self, prefix: str, sysconfdir: str, destdir: str) -> None:
+    def __init__(self, prefix: str, sysconfdir: str, destdir: str, *, vendor: bool = False) -> None:
         self.prefix, self.destdir = Path(prefix), destdir
         self.program = self.prefix / "bin/pyrunc"
         self.library = self.prefix / "lib/pyrunc"
         self.manual = self.prefix / "share/man/man8"
-        self.drop_in = Path(sysconfdir) / DROP_IN
+        self.drop_in = (self.prefix / "share" if vendor else Path(sysconfdir)) / DROP_IN
+        self.registration = "containers-vendor.conf" if vendor else "containers.conf"
         # Debian's zsh looks into site-functions below /usr/local alone.
         zsh = "vendor-completions" if self.prefix == Path("/usr") else "site-functions"
         self.completions = {
@@ -58,7 +59,7 @@ def install(layout: Layout, python: str) -> None:
         _copy(page, layout.on_disk(layout.manual / page.name))
     for name, target in layout.completions.items():
         _copy(BUILD / "completions" / name, layout.on_disk(target))
-    text = (HERE / "containers.conf").read_text().replace("@PROGRAM@", str(layout.program))
+    text = (HERE / layout.registration).read_text().replace("@PROGRAM@", str(layout.program))
     drop_in = layout.on_disk(layout.drop_in)
     drop_in.parent.mkdir(parents=True, exist_ok=True)
     drop_in.write_text(text)
@@ -141,10 +142,12 @@ def main() -> None:
     parser.add_argument("--sysconfdir", default="/etc")
     parser.add_argument("--destdir", default="")
     parser.add_argument("--python", default=sys.executable, help="the interpreter of the launcher")
+    parser.add_argument("--vendor", action="store_true", help="register where podman 6 reads what packages have put")
     parser.add_argument("--remove", action="store_true")
     arguments = parser.parse_args()
     os.umask(0o022)  # a caller's may let others write into the directories that are made here
-    layout = Layout(arguments.prefix, arguments.sysconfdir, arguments.destdir.rstrip("/"))
+    destdir = arguments.destdir.rstrip("/")
+    layout = Layout(arguments.prefix, arguments.sysconfdir, destdir, vendor=arguments.vendor)
     try:
         if arguments.remove:
             remove(layout)

@@ -1,7 +1,8 @@
-"""`make install`: who else can change what it has put."""
+"""`make install`: who else can change what it has put, and how podman learns of pyrunc."""
 
 import os
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -26,3 +27,31 @@ def test_umask_of_the_caller_does_not_let_others_in(tmp_path: Path, monkeypatch:
     made = [path for path in (tmp_path / "prefix").rglob("*") if path.is_dir()]
     assert [oct(path.stat().st_mode & 0o777) for path in made] == ["0o755"] * len(made)
     assert made
+
+
+@pytest.mark.parametrize(
+    "options, place",
+    [((), "etc/containers/containers.conf.d"), (("--vendor",), "usr/share/containers/containers.conf.d")],
+)
+def test_podman_learns_of_pyrunc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], place: str
+) -> None:
+    """The vendor's place and `append` are for podman 6; an older one gets lists that are whole."""
+    monkeypatch.syspath_prepend(str(PACKAGING))
+    import install
+
+    for part in ("_library", "_copy"):
+        monkeypatch.setattr(install, part, lambda *_: None)
+    monkeypatch.setattr(install.launcher, "write", lambda *_: None)
+    words = ["install.py", "--prefix=/usr", "--sysconfdir=/etc", f"--destdir={tmp_path}", *options]
+    monkeypatch.setattr(sys, "argv", words)
+    install.main()
+    assert [path.name for path in tmp_path.rglob("*.conf")] == ["60-pyrunc.conf"]
+    engine = tomllib.loads((tmp_path / place / "60-pyrunc.conf").read_text())["engine"]
+    assert engine["runtimes"] == {"pyrunc": ["/usr/bin/pyrunc"]}
+    for key in ("runtime_supports_json", "runtime_supports_nocgroup"):
+        assert (engine[key] == ["pyrunc", {"append": True}]) == bool(options)
+        assert ("crun" in engine[key]) != bool(options)
+    monkeypatch.setattr(sys, "argv", [*words, "--remove"])
+    install.main()
+    assert list(tmp_path.rglob("*.conf")) == []
