@@ -1,6 +1,7 @@
 """checkpoint and restore, by the CRIU that is on PATH; skipped, with criu's own words, where it does not work."""
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable
@@ -243,6 +244,23 @@ def test_restore_makes_destinations_in_a_fresh_root(
     assert counts_on(counting.bundle)
 
 
+def test_restore_makes_destinations_in_a_fresh_volume(
+    runtime: Runtime, bundle: Bundle, images: Path, area: Path, pipe: tuple[int, int]
+) -> None:
+    for name in ("outer", "inner"):
+        (area / name).mkdir()
+    (area / "inner/file").write_text("of the host")
+    bundle.mount("/mnt", area / "outer", "bind").mount("/mnt/deep/inner", area / "inner", "bind")
+    bundle.mount("/mnt/deep/file", area / "inner/file", "bind").shell(COUNT)
+    with runtime.running(bundle, stdout=pipe[1], stderr=pipe[1]) as container:
+        eventually((bundle.rootfs / "tmp/count").exists, "a number")
+        succeeded(checkpoint(container, images), container)
+        shutil.rmtree(area / "outer/deep")
+        succeeded(restore(container, images, "--detach", stdout=pipe[1], stderr=pipe[1]), container)
+        found = runtime.call("exec", container.id, "cat", "/mnt/deep/file", "/mnt/deep/inner/file")
+        assert found.stdout == "of the host" * 2, found.stderr
+
+
 @differs(runc="1.1.5 restores into the cgroup of the checkpoint where the host has cgroup v1 as well")
 def test_another_cgroup_and_limits(counting: Container, images: Path, pipe: tuple[int, int]) -> None:
     succeeded(checkpoint(counting, images), counting)
@@ -351,6 +369,19 @@ def test_user_namespace(runtime: Runtime, bundle: Bundle, images: Path, pipe: tu
         assert Path(f"/proc/{container.pid}/uid_map").read_text() == mapped
         after = images.stat()
         assert (after.st_mode, after.st_gid) == (before.st_mode, before.st_gid)
+
+
+@differs(runc="binds the host's node")
+def test_devices_of_a_user_namespace(runtime: Runtime, bundle: Bundle, images: Path, pipe: tuple[int, int]) -> None:
+    node = {"path": "/dev/mine", "type": "c", "major": 1, "minor": 5, "fileMode": 0o644, "uid": 3, "gid": 4}
+    bundle.user_namespace().linux["devices"] = [node]
+    look = "stat -c '%t %T %a %u %g' /dev/mine; head -c 2 /dev/mine | wc -c"
+    with runtime.running(bundle.shell(COUNT), stdout=pipe[1], stderr=pipe[1]) as container:
+        eventually(lambda: count(bundle) > 2, "a number")
+        succeeded(checkpoint(container, images), container)
+        succeeded(restore(container, images, "--detach", stdout=pipe[1], stderr=pipe[1]), container)
+        found = runtime.call("exec", container.id, "sh", "-c", look)
+        assert found.stdout.split() == ["1", "5", "644", "3", "4", "2"], found.stderr
 
 
 @only_pyrunc("the annotation is crun's, which is built without CRIU here")

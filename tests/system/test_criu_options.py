@@ -180,10 +180,38 @@ def test_refused_before_criu_is_asked(
 def test_restore_refuses_what_is_not_in_the_images(
     container: Container, fake: dict[str, str], area: Path, key: str, value: object
 ) -> None:
-    container.bundle.linux[key] = value
+    container.bundle.linux[key] = value  # the network namespace is the container's own
     container.bundle.save(container.id)
     error_text(ask(container, fake, area, "restore"), f"/linux/{key}", "cannot be restored")
     assert not (area / "fake/requests").exists()
+
+
+def test_restore_makes_mount_points_in_the_sources_of_other_mounts(
+    container: Container, fake: dict[str, str], area: Path
+) -> None:
+    """Where create would make them: a symlink of the container leads inside of it."""
+    outer, inner = area / "outer", area / "inner"
+    for directory in (outer, inner):
+        directory.mkdir()
+    (outer / "link").symlink_to("/opt")
+    (inner / "file").touch()
+    bundle = container.bundle.mount("/mnt", outer, "bind").mount("/mnt/deep/file", inner / "file", "bind")
+    bundle.mount("/mnt/deep/directory", inner, "rbind", "ro").mount("/mnt/link/below", inner, "bind")
+    bundle.mount("/mnt/new", "none", fstype="tmpfs").mount("/mnt/new/below", inner, "bind")
+    bundle.mount("/mnt/again", bundle.rootfs / "mnt/deep/file", "bind")
+    bundle.linux["cgroupsPath"] = f"{CGROUP_PARENT}/{new_id()}"
+    bundle.save(container.id)
+    before = Path("/proc/self/mountinfo").read_text()
+    error_text(ask(container, fake, area, "restore"), "criu could not restore")
+    assert Path("/proc/self/mountinfo").read_text() == before
+    made = {str(path.relative_to(outer)): path.is_dir() for path in outer.rglob("*") if not path.is_symlink()}
+    assert made == {
+        "deep": True, "deep/file": False, "deep/directory": True, "new": True, "again": False,
+    }  # fmt: skip
+    assert (bundle.rootfs / "opt/below").is_dir()
+    assert [path.name for path in inner.iterdir()] == ["file"]
+    bundle.mount("/mnt/deep/directory/no", inner, "bind").save(container.id)
+    error_text(ask(container, fake, area, "restore"), "/mounts/", "mnt/deep/directory/no", "read-only file system")
 
 
 @pytest.mark.parametrize("command", ["checkpoint", "restore"])

@@ -6,15 +6,16 @@ The tests run in a network namespace of their own, so that the machine's interfa
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import fakecriu
 from tests.bundle import Bundle, Json
 from tests.kernelcalls import CLONE_NEWNET, setns, unshare
 from tests.peers import only_pyrunc
-from tests.runtime import Runtime
+from tests.runtime import Result, Runtime, caller_environment, error_text, new_id
 from tests.waiting import eventually
 
 
@@ -148,6 +149,42 @@ def test_failed_create_gives_everything_back(runtime: Runtime, bundle: Bundle, l
     assert addresses("va") == ALL
     up = {link["ifname"]: "UP" in link["flags"] for link in ip("link", "show")}
     assert (up["va"], up["vb"]) == (True, False)
+
+
+@pytest.fixture
+def fake(area: Path) -> dict[str, str]:
+    """A criu that restores a process which sleeps, or nothing where there is no file `restores` beside it."""
+    environment = fakecriu.install(area / "fake")
+    (area / "fake/restores").touch()
+    (area / "images").mkdir(0o700)
+    return environment
+
+
+def test_restore_into_a_joined_network_namespace(
+    runtime: Runtime, bundle: Bundle, make_bundle: Callable[[], Bundle], area: Path, fake: dict[str, str]
+) -> None:
+    """It outlives the container and keeps what has moved there, whatever the kernel has called it; the rest moves."""
+    with runtime.running(bundle.shell("exec sleep 1000")) as first:
+        second = move(make_bundle(), va="eth%d", vb="lan")
+        second.namespace("network", f"/proc/{first.pid}/ns/net")
+
+        def inside() -> set[str]:
+            return set(runtime.call("exec", first.id, "ls", "/sys/class/net").stdout.split())
+
+        def restore(name: str) -> Result:
+            second.save(name)
+            words = ("--detach", "--bundle", second.path, "--image-path", area / "images", name)
+            return runtime.call("restore", *words, env=caller_environment(**fake))
+
+        (area / "fake/restores").unlink()
+        error_text(restore(new_id()), "criu could not restore")
+        assert (names(), addresses("va"), inside()) == ({"lo", "va", "vb"}, ALL, {"lo"})
+        (area / "fake/restores").touch()
+        for name in (new_id(), new_id()):
+            assert restore(name).stderr == ""
+            assert runtime.delete(name, "--force").returncode == 0
+            assert (names(), inside()) == ({"lo"}, {"lo", "eth0", "lan"})
+        first.kill()
 
 
 def test_the_runtimes_own_network_namespace_is_refused(runtime: Runtime, bundle: Bundle) -> None:

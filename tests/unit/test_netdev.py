@@ -25,3 +25,15 @@ def test_what_pyroute2_cannot_load_is_not_said_to_be_pyroute2(monkeypatch: pytes
 
 def test_with_pyroute2_nothing_is_said() -> None:
     netdev.require()
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "called"),
+    [
+        ("eth0", "eth0", True), ("eth0", "eth1", False), ("eth10", "eth1", False),
+        ("eth0", "eth%d", True), ("eth17", "eth%d", True), ("eth", "eth%d", False), ("eth0a", "eth%d", False),
+        ("a3b", "a%db", True), ("ab", "a%db", False), ("aab", "a%db", False), ("beth0", "eth%d", False),
+    ],
+)  # fmt: skip
+def test_name_that_the_kernel_has_made(name: str, pattern: str, called: bool) -> None:
+    assert netdev._is_called(name, pattern) == called

@@ -120,9 +120,12 @@ def _manage_strictly(todo: "ContainerPlan", asked: "dict[str, Value]") -> None:
 
 def _refuse_what_is_not_in_the_images(config: Config) -> None:
     """What the kernel or CRIU would leave out without a word."""
-    for there, key, why in (
-        (bool(config.linux.net_devices), "netDevices", "CRIU has no interface that has come from the host"),
-        (config.linux.intel_rdt is not None, "intelRdt", "CRIU puts no process into a group of resctrl"),
+    network = config.linux.namespace("network")
+    own_network = network is not None and network.path is None
+    interface = "CRIU has no interface that has come from the host", "give the network namespace a path"
+    for there, key, (why, hint) in (
+        (bool(config.linux.net_devices) and own_network, "netDevices", interface),
+        (config.linux.intel_rdt is not None, "intelRdt", ("CRIU puts no process into a group of resctrl", "")),
     ):
         if there:
-            raise ConfigError(f"a container with {key} cannot be restored: {why}", pointer=f"/linux/{key}")
+            raise ConfigError(f"a container with {key} cannot be restored: {why}", pointer=f"/linux/{key}", hint=hint)

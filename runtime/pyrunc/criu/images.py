@@ -12,12 +12,14 @@ from _stat import S_IFCHR, S_IFMT, S_IFREG, S_ISDIR
 from pyrunc import jsontext
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import devices, paths, procs, syscalls
+from pyrunc.kernel.mountoptions import parse
+from pyrunc.kernel.mounts import Attached, Mount, attach
 from pyrunc.kernel.namespaces import FILES, Join
+from pyrunc.kernel.rootfs import prepare as rootfs_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.kernel.idmap import Range
-    from pyrunc.kernel.mounts import Mount
 
     from .rpc import Value
 
@@ -205,28 +207,32 @@ class Searchable:
 
 
 def make_mountpoints(rootfs: str, mounts: "tuple[Mount, ...]") -> None:
-    """Make the destinations of the mounts that lie on the root file system itself: CRIU wants them to be there.
+    """Make the destinations of the mounts, which CRIU wants to be there. In a mount namespace that is thrown away.
 
-    By descriptor inside the root, as at create; what is below another mount comes with that one's content.
+    As at create: one after the other, by descriptor inside the root. So what lies in a bind mount is made in its
+    source, where symlinks of the container lead. For a file system whose content is in the images an empty one stands
+    in.
     """
-    try:
-        root = posix.open(rootfs, paths.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
-    except OSError as error:
-        raise PyruncError.from_os(f"root filesystem `{rootfs}`", error) from None
-    above: list[str] = []
-    try:
-        for mount in mounts:
-            name = "/" + mount.destination.strip("/")
-            if not any(name.startswith(f"{other}/") for other in above):
-                is_file = mount.options.bind and not _is_directory(mount)
-                posix.close((paths.make_file if is_file else paths.make_directory)(root, name))
-            above.append(name)
-    finally:
-        posix.close(root)
+    root = rootfs_of(rootfs)
+    attached = Attached()
+    for mount in mounts:
+        if mount.options.remount or not (mount.options.bind or mount.kind):
+            continue
+        if mount.options.bind and not mount.earlier:
+            mount.mapping = None  # who owns what is mounted makes no difference here
+            attach(root, mount, attached)
+        elif mount.options.bind and _is_file(root, mount.earlier):
+            posix.close(paths.make_file(root, mount.name))
+        else:
+            attach(root, Mount("", mount.destination, "tmpfs", parse(()), "", mount.pointer), attached)
 
 
-def _is_directory(mount: "Mount") -> bool:
+def _is_file(root: int, name: str) -> bool:
+    """Whether this is there, in an earlier mount, and is no directory."""
     try:
-        return S_ISDIR(posix.stat(mount.source).st_mode)
-    except OSError as error:
-        raise mount.failure(error, "its source is needed to restore") from None
+        file = paths.open_in(root, name)
+    except OSError:
+        return False
+    facts = posix.fstat(file)
+    posix.close(file)
+    return not S_ISDIR(facts.st_mode)

@@ -83,6 +83,11 @@ class Move:
             except Exception as error:  # noqa: BLE001  (pyroute2's own; they have no common ancestor)
                 raise _explained(error, f"move the network interface `{device.outside}`", device.pointer) from None
 
+    def missing(self, devices: "list[Device]") -> "list[Device]":
+        """Those of them whose name nothing in the namespace has; a `%d` has any number."""
+        there = {link.get_attr("IFLA_IFNAME") for link in self._inside.get_links()}
+        return [device for device in devices if not any(_is_called(name, device.inside) for name in there)]
+
     def _one(self, device: Device) -> None:
         index = _index(self._outside, device.outside)
         before = {link["index"]: link.get_attr("IFLA_IFNAME") for link in self._inside.get_links()}
@@ -126,6 +131,15 @@ class Move:
         self._outside.close()
         posix.close(self._here)
         posix.close(self._target)
+
+
+def _is_called(name: str, pattern: str) -> bool:
+    """Whether the kernel may have made the name from one with `%d`, or they are the same."""
+    before, template, after = pattern.partition("%d")
+    if not template:
+        return name == pattern
+    number = name.removeprefix(before).removesuffix(after)
+    return f"{before}{number}{after}" == name and number.isdecimal()
 
 
 def _index(route: "Any", name: str) -> int:

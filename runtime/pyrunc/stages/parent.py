@@ -361,26 +361,26 @@ def undo(plan: "ContainerPlan", made: Created, error: BaseException) -> None:
     if made.terminal >= 0:
         posix.close(made.terminal)
     if made.interfaces is not None:
-        _attempt(made.interfaces.give_back, error)
+        attempt(made.interfaces.give_back, error)
     if made.channel is not None:
         outside.end(made.helper, made.pid, made.channel)
     if plan.resctrl is not None:
-        _attempt(plan.resctrl.undo, error)
+        attempt(plan.resctrl.undo, error)
     remove_cgroup(plan, made, error)
     if made.mounted:
         from pyrunc.kernel import rootfs
 
-        _attempt(lambda: rootfs.detach(made.mounted, made.mounts_before), error)
+        attempt(lambda: rootfs.detach(made.mounted, made.mounts_before), error)
 
 
 def remove_cgroup(plan: "ContainerPlan", made: Created, error: BaseException) -> None:
     """Undo `place` and `adopt`. A cgroup that was in use has been refused, and is not in `made`."""
     if made.cgroup:
         unit, address, found = plan.cgroup.unit, plan.cgroup.address, plan.cgroup.found
-        _attempt(lambda: manager.remove(made.cgroup, unit, address, found=found), error)
+        attempt(lambda: manager.remove(made.cgroup, unit, address, found=found), error)
 
 
-def _attempt(undo: "Callable[[], None]", error: BaseException) -> None:
+def attempt(undo: "Callable[[], None]", error: BaseException) -> None:
     """Undo something; if that fails too, `error` tells it unless it has a better hint."""
     try:
         undo()

@@ -13,7 +13,7 @@ from pyrunc.criu import images, rpc, service
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import credentials, paths, procs, syscalls
 
-from . import parent
+from . import outside, parent, protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def restore(plan: "ContainerPlan", container: Container, made: Restored, want: I
     """Restore the container and save its state."""
     plan.open_joins()
     parent.open_hook_streams(plan)
-    images.make_mountpoints(plan.rootfs, plan.mounts)
+    _make_mountpoints(plan)
     posix.mkdir(_ROOT, 0o755, dir_fd=container.fd)
     count = 3 + plan.kept_fds
     inherit = images.inherited_streams(want.images_fd, count)
@@ -70,6 +70,8 @@ def restore(plan: "ContainerPlan", container: Container, made: Restored, want: I
         if fd >= 0:
             posix.close(fd)
     parent.adopt(plan, container, made, made.criu.pid)
+    if plan.net_devices:
+        _move_interfaces(plan, made)
     options = want.options | {
         "root": root, "rst_sibling": True, "join_ns": joins,
         "inherit_fd": [*({"key": name, "fd": fd} for name, fd in inherit.items()), *namespaces],
@@ -100,6 +102,41 @@ def restore(plan: "ContainerPlan", container: Container, made: Restored, want: I
     if files >= 0:
         posix.rmdir(_NODES, dir_fd=container.fd)
     parent.save(plan, container, made)
+    if made.interfaces is not None:
+        made.interfaces.close()
+        made.interfaces = None  # as in create
+
+
+def _make_mountpoints(plan: "ContainerPlan") -> None:
+    """In a child, for its mount namespace; it says what is wrong, or nothing."""
+    ours, theirs = protocol.pair()
+    try:
+        pid = syscalls.fork_into(syscalls.CLONE_NEWNS)
+    except OSError as error:
+        raise PyruncError.from_os("start the process that makes mount points", error) from None
+    if pid == 0:
+        try:
+            images.make_mountpoints(plan.rootfs, plan.mounts)
+            theirs.send(protocol.MOUNTED)
+        except BaseException as error:  # noqa: BLE001  (nothing may pass from here into the parent's code)
+            theirs.send_failure(error, "make mount points", "restore")
+        finally:
+            posix._exit(0)  # noqa: SLF001
+    theirs.close()
+    try:
+        ours.expect(protocol.MOUNTED, "making mount points")
+    finally:
+        ours.close()
+        outside.kill(pid)
+
+
+def _move_interfaces(plan: "ContainerPlan", made: Restored) -> None:
+    """Into the network namespace that is joined, unless that has them still: it may have outlived the container."""
+    from pyrunc.kernel import netdev
+
+    joined = next(join.fd for join in plan.joins if join.kind == "network")
+    made.interfaces = netdev.Move(posix.dup(joined))
+    made.interfaces.all(made.interfaces.missing(plan.net_devices))
 
 
 def _nodes(plan: "ContainerPlan", container: Container) -> "tuple[int, dict[str, str]]":
@@ -206,6 +243,8 @@ def undo(plan: "ContainerPlan", made: Restored, error: BaseException) -> None:
         made.criu.close()
     if made.pid > 1 and procs.signal(made.pid, made.start_time, SIGKILL):
         _reap(made.pid)
+    if made.interfaces is not None:
+        parent.attempt(made.interfaces.give_back, error)
     parent.remove_cgroup(plan, made, error)
 
 
