@@ -114,6 +114,14 @@ def test_numbers_that_are_0_if_they_are_not_given():
     assert f"{process.io_priority.priority} {process.user.gid} {process.user.names_gid}" == "0 0 False"
 
 
+@pytest.mark.parametrize(("given", "listener"), [({}, "/run/receiver"), ({"listenerPath": "/run/agent"}, "/run/agent")])
+def test_an_annotation_can_name_the_listener(given, listener):
+    value = minimal() | {"annotations": {"run.oci.seccomp.receiver": "/run/receiver"}}
+    assert parse_config(value).linux.seccomp is None
+    value["linux"] = {"seccomp": {"defaultAction": "SCMP_ACT_ALLOW", **given}}
+    assert parse_config(value).linux.seccomp.listener_path == listener
+
+
 @pytest.mark.parametrize(
     ("path", "kept"), [("/", "/"), ("//", "/"), ("/dev/x", "/dev/x"), ("/dev/x//", "/dev/x"), ("/dev//x", "/dev//x")]
 )

@@ -78,6 +78,7 @@ VIOLATIONS = [
     ({"/mounts/0/gidMappings/0/size": 0}, "/mounts/0/gidMappings/0/size", "size 0"),
     ({"/mounts/0/uidMappings/0/size": 0}, "/mounts/0/uidMappings/0/size", "size 0"),
     ({"/mounts/1/options": ["ro", "idmap=uids=x"]}, "/mounts/1/options/1", "is not a range"),
+    ({"/mounts/0/options": ["bind", "remount"]}, "/mounts/0/uidMappings", "is for a new mount"),
     ({"/mounts/0/options": ["rbind", "ridmap=gids=0-0-1"]}, "/mounts/0/options/1", "both give a mapping"),
     ({"/mounts/0/gidMappings": RANGES}, "/mounts/0/gidMappings", "341 ranges, where the kernel takes 340 at most"),
     ({"/linux/uidMappings": RANGES}, "/linux/uidMappings", "341 ranges, where the kernel takes 340 at most"),

@@ -98,6 +98,7 @@ def test_anything_can_be_reported(value):
         ({"linux": {"resources": {"cpu": {"idle": -1}}}}, "expected an integer of at least 0, found -1"),
         ({"linux": {"resources": {"cpu": {"idle": 1.0}}}}, "expected an integer or null, found 1.0"),
         ({"root": {"path": ""}}, "must not be empty"),
+        ({"process": {"args": [], "cwd": "/"}}, "must not be empty"),
         ({"hostname": "a\0b"}, "the string holds a NUL byte"),
         ({"ociVersion": "x"}, "'x' does not match "),
         ({"linux": {"rootfsPropagation": "x"}}, "expected one of `private`, `rprivate`, "),
@@ -136,6 +137,16 @@ def test_misspelt_keys_are_warned_about_with_the_near_one():
         "unknown key `sec`, did you mean `secs`? (/linux/timeOffsets/monotonic/sec)",
         "unknown key `x-y` (/x-y)",
     ]
+
+
+@pytest.mark.parametrize("value", [{"hostname": {"a": 1}}, {"annotations": {"a": {"b": 1}}}, {"mounts": {"a": 1}}, []])
+def test_no_key_is_unknown_where_none_is_known(value):
+    assert report(value)[1] == []
+
+
+def test_a_refusal_that_the_schema_does_not_explain_is_told(monkeypatch):
+    monkeypatch.setattr(schema_module, "schema_problems", lambda _: [])
+    assert places(problems({"ociVersion": "1.0.0"})) == ["/root"]
 
 
 def test_warnings_of_the_model_are_reported_too():

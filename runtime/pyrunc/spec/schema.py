@@ -107,7 +107,7 @@ def _explained(error: "ValidationError") -> "Iterator[ConfigError]":
         text = f"expected an integer of at most {wanted}, found {shown(value)}"
     elif error.validator in ("minItems", "minLength"):
         text = "must not be empty"
-    elif error.validator == "pattern" and isinstance(value, str) and "\0" in value:
+    elif error.validator == "pattern" and "\0" in value:
         text = "the string holds a NUL byte"
         if "propertyNames" in error.absolute_schema_path:
             pointer += f"/{token(value)}"
