@@ -165,7 +165,7 @@ FULL = {
     "linux": LINUX,
 }
 
-BORDERS = [0, 1, 5, 7, 19, 100, 1000, 2**16 - 1, 2**31 - 1, 2**32 - 1, 2**63 - 1, 2**64 - 1]
+BORDERS = [0, 1, 5, 7, 19, 20, 100, 1000, 2**16 - 1, 2**31 - 1, 2**32 - 1, 2**63 - 1, 2**64 - 1]
 NEAR_BORDERS = sorted({sign * border + step for border in BORDERS for sign in (1, -1) for step in (-1, 0, 1)})
 """Integers at the ends of every range of the specification, and next to them."""
 

@@ -28,6 +28,7 @@ RULES: list[tuple[str, list[Any], list[Any]]] = [
     ("/process/cwd", ["/", "/a"], ["", "a", "./a"]),
     ("/process/env/0", ["A=", "a=="], ["", "=", "=a", "a"]),
     ("/process/execCPUAffinity/initial", ["0", "0-0", "1, 2", "0-65535", "000000001"], ["65536", "1-0", "0000000001"]),
+    ("/process/scheduler/nice", [-20, 19], [-21, 20]),
     ("/process/oomScoreAdj", [-1000, 1000], [-1001, 1001]),
     ("/process/ioPriority/priority", [0, 7], [-1, 8]),
     ("/mounts/1/destination", ["/proc/cpuinfo", "/proc/sys/kernel/ns_last_pid"], ["/proc/x", "/proc/cpuinfo/x"]),

@@ -117,6 +117,12 @@ def test_booleans(value):
         assert refusal(method, value).startswith("expected true or false, found ")
 
 
+@pytest.mark.parametrize("value", [True, False])
+def test_true_and_false(value):
+    reader = Reader({"key": value}, "")
+    assert [reader.boolean("key"), reader.flag("key"), reader.required_boolean("key")] == [value] * 3
+
+
 def test_one_of_tells_a_prefix_of_many_once():
     assert one_of(["A_B_X", "A_B_Y", ""]) == "one of `A_B_X`, `A_B_Y`"
     many = [f"A_B_{letter}" for letter in "CDEFGHIJKL"]
