@@ -60,3 +60,10 @@ def test_refused_units(configured):
     with pytest.raises(ConfigError) as caught:
         names.unit(configured, "box")
     assert caught.value.pointer == "/linux/cgroupsPath"
+
+
+@pytest.mark.parametrize("configured", ["/machine/x", "/a.slice:p:n", "a.slice:x", "a:b:c:d"])
+def test_a_path_is_for_the_other_manager(configured):
+    with pytest.raises(ConfigError, match="not of the form SLICE:PREFIX:NAME") as caught:
+        names.unit(configured, "box")
+    assert caught.value.hint == "leave --systemd-cgroup out if it is a path"

@@ -167,6 +167,14 @@ def test_source_in_what_an_earlier_mount_makes(
     assert [one.earlier for one in again.mounts] == ["", ""]
 
 
+@pytest.mark.parametrize(("length", "number"), [(1, 1), (2, 2), (4095, 2048), (4096, 1), (4097, 1)])
+def test_what_is_above_a_path(length: int, number: int) -> None:
+    """With its NUL the kernel takes 4096 bytes; a longer one is not taken apart, which would cost its square."""
+    path = ("a/" * length)[:length]
+    found = plan._ways(path)
+    assert (len(path), len(found), found[-1], found[0]) == (length, number, path, "a" if number > 1 else path)
+
+
 def test_what_is_in_an_earlier_mount_is_opened_later(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mounts, "detach", lambda one, kind, root: 40 + root)
     monkeypatch.setattr(mounts, "keep_locked", lambda one, tree: f"words{tree}")
