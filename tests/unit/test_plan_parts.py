@@ -58,6 +58,8 @@ def test_a_bind_mount_has_no_options_of_a_file_system() -> None:
     other = config(mount(type="tmpfs", options=["mode=1"]))
     assert plan.build(other, options(), ROOT).mounts[1].options.data == ["mode=1"]
     assert other.warnings == []
+    without = config(mount(source="/s", options=["bind", "ro"]))
+    assert plan.build(without, options(), ROOT).mounts[1].options.data == without.warnings == []
     assert plan.build(config(mount(source="/s", options=["bind"])), options(), ROOT).mounts[1].options.data == []
 
 
@@ -151,6 +153,8 @@ def test_propagation_of_what_is_bound(propagation: str, kind: int, monkeypatch: 
         ("/a", "/a", ["rbind"], ""),
         ("/a", "/b/root/x/../a", ["rbind"], ""),
         ("/a", "/b/root/a", [], ""),
+        ("/a", "/b/root/a/../q", ["rbind"], ""),
+        ("/a", "/b/root/b/../a", ["rbind"], ""),
         ("/", "/b/root/a", ["rbind"], ""),
     ],
 )
@@ -159,7 +163,10 @@ def test_source_in_what_an_earlier_mount_makes(
 ) -> None:
     first = {"destination": destination, "type": "tmpfs"}
     second = {"destination": "/z", "type": "x", "source": source, "options": options_}
+    within_root = {"destination": "/y", "type": "x", "source": "/b/root/none", "options": ["bind"]}
     made = planned(("/root/path", "/b/root"), ("/mounts", [first, second, first]))
+    assert [one.earlier for one in made.mounts] == ["", earlier, ""]
+    made = planned(("/root/path", "/b/root"), ("/mounts", [first, second, within_root]))
     assert [one.earlier for one in made.mounts] == ["", earlier, ""]
     swapped = planned(("/root/path", "/b/root"), ("/mounts", [second, first]))
     assert [one.earlier for one in swapped.mounts] == ["", ""]
@@ -210,7 +217,7 @@ def test_device(keys: dict[str, Any], expected: tuple[int, ...]) -> None:
     first = {"type": "p", "path": "/dev/a"}
     made = planned(("/linux/devices", [first, {"path": "/dev/x", **keys}])).devices[1]
     assert (made.path, made.kind, made.pointer) == ("/dev/x", keys["type"], "/linux/devices/1")
-    assert (made.major, made.minor, made.mode, made.uid, made.gid) == expected
+    assert repr((made.major, made.minor, made.mode, made.uid, made.gid)) == repr(expected)
     assert made.asked == tuple(key for key in ("fileMode", "uid", "gid") if key in keys)
 
 
@@ -341,3 +348,39 @@ def test_terminal(terminal: bool, detach: bool, socket: str, error: str) -> None
     if socket:
         with pytest.raises(UsageError):
             plan.build(config(process=None), said, ROOT)
+
+
+def test_namespaces_in_which_the_container_is_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """New ones, and those of others that it joins; not those that it shares with us."""
+    opened: list[str] = []
+    monkeypatch.setattr(plan.namespaces.Join, "open", lambda join: opened.append(join.kind))
+    monkeypatch.setattr(plan.namespaces.Join, "is_ours", lambda join: join.kind == "uts")
+    made = planned(namespaces("uts=/u", "ipc=/i", "pid", "network=/n"))
+    assert made.apart == frozenset()
+    made.open_joins()
+    assert (opened, made.apart) == (["uts", "ipc", "network"], {"ipc", "pid", "network"})
+
+
+@pytest.mark.parametrize(
+    ("paths", "readonly", "left"),
+    [
+        (["/a"], False, ("/a",)),
+        (["/x"], False, ("/x",)),
+        (["/a", "/"], True, ("/a",)),
+        (["//"], True, ()),
+    ],
+)
+def test_a_root_that_is_among_the_read_only_paths(paths: list[str], readonly: bool, left: tuple[str, ...]) -> None:
+    made = planned(namespaces("mount"), ("/linux/readonlyPaths", paths))
+    assert (made.rootfs_readonly, made.readonly_paths) == (readonly, left)
+
+
+def test_setgroups_in_a_namespace_that_is_joined_is_asked_for_inside() -> None:
+    one = [{"containerID": 0, "hostID": 1001, "size": 1}]
+    ids = [("/linux/uidMappings", one), ("/linux/gidMappings", one)]
+    assert planned(namespaces("user=/u"), *ids, host=ordinary()).denies_setgroups is False
+
+
+def test_a_listener_that_nothing_is_sent_to_is_not_saved() -> None:
+    silent = SECCOMP | {"syscalls": SECCOMP["syscalls"][:1]}  # type: ignore[index]  # a list
+    assert planned(("/linux/seccomp", silent)).saved_state(7, 8, "")["seccompListener"] is None
