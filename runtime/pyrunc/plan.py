@@ -398,6 +398,8 @@ def _scope(want: manager.Want, config: spec.Config, options: CreateOptions, conf
     from .cgroup import properties, systemd
 
     want.unit = names.unit(configured, options.container_id, user=user)
+    want.settings = properties.held(want.settings)
+    want.at_creation = properties.of_creation(want.settings)
     want.properties = [*properties.of_settings(want.settings), *properties.of_annotations(config.annotations)]
     want.address = systemd.address(options.environment, user=user)
 

@@ -96,6 +96,20 @@ def test_update(manager, unit, process):
         manager.set_properties(unit, [("Nonsense", "t", 1)])
 
 
+def test_what_systemd_writes_again_at_a_reload(manager, unit, process):
+    settings = properties.held(wanted({"pids": {"limit": 0}, "unified": {"memory.oom.group": "1"}}))
+    told = properties.of_settings(settings)
+    path = manager.start_scope(unit, process.pid, "a test", told, properties.of_creation(settings))
+    control.apply(path, settings)
+    expected = {"memory.oom.group": "1\n", "pids.max": "1\n"}
+    assert {name: file(path, name).read_text() for name in expected} == expected
+    subprocess.run([*SYSTEMCTL, "daemon-reload"], check=True)
+    manager.set_properties(unit, [("MemoryHigh", "t", 1 << 30)])
+    assert file(path, "memory.high").read_text() == f"{1 << 30}\n"
+    assert {name: file(path, name).read_text() for name in expected} == expected
+    assert shown(unit, "OOMPolicy") == "kill"
+
+
 def test_annotations_win(manager, unit, process):
     extra = properties.of_annotations({
         "org.systemd.property.KillSignal": "10",

@@ -66,7 +66,7 @@ def test_process_is_moved_below_its_scope(monkeypatch, leaf):
         def __init__(self, address):
             assert address == "unix:path=/bus"
 
-        def start_scope(self, unit, pid, description, properties):
+        def start_scope(self, unit, pid, description, properties, newer):
             return f"/{unit.slice}/{unit.name}"
 
         def close(self):

@@ -169,3 +169,23 @@ def test_limits_of_memory() -> None:
     """They are told last, since an interpreter may need more than they allow."""
     names = ("MemoryMax", "MemoryHigh", "MemorySwapMax", "MemoryLimit")
     assert {*names, *(f"{name}Scale" for name in names)} == properties.OF_MEMORY
+
+
+@pytest.mark.parametrize(("given", "held"), [("0", "1"), ("1", "1"), ("2", "2"), ("max", "max")])
+def test_number_of_processes_is_one_that_the_unit_can_hold(given: str, held: str) -> None:
+    """systemd writes the unit's number into the file at each change."""
+    pids, other = values.Setting("pids.max", given, "/pids/limit"), values.Setting("memory.high", "0", "/memory/limit")
+    found = properties.held([pids, other])
+    told = {"0": 1, "1": 1, "2": 2, "max": properties.INFINITY}
+    assert [(one.file, one.value) for one in found] == [("pids.max", held), ("memory.high", "0")]
+    assert found[0].pointer == "/linux/resources/pids/limit"
+    assert properties.of_settings(found)[0] == ("TasksMax", "t", told[given])
+
+
+@pytest.mark.parametrize(
+    ("text", "policy"), [("1", "kill"), ("0", "continue"), ("1\n", "kill"), ("2", None), ("", None)]
+)
+def test_policy_for_want_of_memory(text: str, policy: str | None) -> None:
+    found = properties.of_creation([values.Setting("memory.oom.group", text, "/unified/memory.oom.group")])
+    assert found == ([("OOMPolicy", "s", policy)] if policy else [])
+    assert properties.of_creation([values.Setting("memory.max", "1", "/memory/limit")]) == []

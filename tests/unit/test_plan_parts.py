@@ -263,7 +263,8 @@ def test_cgroup_of_others_lies_beside_theirs(monkeypatch: pytest.MonkeyPatch) ->
 def test_scope(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(systemd, "address", lambda environment, *, user: f"{environment} {user}")
     changes = [
-        ("/linux/cgroupsPath", "a.slice:b:c"), ("/linux/resources/pids", {"limit": 5}),
+        ("/linux/cgroupsPath", "a.slice:b:c"), ("/linux/resources/pids", {"limit": 0}),
+        ("/linux/resources/unified", {"memory.oom.group": "1"}),
         ("/annotations", {"org.systemd.property.TimeoutStopUSec": "uint64 5"}),
     ]  # fmt: skip
     made = planned(*changes, cgroup_manager="systemd", environment={b"A": b"b"}).cgroup
@@ -271,6 +272,8 @@ def test_scope(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (made.unit.slice, made.unit.name, made.path, made.named) == ("a.slice", "b-c.scope", "", True)
     assert made.address == "{b'A': b'b'} False"
     assert {one[0] for one in made.properties} >= {"TasksMax", "TimeoutStopUSec"}
+    assert {one.file: one.value for one in made.settings} == {"pids.max": "1", "memory.oom.group": "1"}
+    assert made.at_creation == [("OOMPolicy", "s", "kill")]
     other = planned(cgroup_manager="systemd", host=ordinary(GRANT)).cgroup
     assert (other.unit is not None and other.unit.slice, other.address) == ("user.slice", "{} True")
 

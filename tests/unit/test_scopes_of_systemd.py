@@ -11,11 +11,16 @@ UNIT = Unit("box.slice", "pyrunc-x.scope")
 class Manager(systemd.Manager):
     """A manager that takes down what it is asked; refuses: for how many times the name is taken."""
 
-    __slots__ = ("asked", "refuses")
+    __slots__ = ("asked", "refuses", "version")
 
-    def __init__(self, refuses: int = 0) -> None:
+    def __init__(self, refuses: int = 0, version: str = "") -> None:
         self.asked: list[tuple[str, list[object]]] = []
-        self.refuses = refuses
+        self.refuses, self.version = refuses, version
+
+    def _text(self, thing, interface, name):
+        assert (thing, interface, name) == (systemd._PATH, systemd._INTERFACE, "Version")
+        assert self.version, "nobody has asked for what is newer"
+        return self.version
 
     def _job(self, member, signatures, arguments):
         self.asked.append((member, arguments))
@@ -59,6 +64,25 @@ def test_own_properties_win():
     manager.start_scope(UNIT, 77, "container x", [("Description", "s", "mine"), ("TasksMax", "t", 5)])
     found = properties(manager)
     assert (found["Description"], found["TasksMax"]) == (("s", "mine"), ("t", 5))
+
+
+@pytest.mark.parametrize(
+    ("version", "knows"),
+    [
+        ("252.39-1~deb12u1", False), ("252", False), ("253", True), ("v253~rc2", True), ("257.13-1~deb13u1", True),
+        ("1000 (git)", True), ("unknown", False),
+    ],
+)  # fmt: skip
+def test_older_systemd_gets_no_property_that_it_does_not_know(version, knows):
+    manager = Manager(version=version)
+    manager.start_scope(UNIT, 77, "container x", [], [("OOMPolicy", "s", "kill")])
+    assert properties(manager).get("OOMPolicy") == (("s", "kill") if knows else None)
+
+
+def test_annotation_wins_over_what_is_newer():
+    manager = Manager(version="257")
+    manager.start_scope(UNIT, 77, "container x", [("OOMPolicy", "s", "stop")], [("OOMPolicy", "s", "kill")])
+    assert properties(manager)["OOMPolicy"] == ("s", "stop")
 
 
 def test_name_of_a_failed_unit_is_taken_again():

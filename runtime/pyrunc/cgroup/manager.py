@@ -38,15 +38,15 @@ PATIENCE = 1.0  # seconds for a process that has been killed to be gone
 
 
 class Want:
-    """What a container's cgroup shall be. path: of cgroupfs; unit, address, properties: of systemd; owner: uid and gid
-    that it (or the leaf) is delegated to; leaf: the path below it where the processes are, "/a" or "" for it itself;
-    devices: None for no filter (only root of the host may attach one); asks_for_devices: the config has rules, so
-    that they cannot be done without; named: nor can the cgroup, since the config says where it is; found: it was there,
-    empty, before us (known by `place`), with this many processes killed in it for want of memory."""
+    """What a container's cgroup shall be. path: of cgroupfs; unit, address, properties, at_creation: of systemd; owner:
+    uid and gid that it (or the leaf) is delegated to; leaf: the path below it where the processes are, "/a" or "" for
+    it itself; devices: None for no filter (only root of the host may attach one); asks_for_devices: the config has
+    rules, so that they cannot be done without; named: nor can the cgroup, since the config says where it is; found: it
+    was there, empty, before us (known by `place`), with this many processes killed in it for want of memory."""
 
     __slots__ = (
-        "address", "asks_for_devices", "devices", "found", "kills_before", "leaf", "manager", "named", "owner", "path",
-        "properties", "settings", "unit",
+        "address", "asks_for_devices", "at_creation", "devices", "found", "kills_before", "leaf", "manager", "named",
+        "owner", "path", "properties", "settings", "unit",
     )  # fmt: skip
 
     def __init__(self, manager: str, settings: "list[Setting]", devices: "list[Rule] | None") -> None:
@@ -57,6 +57,7 @@ class Want:
         self.asks_for_devices = devices is not None
         self.unit: Unit | None = None
         self.properties: list[Property] = []
+        self.at_creation: list[Property] = []  # which older ones of systemd do not know
         self.owner: tuple[int, int] | None = None
 
 
@@ -140,7 +141,7 @@ def adopt(want: Want, pid: int, *, placed: bool, description: str) -> str:
         at_once = [each for each in want.properties if each[0] not in OF_MEMORY]
         manager = Manager(want.address)
         try:
-            path = manager.start_scope(want.unit, pid, description, at_once)
+            path = manager.start_scope(want.unit, pid, description, at_once, want.at_creation)
         finally:
             manager.close()
         if want.leaf:
@@ -232,11 +233,13 @@ def update(path: str, settings: "list[Setting]", unit: "Unit | None" = None, add
     """Change the settings of a cgroup, all or none; with a unit, systemd hears of them. Raises PyruncError."""
     from . import control
 
+    if unit is not None:
+        from .properties import held, of_settings
+
+        settings = held(settings)
     undo = control.update(path, settings)
     if unit is None:
         return
-    from .properties import of_settings
-
     try:
         _tell_systemd(unit, address, of_settings(settings))
     except BaseException:

@@ -7,7 +7,7 @@ what it can say has to be told to systemd too, which would otherwise write its o
 from pyrunc.errors import ConfigError, token
 
 from . import gvariant
-from .values import MAX, Setting, member_mask
+from .values import MAX, ROOT, Setting, member_mask
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +24,22 @@ _LIMITS = {
 }  # fmt: skip
 _SETS = {"cpuset.cpus": "AllowedCPUs", "cpuset.mems": "AllowedMemoryNodes"}  # systemd 244
 _AT_LEAST_ONE = ("MemoryMax", "TasksMax")  # systemd refuses 0 there
+SINCE = {"OOMPolicy": 253}  # of a scope: the version of systemd that knows it; set when a unit is made, or never
+
+
+def held(settings: "list[Setting]") -> "list[Setting]":
+    """The settings as a unit can hold them, so that systemd's next writing changes nothing. No process can be forked
+    with a limit of 0 or of 1: the one that would fork is the first. (1 byte of memory is 0, in pages.)"""
+    return [
+        Setting(one.file, "1", one.pointer.removeprefix(ROOT)) if (one.file, one.value) == ("pids.max", "0") else one
+        for one in settings
+    ]
+
+
+def of_creation(settings: "list[Setting]") -> "list[Property]":
+    """The properties that a unit takes only while it is made. systemd writes memory.oom.group as its policy says."""
+    word = {setting.file: setting.value for setting in settings}.get("memory.oom.group", "").strip()
+    return [("OOMPolicy", "s", "kill" if word == "1" else "continue")] if word in ("0", "1") else []
 
 
 def of_settings(settings: "list[Setting]") -> "list[Property]":

@@ -16,6 +16,7 @@ from .names import Unit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from .properties import Property
@@ -62,12 +63,16 @@ class Manager:
         """Disconnect."""
         self._bus.close()
 
-    def start_scope(self, unit: Unit, pid: int, description: str, extra: "list[Property]") -> str:
+    def start_scope(
+        self, unit: Unit, pid: int, description: str, extra: "list[Property]", newer: "Sequence[Property]" = ()
+    ) -> str:
         """Put the process into a new scope; returns the path of its cgroup below the mount. Raises PyruncError.
 
-        extra: properties beside those that every container gets; they win.
+        extra: properties beside those that every container gets; they win. newer: such as only a systemd gets that is
+        new enough (`properties.SINCE`).
         """
-        properties = {each[0]: each for each in [*_usual(unit, pid, description), *extra]}
+        known = self._known(newer) if newer else []
+        properties = {each[0]: each for each in [*_usual(unit, pid, description), *known, *extra]}
         arguments: list[object] = [unit.name, "fail", [(n, (s, v)) for n, s, v in properties.values()], []]
         signatures = ["s", "s", "a(sv)", "a(sa(sv))"]
         try:
@@ -85,6 +90,14 @@ class Manager:
             self.stop(unit)  # systemd may not have seen that nobody is in it
             raise
         return path
+
+    def _known(self, newer: "Sequence[Property]") -> "list[Property]":
+        from .properties import SINCE
+
+        text = self._text(_PATH, _INTERFACE, "Version").removeprefix("v")  # "257.13-1~deb13u1", "258~rc1"
+        digits = text[: len(text) - len(text.lstrip("0123456789"))]
+        version = int(digits or 0)
+        return [each for each in newer if version >= SINCE[each[0]]]
 
     def cgroup_of(self, unit: Unit) -> str:
         """The cgroup of a scope; "" if there is none."""
@@ -128,14 +141,18 @@ class Manager:
         return self._control_group(_PATH, _INTERFACE)
 
     def _control_group(self, thing: str, interface: str) -> str:
+        return self._text(thing, interface, "ControlGroup").rstrip("/")
+
+    def _text(self, thing: str, interface: str, name: str) -> str:
+        """A property that is a string."""
         target = (_NAME, thing, "org.freedesktop.DBus.Properties")
-        answer = self._bus.call(target, "Get", ["s", "s"], [interface, "ControlGroup"])
+        answer = self._bus.call(target, "Get", ["s", "s"], [interface, name])
         try:
             self._bus.enter_variant(answer, "s")
-            path: str = self._bus.read(answer, "s")[0]
+            text: str = self._bus.read(answer, "s")[0]
         finally:
             self._bus.free(answer)
-        return path.rstrip("/")
+        return text
 
     def _job(self, member: str, signatures: "list[str]", arguments: "list[object]") -> None:
         """Call a method that starts a job, and wait until the job is done."""
