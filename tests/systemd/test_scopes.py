@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pyrunc.cgroup import control, devices, fs, names, properties, systemd, values
 from pyrunc.cgroup import manager as managers
+from pyrunc.cgroup.bus import private
 from pyrunc.errors import PyruncError
 from pyrunc.spec.reader import Reader
 from pyrunc.spec.resources import Resources
@@ -22,10 +23,15 @@ ADDRESS = systemd.address(dict(os.environb), user=USER) if Path("/run/systemd/sy
 pytestmark = pytest.mark.skipif(not ADDRESS, reason="systemd does not run here (or /run is private)")
 
 
-@pytest.fixture
-def manager():
-    """A connection to the manager."""
-    connection = systemd.Manager(ADDRESS)
+@pytest.fixture(params=["the bus", "the manager itself"])
+def manager(request, tmp_path):
+    """A connection to the manager; the second as if there were no D-Bus daemon."""
+    address, itself = ADDRESS, request.param == "the manager itself"
+    if itself:
+        (tmp_path / "systemd").symlink_to(Path(private(ADDRESS).removeprefix("unix:path=")).parent)
+        address = f"unix:path={tmp_path}/bus"
+    connection = systemd.Manager(address)
+    assert connection.direct == itself
     yield connection
     connection.close()
 

@@ -164,6 +164,8 @@ def test_systemd_is_asked_again_before_its_properties_count_as_set(monkeypatch):
     called = []
 
     class Bus:
+        direct = False
+
         def __init__(self, address):
             pass
 

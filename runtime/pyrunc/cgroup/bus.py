@@ -2,9 +2,12 @@
 
 sd-bus because it authenticates without naming a uid (EXTERNAL with an empty answer): the bus takes the peer's, which is
 right also inside a user namespace, where our idea of our uid is not the host's.
+
+Where no daemon listens, systemd's manager itself does, on a socket for root and its own user (`private`).
 """
 
 import time
+from errno import EAGAIN, ECONNREFUSED, ENOENT
 
 from pyrunc._native import ffi
 from pyrunc.errors import PyruncError
@@ -12,11 +15,15 @@ from pyrunc.kernel.library import Library
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Container
     from typing import Any
 
     Target = tuple[str, str, str]
 
 CALL_DEADLINE = 25.0  # seconds; D-Bus's own
+CONNECT_DEADLINE, _PAUSE = 10.0, 0.02
+_NOBODY = {ENOENT, ECONNREFUSED}  # there is no socket, or nobody listens on it any more
+_SYSTEM_BUS, _SYSTEM_PRIVATE = "unix:path=/run/dbus/system_bus_socket", "unix:path=/run/systemd/private"
 _FUNCTIONS = {
     "sd_bus_new": "int(*)(void **)",
     "sd_bus_set_address": "int(*)(void *, const char *)",
@@ -50,20 +57,51 @@ class CallError(PyruncError):
         self.name = name
 
 
-class Bus:
-    """A connection to the bus at `address` ("unix:path=..."). Raises PyruncError if there is none."""
+def private(address: str) -> str:
+    """Where the manager listens itself whose bus is usually at `address`; "" for a bus that is elsewhere."""
+    place = address.partition(",")[0]  # what follows is its guid
+    if place == _SYSTEM_BUS:
+        return _SYSTEM_PRIVATE
+    directory = place.removesuffix("/bus")
+    return f"{directory}/systemd/private" if directory.startswith("unix:path=/") and directory != place else ""
 
-    __slots__ = ("_api", "_bus")
+
+class Bus:
+    """A connection to the bus at `address` ("unix:path=..."), or, where no daemon listens there, to systemd's manager;
+    direct: it is the latter. Raises PyruncError if there is neither."""
+
+    __slots__ = ("_api", "_bus", "direct")
 
     def __init__(self, address: str) -> None:
         library = Library("libsystemd.so.0", "the systemd cgroup manager")
         self._api = {name: library.function(name, type_) for name, type_ in _FUNCTIONS.items()}
-        place = ffi.new("void **")
-        self._check(self._call("new", place), "make a D-Bus connection")
-        self._bus = place[0]
-        self._check(self._call("set_address", self._bus, address.encode()), f"use the D-Bus address `{address}`")
-        self._check(self._call("set_bus_client", self._bus, 1), "say hello to the bus")
-        self._check(self._call("start", self._bus), f"connect to systemd's bus at `{address}`")
+        self._bus: Any = ffi.NULL
+        self.direct = False
+        errno = self._connect(address)
+        if errno in _NOBODY and (own := private(address)):
+            self.direct = True
+            # As long as the manager executes itself anew, nobody listens there.
+            other = self._connect(own, {EAGAIN, ECONNREFUSED})
+            errno = errno if other == ENOENT else other
+            address = address if errno in _NOBODY else own
+        self._check(-errno, f"connect to systemd's bus at `{address}`")
+
+    def _connect(self, address: str, later: "Container[int]" = (EAGAIN,)) -> int:
+        """Connect; 0, or an errno. later: such as mean that it may work in a moment: the backlog is full, say."""
+        deadline = time.monotonic() + CONNECT_DEADLINE
+        while True:
+            place = ffi.new("void **")
+            self._check(self._call("new", place), "make a D-Bus connection")
+            self._bus = place[0]
+            self._check(self._call("set_address", self._bus, address.encode()), f"use the D-Bus address `{address}`")
+            self._check(self._call("set_bus_client", self._bus, not self.direct), "say hello to the bus")
+            errno = -min(self._call("start", self._bus), 0)
+            if not errno:
+                return 0
+            self.close()
+            if errno not in later or time.monotonic() > deadline:
+                return errno
+            time.sleep(_PAUSE)
 
     def close(self) -> None:
         """Send what is left, and disconnect."""

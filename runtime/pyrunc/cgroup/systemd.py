@@ -57,7 +57,13 @@ class Manager:
 
     def __init__(self, bus_address: str) -> None:
         self._bus = Bus(bus_address)
-        self._bus.free(self._bus.call(_DAEMON, "AddMatch", ["s"], [_MATCH]))
+        if not self._bus.direct:  # the manager itself sends all that it has to say
+            self._bus.free(self._bus.call(_DAEMON, "AddMatch", ["s"], [_MATCH]))
+
+    @property
+    def direct(self) -> bool:
+        """Whether the manager was asked itself, for want of a bus."""
+        return self._bus.direct
 
     def close(self) -> None:
         """Disconnect."""

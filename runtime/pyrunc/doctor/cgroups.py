@@ -3,6 +3,7 @@
 import posix
 
 from pyrunc.cgroup import control, files, fs, systemd
+from pyrunc.cgroup.bus import private
 from pyrunc.errors import PyruncError
 
 from .finding import DEGRADED, MISSING, OK, Finding, Subject
@@ -98,7 +99,10 @@ def bus(subject: Subject) -> Finding:
         address = systemd.address(subject.environment, user=user)
         manager = systemd.Manager(address)
     except PyruncError as error:
-        cause = error.message if not error.errno else f"nobody answers at `{address}`"
+        cause = error.message
+        if error.errno:
+            itself = private(address)
+            cause = f"nobody answers at `{address}`" + (f", nor at `{itself}`" if itself else "")
         log_in = f"loginctl enable-linger {subject.name()}, then log in by a session of its own (ssh, machinectl shell)"
         return Finding(MISSING, f"{cause}: {loss}", log_in if user and _booted_by_systemd() else _BOOT_SYSTEMD)
     try:
@@ -107,4 +111,5 @@ def bus(subject: Subject) -> Finding:
         return Finding(MISSING, f"{whose} does not answer ({error.message}): {loss}")
     finally:
         manager.close()
-    return Finding(OK, f"{whose} answers, its cgroup is `{below or '/'}`")
+    how = " itself, without a D-Bus daemon," if manager.direct else ""
+    return Finding(OK, f"{whose} answers{how or ','} its cgroup is `{below or '/'}`")
