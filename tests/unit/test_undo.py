@@ -31,6 +31,17 @@ def test_mounts_are_detached_though_the_cgroup_stays(monkeypatch, plan):
     assert "remove cgroup `/a`" in str(error)
 
 
+def test_order_is_that_of_delete(monkeypatch, plan):
+    done = []
+    monkeypatch.setattr(manager, "remove", lambda path, *_, found: done.append(path))
+    monkeypatch.setattr(rootfs, "detach", lambda path, before: done.append(path))
+    plan.resctrl = SimpleNamespace(undo=lambda: done.append("/resctrl/c1"))
+    made = parent.Created(0)
+    made.cgroup, made.mounted = "/a", "/bundle/rootfs"
+    parent.undo(plan, made, PyruncError("mount `proc`"))
+    assert done == ["/a", "/bundle/rootfs", "/resctrl/c1"]
+
+
 def test_failed_restore_tells_why_it_failed_though_the_cgroup_stays(plan):
     made, error = restorer.Restored(), PyruncError("criu could not restore")
     made.cgroup = "/a"

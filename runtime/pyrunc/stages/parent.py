@@ -53,14 +53,16 @@ def create(plan: "ContainerPlan", container: Container, made: Created, host: "Ho
     make_nodes(plan)
     open_hook_streams(plan)
     gates = _make_gates(container)
-    cgroup = place(plan, container, host)
-    made.cgroup, made.placed = plan.cgroup.path, cgroup >= 0
+    if plan.resctrl is not None:
+        plan.resctrl.make(container.note)
     if not plan.has_mount_namespace:
         from pyrunc.kernel import rootfs
 
         made.mounted, made.mounts_before = rootfs.without_namespace(plan.rootfs)
         container.note("mountsBefore", made.mounts_before)
         container.note("mounted", made.mounted)
+    cgroup = place(plan, container, host)
+    made.cgroup, made.placed = plan.cgroup.path, cgroup >= 0
     ours, theirs = protocol.pair()
     made.channel = ours
     _spawn(plan, made, theirs, gates, cgroup, container)
@@ -230,7 +232,6 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
         if plan.resctrl is not None:
             from pyrunc.kernel import resctrl
 
-            plan.resctrl.make(container.note)
             resctrl.join(made.pid, plan.resctrl.directory, plan.resctrl.monitor)
         if plan.net_devices:
             _move_interfaces(plan, made)
@@ -353,7 +354,7 @@ def _why_gone(error: PyruncError, made: Created) -> PyruncError:
 
 
 def undo(plan: "ContainerPlan", made: Created, error: BaseException) -> None:
-    """In reverse: the process, the groups that it was in, its mounts. The caller removes the state.
+    """In reverse, as `delete` does: the processes, what held them, mounts, groups. The caller removes the state.
 
     Nothing is loaded for it, and no more descriptors are taken than `descriptors.reserve` has kept: who has come here
     may have none, and no memory.
@@ -364,13 +365,13 @@ def undo(plan: "ContainerPlan", made: Created, error: BaseException) -> None:
         attempt(made.interfaces.give_back, error)
     if made.channel is not None:
         outside.end(made.helper, made.pid, made.channel)
-    if plan.resctrl is not None:
-        attempt(plan.resctrl.undo, error)
     remove_cgroup(plan, made, error)
     if made.mounted:
         from pyrunc.kernel import rootfs
 
         attempt(lambda: rootfs.detach(made.mounted, made.mounts_before), error)
+    if plan.resctrl is not None:
+        attempt(plan.resctrl.undo, error)
 
 
 def remove_cgroup(plan: "ContainerPlan", made: Created, error: BaseException) -> None:
