@@ -27,7 +27,7 @@ MORE = {
     "run": (*_OF_CGROUPS, "pyrunc.kernel.trees"),
     "state": ("pyrunc.kernel.privileges", "_prctl"),
     "kill": ("pyrunc.kernel.syscalls",),
-    "delete": ("pyrunc.cgroup.manager", "pyrunc.cgroup.names", "pyrunc.kernel.trees"),
+    "delete": ("pyrunc.kernel.trees",),
 }
 
 

@@ -86,7 +86,7 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
     descriptors.reserve()
     ending.hold()
     container = Container.claim(context.root, options.container_id)
-    made, told = parent.Created(0), ""
+    made, told = parent.Created(todo.cgroup), ""
     try:
         ending.release()
         container.write("config.json", text)
@@ -116,7 +116,7 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
         descriptors.free_reserve()
         if told:
             procs.remove_pid_file(told)
-        parent.undo(todo, made, error)
+        made.undo(error)
         _end_of_unfinished(context, container, todo)
         raise
     return container, made

@@ -5,11 +5,11 @@ from _signal import SIGKILL
 from pyrunc import lifecycle, stateroot
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.cgroup import events
-from pyrunc.cgroup import fs as cgroup_fs
 from pyrunc.container import Container
 from pyrunc.context import Context
 from pyrunc.errors import NotFound, PyruncError
 from pyrunc.kernel import procs
+from pyrunc.resources import Resources
 from pyrunc.savedstate import SavedHook, State
 
 VERB = Verb(
@@ -61,8 +61,19 @@ def _delete(context: Context, arguments: Arguments, container_id: str) -> None:
 
 
 def destroy(context: Context, container: Container, state: State) -> None:
-    """Kill what runs, undo what create made, run the poststop hooks, remove the state last. The container is locked."""
+    """Undo what create made, run the poststop hooks, remove the state last. The container is locked. What fails is
+    raised, and the state stays."""
     was_alive = state.alive()
+    resources = Resources.from_journal(state, context.log.warning, was_alive=was_alive)
+    resources.undo(lambda: _end(context, container, state, was_alive=was_alive))
+    hooks = state.hooks("poststop")
+    if hooks:
+        _run_poststop(context, state, hooks)
+    container.remove()
+
+
+def _end(context: Context, container: Container, state: State, *, was_alive: bool) -> None:
+    """Kill what runs. Raises PyruncError if it does not die, or if it cannot be told whether it has."""
     if was_alive:
         if unreached := state.only_first_reached():
             context.log.warning(unreached)
@@ -74,31 +85,6 @@ def destroy(context: Context, container: Container, state: State) -> None:
         # To forget a container that runs would be worse than to keep one that has ended.
         hint = f"if it has, with the machine or container that it ran in, say: remove the directory `{container.path}`"
         raise PyruncError(f"cannot tell whether container `{container.id}` has ended: {why}", hint=hint)
-    if state.cgroup is not None or state.unit is not None:
-        _remove_cgroup(context, state, was_alive=was_alive)
-    elif (intent := state.data.get("cgroupIntent")) and not state.data.get("cgroupFound"):
-        # create was killed before it knew whether it or another has made it
-        cgroup_fs.remove_unused(str(intent))
-    elif isinstance(unit := state.data.get("unitIntent"), list) and len(unit) == 3:
-        from pyrunc.cgroup import manager, names
-
-        manager.stop_unused(names.Unit(unit[0], unit[1]), unit[2])
-    mounted = state.data.get("mounted")
-    if isinstance(mounted, str) and mounted:
-        from pyrunc.kernel import rootfs
-
-        before = state.data.get("mountsBefore")
-        rootfs.detach(mounted, before if isinstance(before, list) else [])
-    for key in ("resctrlMonitor", "resctrlGroup"):
-        if path := state.data.get(key) or state.data.get(f"{key}Intent"):
-            from pyrunc.kernel import resctrl
-
-            remove = resctrl.remove if state.data.get(key) else resctrl.remove_unused
-            remove(str(path))
-    hooks = state.hooks("poststop")
-    if hooks:
-        _run_poststop(context, state, hooks)
-    container.remove()
 
 
 def _ends(state: State) -> bool:
@@ -115,24 +101,6 @@ def _ends(state: State) -> bool:
         if procs.wait_gone(state.pid, state.start_time, _MOMENT):
             return True
     return False
-
-
-def _remove_cgroup(context: Context, state: State, *, was_alive: bool) -> None:
-    """Remove the cgroup and kill what is in it; but not if the container's processes have all ended with its first one,
-    as those of its own pid namespace do: another container may have been put there since."""
-    from pyrunc.cgroup import manager, names
-
-    cgroup = state.cgroup or ""
-    unit = names.Unit(state.unit[0], state.unit[1]) if state.unit else None
-    address, found = state.unit[2] if state.unit else "", bool(state.data.get("cgroupFound"))
-    ended = not was_alive and state.data.get("privatePids") is True and unit is None and not events.frozen(cgroup)
-    try:
-        manager.remove(cgroup, unit, address, found=found, kill=not ended)
-    except PyruncError:
-        pids = cgroup_fs.processes(cgroup) if ended else []
-        if not pids:
-            raise
-        context.log.warning(f"cgroup `{cgroup}` stays: process {pids[0]}, which is in it, is not this container's")
 
 
 def _run_poststop(context: Context, state: State, hooks: "list[SavedHook]") -> None:

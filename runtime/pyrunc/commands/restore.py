@@ -79,7 +79,7 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
     descriptors.reserve()
     ending.hold()
     container = Container.claim(context.root, options.container_id)
-    made, told = restorer.Restored(), ""
+    made, told = restorer.Restored(todo.cgroup), ""
     try:
         ending.release()
         container.write("config.json", text)
@@ -99,7 +99,7 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
         descriptors.free_reserve()
         if told:
             procs.remove_pid_file(told)
-        restorer.undo(todo, made, error)
+        made.undo(error)
         container.remove()
         raise
     return container, made

@@ -32,7 +32,7 @@ class Group:
     directory: of the control group; monitor: of the container's own monitoring group, "" for none; lines: for schemata
     """
 
-    __slots__ = ("_made", "_named", "directory", "lines", "monitor")
+    __slots__ = ("_named", "directory", "lines", "monitor")
 
     def __init__(
         self, root: str, container_id: str, clos_id: "str | None", lines: "list[str]", *, monitor: bool
@@ -42,7 +42,6 @@ class Group:
         name = container_id if clos_id is None else clos_id.strip("/")
         self.directory = f"{root}/{name}" if name else root
         self.monitor = f"{self.directory}/mon_groups/{container_id}" if monitor else ""
-        self._made: list[str] = []
 
     @property
     def own_group(self) -> str:
@@ -72,42 +71,40 @@ class Group:
                 text = f"the resctrl group `{self.directory}` exists with another schema: {resource}:{domain}"
                 raise ConfigError(f"{text} is {found}, not {value}", pointer=_POINTER)
 
-    def make(self, note: "Callable[[str, str], None]") -> None:
-        """Make what is missing and write the schemata of a new control group. What mkdir makes is ours, nothing else.
+    def make(self, note: "Callable[[str, str], None]", made: "dict[str, bool]") -> None:
+        """Make what is missing and write the schemata of a new control group. What mkdir makes is ours, nothing else:
+        it gets True in `made`.
 
         note: writes into the journal what goes when the container does: the intent, and that it is made.
         """
-        made = self._mkdir(self.directory) if self._named else self._mkdir_noted(self.directory, "resctrlGroup", note)
-        if made:
+        if not self._named:
+            _mkdir_noted(self.directory, "resctrlGroup", note, made)
+        if not self._named or _mkdir(self.directory, made):
             write_schemata(self.directory, self.lines)
         else:
             self._compare()  # it may have come after `check`
         if self.monitor:
-            self._mkdir_noted(self.monitor, "resctrlMonitor", note)
+            _mkdir_noted(self.monitor, "resctrlMonitor", note, made)
 
-    def _mkdir_noted(self, path: str, key: str, note: "Callable[[str, str], None]") -> bool:
-        note(f"{key}Intent", path)
-        if not self._mkdir(path):
-            raise _exists_already(path)
-        note(key, path)
-        return True
 
-    def _mkdir(self, path: str) -> bool:
-        """Whether it is made; False if it was there."""
-        try:
-            posix.mkdir(path, 0o755)
-        except FileExistsError:
-            return False
-        except OSError as error:
-            hint = "there is a limit to their number: see `num_closids` and `num_rmids` below resctrl's info"
-            raise PyruncError.from_os(f"make the resctrl group `{path}`", error, pointer=_POINTER, hint=hint) from None
-        self._made.append(path)
-        return True
+def _mkdir_noted(path: str, key: str, note: "Callable[[str, str], None]", made: "dict[str, bool]") -> None:
+    note(f"{key}Intent", path)
+    if not _mkdir(path, made):
+        raise _exists_already(path)
+    note(key, path)
 
-    def undo(self) -> None:
-        """Remove what `make` has made."""
-        for path in reversed(self._made):
-            remove(path)
+
+def _mkdir(path: str, made: "dict[str, bool]") -> bool:
+    """Whether it is made; False if it was there."""
+    try:
+        posix.mkdir(path, 0o755)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        hint = "there is a limit to their number: see `num_closids` and `num_rmids` below resctrl's info"
+        raise PyruncError.from_os(f"make the resctrl group `{path}`", error, pointer=_POINTER, hint=hint) from None
+    made[path] = True
+    return True
 
 
 def _exists_already(path: str) -> PyruncError:

@@ -8,39 +8,49 @@ from pyrunc.cgroup import manager
 from pyrunc.container import Container
 from pyrunc.errors import ConfigError, PyruncError
 from pyrunc.kernel import credentials, descriptors, namespaces, procs, sealed, syscalls
+from pyrunc.resources import Cgroup, Resources
 
 from . import handover, init, outside, protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pyrunc.host import HostFacts
     from pyrunc.kernel.idmap import Range
-    from pyrunc.kernel.netdev import Move
     from pyrunc.plan import ContainerPlan
 
     from .protocol import Channel
 
 
 class Created:
-    """The init process that waits for `start`, and the terminal's end that was not sent to a console socket (or -1)."""
+    """The init process that waits for `start`, the terminal's end that was not sent to a console socket (or -1), and
+    what the container has of the host's."""
 
-    __slots__ = (
-        "cgroup", "channel", "helper", "interfaces", "mounted", "mounts_before", "pid", "placed", "seen_from",
-        "start_time", "terminal", "warnings",
-    )  # fmt: skip
+    __slots__ = ("channel", "helper", "pid", "resources", "seen_from", "start_time", "terminal", "warnings")
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, want: manager.Want) -> None:
         self.warnings: list[str] = []
-        self.mounted = ""  # the root, where no mount namespace keeps ours apart
-        self.mounts_before: list[int] = []  # what was mounted there
-        self.pid, self.start_time, self.terminal = pid, 0, -1
+        self.resources = Resources(Cgroup(want))
+        self.pid, self.start_time, self.terminal = 0, 0, -1
         self.seen_from: list[int] = []  # `procs.vantage` of pid and start_time
         self.helper = 0  # the process that makes init
         self.channel: Channel | None = None
-        self.interfaces: Move | None = None
-        self.cgroup, self.placed = "", False  # placed: clone3 puts it into its cgroup
+
+    @property
+    def cgroup(self) -> str:
+        """The path of its cgroup, "" if it has none."""
+        return self.resources.cgroup.path
+
+    def undo(self, error: BaseException) -> None:
+        """What was made, since `error` has ended the making; `error` tells what of it fails. The caller removes the
+        state."""
+        self.resources.undo(self.end, error)
+
+    def end(self) -> None:
+        """End the processes."""
+        if self.terminal >= 0:
+            posix.close(self.terminal)
+        if self.channel is not None:
+            outside.end(self.helper, self.pid, self.channel)
 
 
 def create(plan: "ContainerPlan", container: Container, made: Created, host: "HostFacts") -> None:
@@ -54,15 +64,10 @@ def create(plan: "ContainerPlan", container: Container, made: Created, host: "Ho
     open_hook_streams(plan)
     gates = _make_gates(container)
     if plan.resctrl is not None:
-        plan.resctrl.make(container.note)
+        made.resources.groups.make(plan.resctrl, container.note)
     if not plan.has_mount_namespace:
-        from pyrunc.kernel import rootfs
-
-        made.mounted, made.mounts_before = rootfs.without_namespace(plan.rootfs)
-        container.note("mountsBefore", made.mounts_before)
-        container.note("mounted", made.mounted)
-    cgroup = place(plan, container, host)
-    made.cgroup, made.placed = plan.cgroup.path, cgroup >= 0
+        made.resources.mounts.make(plan.rootfs, container.note)
+    cgroup = place(made, container, host)
     ours, theirs = protocol.pair()
     made.channel = ours
     _spawn(plan, made, theirs, gates, cgroup, container)
@@ -74,9 +79,7 @@ def create(plan: "ContainerPlan", container: Container, made: Created, host: "Ho
     save(plan, container, made)
     ours.acknowledge()
     ours.close()
-    if made.interfaces is not None:
-        made.interfaces.close()
-        made.interfaces = None  # from now on they go with the container
+    made.resources.interfaces.let_go()
 
 
 def _refuse_to_change_the_host(plan: "ContainerPlan") -> None:
@@ -123,11 +126,11 @@ def open_hook_streams(plan: "ContainerPlan") -> None:
         plan.hook_streams = hooks.open_streams(plan.hook_paths)
 
 
-def place(plan: "ContainerPlan", container: Container, host: "HostFacts") -> int:
+def place(made: Created, container: Container, host: "HostFacts") -> int:
     """Make the cgroup, if it is us who make it; its descriptor or -1. Who asks for no limits can do without one."""
-    want = plan.cgroup
+    want = made.resources.cgroup.want
     try:
-        return manager.place(want, container.note)
+        return made.resources.cgroup.make(container.note)
     except PyruncError as error:
         no_hierarchy = cgroup_fs.mount_point() is None
         not_ours = not host.privileged and not (want.named or want.leaf) and error.errno in _NOT_OURS
@@ -141,18 +144,6 @@ def place(plan: "ContainerPlan", container: Container, host: "HostFacts") -> int
 
 
 _NOT_OURS = (EPERM, ENOENT, EACCES, EROFS)
-
-
-def adopt(plan: "ContainerPlan", container: Container, made: Created, pid: int) -> None:
-    """Bring the process into the cgroup. A scope is ours when systemd has made it: before, there is the intent."""
-    want = plan.cgroup
-    unit = [] if want.unit is None else [want.unit.slice, want.unit.name, want.address]
-    if unit:
-        container.note("unitIntent", unit)
-    made.cgroup = manager.adopt(want, pid, placed=made.placed, description=f"container {plan.container_id}")
-    if unit:
-        container.note("unit", unit)
-        container.note("cgroup", made.cgroup)
 
 
 def _make_gates(container: Container) -> handover.Gates:
@@ -224,7 +215,7 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
         if plan.creates("user"):
             channel.expect(protocol.READY_FOR_MAPS, "entering its namespaces")
             _map_ids(plan, host, made)
-        adopt(plan, container, made, made.pid)
+        made.resources.cgroup.adopt(made.pid, container.note, plan.container_id)
         if any(mount.options.tmpcopyup for mount in plan.mounts):
             manager.limit_copies(plan.cgroup, made.cgroup)
         if not plan.joins_first:
@@ -234,7 +225,7 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
 
             resctrl.join(made.pid, plan.resctrl.directory, plan.resctrl.monitor)
         if plan.net_devices:
-            _move_interfaces(plan, made)
+            made.resources.interfaces.make(plan.net_devices, network_namespace(plan, made))
         _send_go(plan, channel, made.pid)
         note_init(made, container)  # now, while init works: until it has said that it is created it ends when we do
         if plan.asks_parent_for_hooks:
@@ -298,14 +289,10 @@ def _map_ids(plan: "ContainerPlan", host: "HostFacts", made: Created) -> None:
         plan.check_ids()  # they were good for the ranges
 
 
-def _move_interfaces(plan: "ContainerPlan", made: Created) -> None:
-    from pyrunc.kernel import netdev
-
+def network_namespace(plan: "ContainerPlan", made: Created) -> str:
+    """Where it is found: the one that is joined, or that of the first process."""
     joined = next((join.fd for join in plan.joins if join.kind == "network"), -1)
-    path = f"/proc/self/fd/{joined}" if joined >= 0 else f"/proc/{made.pid}/ns/net"
-    target = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
-    made.interfaces = netdev.Move(target)
-    made.interfaces.all(plan.net_devices)
+    return f"/proc/self/fd/{joined}" if joined >= 0 else f"/proc/{made.pid}/ns/net"
 
 
 def note_init(made: Created, container: Container) -> None:
@@ -321,8 +308,8 @@ def save(plan: "ContainerPlan", container: Container, made: Created) -> None:
     streams = [] if plan.process is not None and plan.process.terminal else descriptors.targets(3 + plan.kept_fds)
     more = {
         "streams": streams,
-        "mounted": made.mounted or None,
-        "mountsBefore": made.mounts_before,
+        "mounted": made.resources.mounts.path or None,
+        "mountsBefore": made.resources.mounts.before,
         "namespaces": namespaces.identities(made.pid),
         "seenFrom": made.seen_from,
     }
@@ -351,40 +338,3 @@ def _why_gone(error: PyruncError, made: Created) -> PyruncError:
     made.pid = 0
     how = f"signal {status & 0x7F}" if status & 0x7F else f"status {status >> 8}"
     return PyruncError(error.message.replace("exited", f"exited ({how})", 1))
-
-
-def undo(plan: "ContainerPlan", made: Created, error: BaseException) -> None:
-    """In reverse, as `delete` does: the processes, what held them, mounts, groups. The caller removes the state.
-
-    Nothing is loaded for it, and no more descriptors are taken than `descriptors.reserve` has kept: who has come here
-    may have none, and no memory.
-    """
-    if made.terminal >= 0:
-        posix.close(made.terminal)
-    if made.interfaces is not None:
-        attempt(made.interfaces.give_back, error)
-    if made.channel is not None:
-        outside.end(made.helper, made.pid, made.channel)
-    remove_cgroup(plan, made, error)
-    if made.mounted:
-        from pyrunc.kernel import rootfs
-
-        attempt(lambda: rootfs.detach(made.mounted, made.mounts_before), error)
-    if plan.resctrl is not None:
-        attempt(plan.resctrl.undo, error)
-
-
-def remove_cgroup(plan: "ContainerPlan", made: Created, error: BaseException) -> None:
-    """Undo `place` and `adopt`. A cgroup that was in use has been refused, and is not in `made`."""
-    if made.cgroup:
-        unit, address, found = plan.cgroup.unit, plan.cgroup.address, plan.cgroup.found
-        attempt(lambda: manager.remove(made.cgroup, unit, address, found=found), error)
-
-
-def attempt(undo: "Callable[[], None]", error: BaseException) -> None:
-    """Undo something; if that fails too, `error` tells it unless it has a better hint."""
-    try:
-        undo()
-    except PyruncError as failure:
-        if isinstance(error, PyruncError):
-            error.hint = error.hint or f"besides, this failed: {failure.message}"

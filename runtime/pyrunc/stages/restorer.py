@@ -1,4 +1,4 @@
-"""Restore, from the runtime's side: the cgroup, the root for CRIU, what it asks in between, the state; and the undoing.
+"""Restore, from the runtime's side: the cgroup, the root for CRIU, what it asks in between, the state; and the end.
 
 CRIU runs in the container's cgroup, so that whatever it starts is in there from the beginning, and in a mount
 namespace of its own, so that what is mounted for it is gone with it.
@@ -42,9 +42,19 @@ class Restored(parent.Created):
 
     __slots__ = ("criu",)
 
-    def __init__(self) -> None:
-        super().__init__(0)
+    def __init__(self, want: manager.Want) -> None:
+        super().__init__(want)
         self.criu: service.Service | None = None
+
+    def end(self) -> None:
+        """End criu, and then what it has restored."""
+        if self.terminal >= 0:
+            posix.close(self.terminal)
+        if self.criu is not None:
+            self.criu.kill()
+            self.criu.close()
+        if self.pid > 1 and procs.signal(self.pid, self.start_time, SIGKILL):
+            _reap(self.pid)
 
 
 def restore(plan: "ContainerPlan", container: Container, made: Restored, want: Images, host: "HostFacts") -> None:
@@ -58,8 +68,7 @@ def restore(plan: "ContainerPlan", container: Container, made: Restored, want: I
     namespaces, joins = images.namespaces_again(plan.joins)
     files, nodes = _nodes(plan, container)
     root = f"{container.path}/{_ROOT}"
-    cgroup = parent.place(plan, container, host)
-    made.cgroup, made.placed = plan.cgroup.path, cgroup >= 0
+    cgroup = parent.place(made, container, host)
     keep = (want.images_fd, want.work_fd, *inherit.values(), *(join.fd for join in plan.joins))
     made.criu = service.Service(
         want.program, plan.options.environment, keep,
@@ -69,9 +78,10 @@ def restore(plan: "ContainerPlan", container: Container, made: Restored, want: I
     for fd in (cgroup, files):
         if fd >= 0:
             posix.close(fd)
-    parent.adopt(plan, container, made, made.criu.pid)
+    made.resources.cgroup.adopt(made.criu.pid, container.note, plan.container_id)
     if plan.net_devices:
-        _move_interfaces(plan, made)
+        namespace = parent.network_namespace(plan, made)
+        made.resources.interfaces.make(plan.net_devices, namespace, may_be_there=True)
     options = want.options | {
         "root": root, "rst_sibling": True, "join_ns": joins,
         "inherit_fd": [*({"key": name, "fd": fd} for name, fd in inherit.items()), *namespaces],
@@ -102,9 +112,7 @@ def restore(plan: "ContainerPlan", container: Container, made: Restored, want: I
     if files >= 0:
         posix.rmdir(_NODES, dir_fd=container.fd)
     parent.save(plan, container, made)
-    if made.interfaces is not None:
-        made.interfaces.close()
-        made.interfaces = None  # as in create
+    made.resources.interfaces.let_go()
 
 
 def _make_mountpoints(plan: "ContainerPlan") -> None:
@@ -128,15 +136,6 @@ def _make_mountpoints(plan: "ContainerPlan") -> None:
     finally:
         ours.close()
         outside.kill(pid)
-
-
-def _move_interfaces(plan: "ContainerPlan", made: Restored) -> None:
-    """Into the network namespace that is joined, unless that has them still: it may have outlived the container."""
-    from pyrunc.kernel import netdev
-
-    joined = next(join.fd for join in plan.joins if join.kind == "network")
-    made.interfaces = netdev.Move(posix.dup(joined))
-    made.interfaces.all(made.interfaces.missing(plan.net_devices))
 
 
 def _nodes(plan: "ContainerPlan", container: Container) -> "tuple[int, dict[str, str]]":
@@ -232,20 +231,6 @@ def _made(container: Container, made: Restored, pid: int) -> None:
     if pid != made.pid:
         made.pid = pid
         parent.note_init(made, container)
-
-
-def undo(plan: "ContainerPlan", made: Restored, error: BaseException) -> None:
-    """In reverse: criu, what it has restored, the cgroup. `error` tells what fails. The caller removes the state."""
-    if made.terminal >= 0:
-        posix.close(made.terminal)
-    if made.criu is not None:
-        made.criu.kill()
-        made.criu.close()
-    if made.pid > 1 and procs.signal(made.pid, made.start_time, SIGKILL):
-        _reap(made.pid)
-    if made.interfaces is not None:
-        parent.attempt(made.interfaces.give_back, error)
-    parent.remove_cgroup(plan, made, error)
 
 
 def _reap(pid: int) -> None:

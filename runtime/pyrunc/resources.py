@@ -1,0 +1,227 @@
+"""What a container has of the host's beside its processes: create makes it, and whatever ends the container undoes it.
+
+    ResctrlGroups   directories of the resctrl file system
+    Mounts          what is mounted at its root, where no mount namespace keeps that apart
+    Cgroup          a directory of ours, or a scope of systemd's
+    Interfaces      network interfaces on their way into the container
+
+Each has `make`, which notes in the journal what it is about to make and then what is ours; `from_journal`, of what the
+journal (or state.json, which follows it) says that another command has made; and `undo`. The state directory, which
+holds the journal, is before all of them (`container`: claim, open and load, remove) and goes after all of them.
+"""
+
+import posix
+
+from .cgroup import events, fs, manager, names
+from .errors import PyruncError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .kernel.netdev import Device, Move
+    from .kernel.resctrl import Group
+    from .savedstate import State
+
+    Note = Callable[[str, str | int | list[str] | list[int]], None]
+
+
+class Resources:
+    """Those of one container, in the order in which they are made."""
+
+    __slots__ = ("cgroup", "groups", "interfaces", "mounts")
+
+    def __init__(self, cgroup: "Cgroup") -> None:
+        self.groups, self.mounts, self.cgroup, self.interfaces = ResctrlGroups(), Mounts(), cgroup, Interfaces()
+
+    @classmethod
+    def from_journal(cls, state: "State", warn: "Callable[[str], None]", *, was_alive: bool) -> "Resources":
+        """Of a container of another command, which may have been killed while it created it. Interfaces are none of
+        them: from their move on they go with the network namespace.
+
+        was_alive: whether its first process ran. warn: of what stays, since it is another's.
+        """
+        made = cls(Cgroup.from_journal(state, warn, was_alive=was_alive))
+        made.groups, made.mounts = ResctrlGroups.from_journal(state), Mounts.from_journal(state)
+        return made
+
+    def undo(self, end: "Callable[[], None]", error: "BaseException | None" = None) -> None:
+        """The way back. end: ends the processes, which were made when there was a cgroup to make them in.
+
+        Without `error` a failure is raised, and the rest stays: the caller keeps the state, for another try. After a
+        create or restore that failed by `error` all is tried; `error` tells what fails, unless it has a better hint.
+        Nothing is loaded then that was not loaded to make it, and no more descriptors are taken than
+        `descriptors.reserve` has kept: who has come here may have none, and no memory.
+        """
+        for undo in (self.interfaces.undo, end, self.cgroup.undo, self.mounts.undo, self.groups.undo):
+            try:
+                undo()
+            except PyruncError as failure:
+                if error is None:
+                    raise
+                if isinstance(error, PyruncError):
+                    error.hint = error.hint or f"besides, this failed: {failure.message}"
+
+
+class ResctrlGroups:
+    """Its groups: path -> whether it is known that they are ours. One that the config names goes only with a failed
+    create that has made it: others may have joined it since."""
+
+    __slots__ = ("_paths",)
+
+    def __init__(self) -> None:
+        self._paths: dict[str, bool] = {}
+
+    def make(self, group: "Group", note: "Note") -> None:
+        """Make what is missing."""
+        group.make(note, self._paths)
+
+    @classmethod
+    def from_journal(cls, state: "State") -> "ResctrlGroups":
+        """The control group and the monitoring group in it."""
+        groups = cls()
+        for key in ("resctrlGroup", "resctrlMonitor"):
+            if path := state.data.get(key) or state.data.get(f"{key}Intent"):
+                groups._paths[str(path)] = bool(state.data.get(key))
+        return groups
+
+    def undo(self) -> None:
+        """Remove them; of what may be another's only what has no processes."""
+        for path, ours in reversed(self._paths.items()):
+            from .kernel import resctrl
+
+            remove = resctrl.remove if ours else resctrl.remove_unused
+            remove(path)
+
+
+class Mounts:
+    """path: the root file system as the mount table names it, "" with a mount namespace; before: ids of the mounts that
+    were there already, which are the engine's."""
+
+    __slots__ = ("before", "path")
+
+    def __init__(self) -> None:
+        self.path, self.before = "", list[int]()
+
+    def make(self, rootfs_path: str, note: "Note") -> None:
+        """Look what is there; init will mount more."""
+        from .kernel import rootfs
+
+        self.path, self.before = rootfs.without_namespace(rootfs_path)
+        note("mountsBefore", self.before)
+        note("mounted", self.path)
+
+    @classmethod
+    def from_journal(cls, state: "State") -> "Mounts":
+        """Where it was noted."""
+        mounts = cls()
+        path, before = state.data.get("mounted"), state.data.get("mountsBefore")
+        mounts.path = path if isinstance(path, str) else ""
+        mounts.before = before if isinstance(before, list) else []
+        return mounts
+
+    def undo(self) -> None:
+        """Detach what has come since."""
+        if self.path:
+            from .kernel import rootfs
+
+            rootfs.detach(self.path, self.before)
+
+
+class Cgroup:
+    """What `want` asks for (`manager`). path: of the cgroup when it is ours and known, or ""."""
+
+    __slots__ = ("_intended", "_ours", "_placed", "_tell", "path", "want")
+
+    def __init__(self, want: manager.Want) -> None:
+        self.want, self.path = want, ""
+        self._placed = False  # clone3 puts the first process into it
+        self._ours = False  # be the path known or not
+        self._intended = False  # create was killed before it knew whether it or another has made it
+        self._tell: Callable[[str], None] | None = None  # its processes have ended: another's are told of, not killed
+
+    def make(self, note: "Note") -> int:
+        """Make the directory, if it is us who make it: its descriptor, or -1."""
+        fd = manager.place(self.want, note)
+        self.path, self._placed = self.want.path, fd >= 0
+        self._ours = bool(self.path)
+        return fd
+
+    def adopt(self, pid: int, note: "Note", container_id: str) -> None:
+        """Bring the first process in. A scope is ours when systemd has made it: before, there is the intent."""
+        want = self.want
+        unit = [] if want.unit is None else [want.unit.slice, want.unit.name, want.address]
+        if unit:
+            note("unitIntent", unit)
+        self.path = manager.adopt(want, pid, placed=self._placed, description=f"container {container_id}")
+        self._ours = bool(self.path)
+        if unit:
+            note("unit", unit)
+            note("cgroup", self.path)
+
+    @classmethod
+    def from_journal(cls, state: "State", warn: "Callable[[str], None]", *, was_alive: bool) -> "Cgroup":
+        """Ours, or that of an intent. Those of a pid namespace have all ended with the first process: if that one has
+        ended before, another container may have been put there since."""
+        want = manager.Want(manager.DISABLED, [], None)
+        cgroup, data, unit = cls(want), state.data, state.unit
+        cgroup.path, want.found = state.cgroup or "", bool(data.get("cgroupFound"))
+        cgroup._ours = bool(cgroup.path or unit)
+        if cgroup._ours:
+            if not was_alive and data.get("privatePids") is True and unit is None:
+                cgroup._tell = warn
+        elif (intent := data.get("cgroupIntent")) and not want.found:
+            want.path, cgroup._intended = str(intent), True
+        elif isinstance(intent := data.get("unitIntent"), list) and len(intent) == 3:
+            unit, cgroup._intended = tuple(map(str, intent)), True
+        if unit is not None:
+            want.unit, want.address = names.Unit(unit[0], unit[1]), unit[2]
+        return cgroup
+
+    def undo(self) -> None:
+        """Kill what is in it, and remove it; one that may be another's only if nobody uses it."""
+        if self._ours:
+            self._remove()
+        elif self._intended and self.want.unit is not None:
+            manager.stop_unused(self.want.unit, self.want.address)
+        elif self._intended:
+            fs.remove_unused(self.want.path)
+
+    def _remove(self) -> None:
+        want = self.want
+        tell = self._tell if self._tell is not None and not events.frozen(self.path) else None
+        try:
+            manager.remove(self.path, want.unit, want.address, found=want.found, kill=tell is None)
+        except PyruncError:
+            if tell is None or not (pids := fs.processes(self.path)):
+                raise
+            tell(f"cgroup `{self.path}` stays: process {pids[0]}, which is in it, is not this container's")
+
+
+class Interfaces:
+    """Those that move in. From then on they go with the network namespace, even when create is killed: the journal says
+    nothing of them."""
+
+    __slots__ = ("_move",)
+
+    def __init__(self) -> None:
+        self._move: Move | None = None
+
+    def make(self, devices: "list[Device]", namespace: str, *, may_be_there: bool = False) -> None:
+        """Move them into the network namespace at this path; may_be_there: which may have outlived the container, and
+        have them still."""
+        from .kernel import netdev
+
+        self._move = netdev.Move(posix.open(namespace, posix.O_RDONLY | posix.O_CLOEXEC))
+        self._move.all(self._move.missing(devices) if may_be_there else devices)
+
+    def let_go(self) -> None:
+        """The container is made."""
+        if self._move is not None:
+            self._move.close()
+            self._move = None
+
+    def undo(self) -> None:
+        """Give them back."""
+        if self._move is not None:
+            self._move.give_back()
