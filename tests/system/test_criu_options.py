@@ -214,6 +214,19 @@ def test_restore_makes_mount_points_in_the_sources_of_other_mounts(
     error_text(ask(container, fake, area, "restore"), "/mounts/", "mnt/deep/directory/no", "read-only file system")
 
 
+def test_restore_makes_the_devices_of_a_user_namespace(container: Container, fake: dict[str, str], area: Path) -> None:
+    """criu is told of each where it lies in its own mount namespace; a default one is the host's."""
+    bundle = container.bundle.user_namespace()
+    bundle.linux["devices"] = [{"path": "/dev/mine", "type": "c", "major": 1, "minor": 5}]
+    bundle.linux["cgroupsPath"] = f"{CGROUP_PARENT}/{new_id()}"
+    bundle.save(container.id)
+    error_text(ask(container, fake, area, "restore"), "criu could not restore")
+    told = bytes.fromhex((area / "fake/requests").read_text().splitlines()[-1])
+    nodes = f"{container.runtime.root}/{container.id}r/nodes/0".encode()
+    for name, source in ((b"/dev/mine", nodes), (b"/dev/zero", b"/dev/zero")):
+        assert bytes((0x0A, len(name))) + name + bytes((0x12, len(source))) + source in told
+
+
 @pytest.mark.parametrize("command", ["checkpoint", "restore"])
 @pytest.mark.parametrize("option", ["--image-path", "--work-path"])
 def test_directory_that_another_user_can_change(

@@ -152,9 +152,11 @@ def _nodes(plan: "ContainerPlan", container: Container) -> "tuple[int, dict[str,
     try:
         files = nodes.filled(owners, plan.mount_label)
         posix.mkdir(_NODES, 0o700, dir_fd=container.fd)
+        top = posix.open(".", posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC, dir_fd=files)
+        made = set(posix.listdir(top))
+        posix.close(top)
     except OSError as error:
         raise PyruncError.from_os("make device nodes", error, pointer="/linux/devices") from None
-    made = set(posix.listdir(files))
     for i, device in enumerate(owners):
         if str(i) in made:
             sources[device.path] = f"{container.path}/{_NODES}/{i}"
