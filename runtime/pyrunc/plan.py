@@ -92,8 +92,8 @@ class ContainerPlan:
         self.net_devices = hostparts.net_devices(linux, host)
         self.devices = hostparts.devices(linux)
         self.makes_nodes = host.privileged and self.enters_user_namespace and any(d.kind != "p" for d in self.devices)
-        if self.makes_nodes and self.creates("user"):
-            usermaps.check_devices(self.devices, self.maps)
+        if self.creates("user"):  # what is bound from the host keeps its owner; a fifo is made by whoever it is
+            usermaps.check_devices(tuple(d for d in self.devices if self.makes_nodes or d.kind == "p"), self.maps)
         self.masked_paths = tuple(linux.masked_paths)
         # `/` cannot be covered: rootfs_readonly is what it comes to.
         self.readonly_paths = tuple(path for path in linux.readonly_paths if path.strip("/"))

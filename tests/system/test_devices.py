@@ -171,9 +171,10 @@ def test_listed_device_in_a_user_namespace_that_is_joined(
 
 
 @differs(crun="gives it to nobody, 65534", runc=BOUND)
+@pytest.mark.parametrize("kind", ["c", "p"])
 @pytest.mark.parametrize("key", ["uid", "gid"])
-def test_owner_of_a_device_that_is_not_mapped(runtime: Runtime, bundle: Bundle, key: str) -> None:
-    bundle.linux["devices"] = [device("/dev/mine", "c"), device("/dev/other", "c") | {key: 65536}]
+def test_owner_of_a_device_that_is_not_mapped(runtime: Runtime, bundle: Bundle, key: str, kind: str) -> None:
+    bundle.linux["devices"] = [device("/dev/mine", kind), device("/dev/other", kind) | {key: 65536}]
     runtime.create_fails(bundle.user_namespace(), f"/linux/devices/1/{key}", "65536")
 
 

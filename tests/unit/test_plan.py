@@ -166,6 +166,14 @@ def test_device_nodes_for_a_user_namespace_are_made_by_the_root_of_the_host() ->
         with pytest.raises(ConfigError, match=f"{kind} 5000000 is not mapped") as caught:
             planned(("/linux/devices", [fifo, node | {kind: 5000000}]), *user)
         assert caught.value.pointer == f"/linux/devices/1/{kind}"
+        # Who makes no nodes binds the host's, which keep their owner; a fifo is made in any case.
+        assert planned(("/linux/devices", [fifo, node | {kind: 5000000}]), host=ordinary(GRANT)).makes_nodes is False
+        for changes, host in ((user, ROOT), ([], ordinary(GRANT))):
+            with pytest.raises(ConfigError, match=f"{kind} 5000000 is not mapped") as caught:
+                planned(("/linux/devices", [node, fifo | {kind: 5000000}]), *changes, host=host)
+            assert caught.value.pointer == f"/linux/devices/1/{kind}"
+            with pytest.raises(ConfigError, match=f"{kind} 5000000 is not mapped"):
+                planned(("/linux/devices", [fifo | {kind: 5000000}]), *changes, host=host)
 
 
 def test_device_nodes_are_made_by_the_root_of_the_host() -> None:
