@@ -49,6 +49,9 @@ class Kind:
         self.kept: Callable[[], list[str]] = list
 
 
+DEVICE = {"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 0o666}
+
+
 def _plain(bundle: Bundle, area: Path) -> None:
     """As podman would make it, without mounts of its own."""
 
@@ -62,7 +65,7 @@ def _rich(bundle: Bundle, area: Path) -> None:
     for place in ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"):
         bundle.hook(place, "true")
     bundle.linux["sysctl"] = {"net.ipv4.ip_forward": "1", "kernel.msgmax": "9000"}
-    bundle.linux["devices"] = [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 0o666}]
+    bundle.linux["devices"] = [DEVICE]
     rule = {"names": ["kexec_load", "swapon"], "action": "SCMP_ACT_ERRNO"}
     bundle.linux["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
 
@@ -81,6 +84,7 @@ def _joined_user(bundle: Bundle, area: Path) -> None:
         if not Path(f"/proc/{other}/{name}").read_text():
             Path(f"/proc/{other}/{name}").write_text("0 0 65536")
     bundle.namespace("user", f"/proc/{other}/ns/user").namespace("network", f"/proc/{other}/ns/net")
+    bundle.linux["devices"] = [DEVICE]
 
 
 def _pod(bundle: Bundle, area: Path) -> None:

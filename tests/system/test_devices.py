@@ -170,6 +170,20 @@ def test_listed_device_in_a_user_namespace_that_is_joined(
         owner.kill()
 
 
+@only_pyrunc("says nothing of it")
+def test_device_in_a_user_namespace_without_the_right_to_make_one(runtime: Runtime, bundle: Bundle) -> None:
+    """The host's of that path stands in, as it is."""
+    caller = runtime.behind("setpriv", "--bounding-set", "-mknod")
+    bundle.user_namespace().linux["devices"] = [device("/dev/full", "c", 1, 7, fileMode=0o640)]
+    before = os.stat("/dev/full")
+    result = caller.run(bundle.shell("stat -c '%t %T %a' /dev/full; chmod 600 /dev/full"))
+    assert result.stdout.split() == ["1", "7", "666"]
+    assert "`/dev/full` is one that was there before, and keeps its fileMode 0666 (/linux/devices/0)" in result.stderr
+    assert os.stat("/dev/full").st_mode == before.st_mode
+    bundle.linux["devices"] = [device("/dev/mine", "c", 1, 3)]
+    caller.create_fails(bundle, "/linux/devices/0", "what the host has at this path")
+
+
 @differs(crun="gives it to nobody, 65534", runc=BOUND)
 @pytest.mark.parametrize("kind", ["c", "p"])
 @pytest.mark.parametrize("key", ["uid", "gid"])
