@@ -153,7 +153,7 @@ def test_node_of_a_user_namespace_can_be_used_and_is_no_node_of_the_host(runtime
     assert Path("/proc/self/mountinfo").read_text() == mounts
 
 
-@differs(crun="binds the host's then", runc=BOUND)
+@differs(crun="takes uid and gid for the host's then", runc=BOUND)
 @pytest.mark.parametrize("kinds", [("user",), ("user", "pid")])
 def test_listed_device_in_a_user_namespace_that_is_joined(
     runtime: Runtime, make_bundle: Callable[[], Bundle], kinds: tuple[str, ...]
