@@ -32,6 +32,7 @@ def archive() -> bytes:
         "architecture": go_architecture(),
         "os": "linux",
         "config": {"Env": ["PATH=/bin"], "Cmd": ["sleep", "100000"]},
+        "history": [{"created_by": "conformance"}],  # podman 4's build wants an entry for each layer
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
     }
     manifest = [{"Config": "config.json", "RepoTags": [IMAGE], "Layers": ["layer.tar"]}]
