@@ -11,7 +11,7 @@ from conformance.harness.engine import Failed, scratch_folder
 from conformance.podman import leftovers
 from conformance.podman.harness import CHECKS, IMAGE, Podman
 
-GROUPS = ("base", "limits", "exec", "seccomp", "checkpoint")  # in this order they are made
+GROUPS = ("base", "limits", "exec", "seccomp", "checkpoint", "services", "systemd")  # in this order they are made
 
 
 def main() -> int:

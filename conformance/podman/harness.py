@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from conformance.harness.checks import Checks, equal, matches, wait_until
@@ -35,6 +36,11 @@ class Podman(DockerWords):
         super().__init__(runtime, ["podman", "--runtime", runtime, *(f"--runtime-flag={flag}" for flag in flags)])
         if manager:
             self.command.append(f"--cgroup-manager={manager}")
+
+    def need(self, option: str, *command: str) -> None:
+        """Skips the check where this podman's command has no such option: podman 4 lacks some."""
+        if not re.search(rf"{option}\b", self(*command, "--help")):
+            raise Skipped(f"this podman has no `{' '.join(command)} {option}`")
 
     def new_pod(self) -> str:
         return self.new_name("pod", "rm", "--force", "--ignore", "--time", "0")

@@ -6,6 +6,7 @@ from conformance.podman.checks import (  # noqa: F401
     devices,
     errors,
     execs,
+    health,
     hooks,
     lifecycle,
     limits,
@@ -15,6 +16,9 @@ from conformance.podman.checks import (  # noqa: F401
     network,
     pods,
     process,
+    quadlet,
     seccomp,
+    streams,
+    systemd,
     terminals,
 )

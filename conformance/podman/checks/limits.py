@@ -212,6 +212,30 @@ def pod_limits(podman: Podman) -> None:
     equal((own / "memory.max").read_text().strip(), "33554432")
 
 
+@check("limits", "pod: all limits that a pod can have")
+def pod_all_limits(podman: Podman) -> None:
+    wanted = {
+        "memory.max": ("--memory=64m", "67108864"),
+        "memory.swap.max": ("--memory-swap=96m", "33554432"),
+        "cpu.max": ("--cpus=0.5", "50000 100000"),
+        "cpu.weight": ("--cpu-shares=512", "20|59"),
+        "cpuset.cpus": ("--cpuset-cpus=0", "0"),
+        "cpuset.mems": ("--cpuset-mems=0", "0"),
+    }
+    if has_controller("io"):
+        path, number = first_disk()
+        options = f"--device-read-bps={path}:1mb --device-write-bps={path}:2mb --blkio-weight=500"
+        wanted["io.max"] = (options, f"{number} rbps=1048576 wbps=2097152 riops=max wiops=max")
+        weight = "io.bfq.weight" if Path(f"{CGROUPS}/system.slice/io.bfq.weight").exists() else "io.weight"
+        wanted[weight] = ("", r"default (?!100$)\d+")  # systemd's arithmetic, not the runtime's
+    name = _limited_pod(podman, *(word for options, _ in wanted.values() for word in options.split()))
+    container = podman.start(["--pod", name], "sleep", "1000")
+    equal(podman.inspect(container, ".State.Status"), "running")
+    pod = Path(f"{CGROUPS}/{podman('pod', 'inspect', '--format', '{{.CgroupPath}}', name).strip('/')}")
+    for file, (_, pattern) in wanted.items():
+        matches((pod / file).read_text().strip(), pattern, file)
+
+
 @check("limits", "cgroup: gone with the container, as its path says")
 def cgroup_gone(podman: Podman) -> None:
     name = podman.start([], "sleep", "1000")

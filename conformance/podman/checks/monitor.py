@@ -61,6 +61,17 @@ def pause_end(podman: Podman) -> None:
     equal(podman.call("container", "exists", name).status, 1, "`podman container exists` afterwards")
 
 
+@check("limits", "pod pause, pod unpause")
+def pause_pod(podman: Podman) -> None:
+    pod = podman.new_pod()
+    podman("pod", "create", "--name", pod, "--network", "none")
+    names = [podman.start(["--pod", pod], "sleep", "1000") for _ in range(2)]
+    for action, state in (("pause", "paused"), ("unpause", "running")):
+        podman("pod", action, pod)
+        equal([podman.inspect(name, ".State.Status") for name in names], [state] * 2)
+    equal(podman("exec", names[0], "echo", "again"), "again")
+
+
 @check("limits", "update --memory, --cpus, --pids-limit, --cpu-shares, --cpuset-cpus")
 def update(podman: Podman) -> None:
     name = podman.start(["--memory", "64m", "--pids-limit", "50"], "sleep", "1000")

@@ -87,3 +87,67 @@ def kube_play(podman: Podman) -> None:
     wait_until(lambda: podman.inspect(client, ".State.Health.Status") == "healthy", "the probe says healthy")
     podman("kube", "down", str(path))
     equal(podman.call("pod", "exists", name).status, 1, "`podman pod exists` afterwards")
+
+
+KUBE = """
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: {name}-texts
+data:
+  text: from the map
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: {name}
+spec:
+  hostname: kubehost
+  containers:
+  - name: writer
+    image: {image}
+    imagePullPolicy: Never
+    command: [sh, -c, "echo run >>/shared/runs; trap exit TERM; sleep 1000 & wait"]
+    resources: {{limits: {{memory: 64Mi, cpu: 500m}}, requests: {{memory: 32Mi}}}}
+    livenessProbe:
+      exec: {{command: [sh, -c, "test $(wc -l </shared/runs) -ge 2"]}}
+      periodSeconds: 1
+      failureThreshold: 1
+    volumeMounts: [{{name: {name}-shared, mountPath: /shared}}]
+  - name: reader
+    image: {image}
+    imagePullPolicy: Never
+    command: [sh, -c, "hostname; echo $TEXT; cat /texts/text /folder/file; trap exit TERM; sleep 1000 & wait"]
+    env: [{{name: TEXT, valueFrom: {{configMapKeyRef: {{name: {name}-texts, key: text}}}}}}]
+    securityContext: {{readOnlyRootFilesystem: true}}
+    volumeMounts:
+    - {{name: {name}-shared, mountPath: /shared, readOnly: true}}
+    - {{name: texts, mountPath: /texts}}
+    - {{name: folder, mountPath: /folder}}
+  volumes:
+  - {{name: {name}-shared, emptyDir: {{}}}}
+  - {{name: texts, configMap: {{name: {name}-texts}}}}
+  - {{name: folder, hostPath: {{path: {folder}, type: Directory}}}}
+"""
+
+
+@check("services", "kube play: volumes, a config map, limits, and a liveness probe that has a container started again")
+def kube_play_all(podman: Podman) -> None:
+    name, folder = podman.new_pod(), podman.new_folder()
+    (folder / "file").write_text("from the host\n")
+    path = podman.new_file(KUBE.format(name=name, image=IMAGE, folder=folder))
+    podman.undo.callback(podman.call, "volume", "rm", "--force", f"{name}-texts", f"{name}-shared")
+    podman("kube", "play", "--network", "none", str(path))
+    writer, reader = f"{name}-writer", f"{name}-reader"
+    lines = ["kubehost", "from the map", "from the mapfrom the host"]
+    wait_until(lambda: podman("logs", reader).splitlines() == lines, f"the log of {reader}")
+    runs = ["exec", reader, "cat", "/shared/runs"]
+    wait_until(lambda: podman.call(*runs).out.split()[1:], "a second run of the writer")
+    # Another check may have failed before podman came to the restart: then it restarts it twice.
+    limits = ["exec", writer, "sh", "-c", "cd /sys/fs/cgroup; cat memory.max memory.low cpu.max"]
+    wanted = "67108864\n33554432\n50000 100000\n"
+    wait_until(lambda: podman.call(*limits).out == wanted, f"the limits of {writer}, {wanted!r}")
+    wait_until(lambda: podman.inspect(writer, ".State.Health.Status") == "healthy", "the probe says healthy")
+    equal(podman.call("exec", reader, "touch", "/shared/new").status, 1, "writing to a volume that is read-only")
+    podman("kube", "down", "--force", str(path))
+    equal(podman.call("pod", "exists", name).status, 1, "`podman pod exists` afterwards")
