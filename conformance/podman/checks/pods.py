@@ -17,7 +17,8 @@ def namespace_of(process: str, kind: str) -> str:
 def pod(podman: Podman) -> None:
     name = podman.new_pod()
     podman("pod", "create", "--name", name, "--hostname", "podhost", "--network", "none")
-    first = podman.start(["--pod", name], "sh", "-c", "echo served >/tmp/page; exec httpd -f -p 8080 -h /tmp")
+    options = ["--pod", name, "--stop-timeout", "1"]  # httpd as pid 1 does not end when it is asked to
+    first = podman.start(options, "sh", "-c", "echo served >/tmp/page; exec httpd -f -p 8080 -h /tmp")
     pid = podman.inspect(first, ".State.Pid")
     script = "for kind in net ipc uts pid mnt; do readlink /proc/self/ns/$kind; done; hostname; "
     script += "until wget -qO- http://127.0.0.1:8080/page; do sleep 0.1; done"
@@ -60,6 +61,7 @@ metadata:
   name: {name}
 spec:
   restartPolicy: Never
+  terminationGracePeriodSeconds: 1
   containers:
   - name: server
     image: {image}
