@@ -35,7 +35,7 @@ VERBS = {
     "list": "list containers",
     "ps": "list the processes of a container",
     "pause": "stop all processes of a container until it is resumed",
-    "resume": "let the processes of a paused container go on",
+    "resume": "resume a paused container",
     "update": "change the limits of a container",
     "events": "print statistics and events of a container",
     "checkpoint": "write the processes of a container into image files",

@@ -270,7 +270,7 @@ class Container:
         except PyruncError:
             journal = self._journal()
             if journal.get("id") != self.id and not self._boot():
-                text = f"`{self.path}` is no state directory of a container: it has no journal of `{self.id}`"
+                text = f"`{self.path}` is not a container's state directory: it has no journal of `{self.id}`"
                 raise PyruncError(text) from None
             # Without a state.json create has not come to its end, and init ended with it.
             return State(journal, saved=self.has("state.json"), past=self._is_past())
@@ -353,7 +353,7 @@ class Container:
         """The content of a file of the state directory. Raises PyruncError if it is missing."""
         content = self._read(name)
         if content is None:
-            raise PyruncError(f"the state of container `{self.id}` lacks `{name}`", hint=_DAMAGED_HINT)
+            raise PyruncError(f"the state of container `{self.id}` has no `{name}`", hint=_DAMAGED_HINT)
         return content
 
     def remove(self) -> None:

@@ -99,17 +99,15 @@ class PyruncError(Exception):
         self.message, self.errno, self.pointer, self.hint, self.stage = message, errno, pointer, hint, stage
 
     def __str__(self) -> str:
-        """One line: message, where in config.json, what would help, the kernel's words last."""
+        """One line: message, the kernel's words, and in parentheses the place in config.json and what would help."""
         document, pointer, hint = (
             _shown(part, PART_LIMIT) for part in (self.document, self.pointer, self.hint)
         )
-        end = ""
-        if pointer:
-            end = f" ({document}: {pointer})" if document else f" ({pointer})"
-        if hint:
-            end += f"; {hint}"
-        if self.errno:
-            end += f": {strerror(self.errno)}"
+        place = f"{document}: {pointer}" if document and pointer else pointer
+        aside = "; ".join(filter(None, (place, hint)))
+        end = f": {strerror(self.errno)}" if self.errno else ""
+        if aside:
+            end += f" ({aside})"
         return _shown(self.message, MESSAGE_LIMIT - len(end.encode())) + end
 
     def name_object(self, thing: str) -> None:

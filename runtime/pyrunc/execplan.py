@@ -167,7 +167,7 @@ def sub_cgroup(text: str) -> str:
         raise UsageError(f"--cgroup `{text}` names controllers of cgroup v1", hint=_PATH_ALONE)
     names = [name for name in text.split("/") if name]
     if any(name in {".", ".."} or "\0" in name for name in names):
-        raise UsageError(f"--cgroup `{text}` climbs out of the container's cgroup")
+        raise UsageError(f"--cgroup `{text}` must not leave the container's cgroup")
     return "".join(f"/{name}" for name in names)
 
 

@@ -83,9 +83,9 @@ def loads(data: bytes | str, source: str) -> Value:
         what = "the file is empty" if start == len(text) else "a value is expected"
         raise _at(source, text, int(error.value), what) from None
     except _DuplicateKey as error:
-        raise JSONTextError(f"{source}: the key `{error}` stands twice in one object") from None
+        raise JSONTextError(f"{source}: duplicate key `{error}` in an object") from None
     except UnicodeEncodeError:
-        raise JSONTextError(f"{source}: a string holds half of a surrogate pair") from None
+        raise JSONTextError(f"{source}: a string contains an unpaired surrogate") from None
     except RecursionError:
         raise JSONTextError(f"{source}: nested too deeply") from None
     except _Refused as error:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _NO_ID = 2**32 - 1  # (uid_t)-1
 _ROOTS = "to files, root of the container is the root that calls pyrunc"
-_SINGLE = "the container has one user and group, yours"
+_SINGLE = "only your own uid and gid can be mapped"
 _FILES = {"uid": "/etc/subuid", "gid": "/etc/subgid"}
 _PACKAGES = "install the package `uidmap` (Debian, Ubuntu) or `shadow-utils` (Fedora)"
 

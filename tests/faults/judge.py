@@ -8,7 +8,7 @@ Problem = tuple[str, str]  # its class, and what was seen
 
 
 def of_text(result: Result, what: str) -> "list[Problem]":
-    """Of a command that has not done its work: it must say so in one line that names an object and the cause.
+    """Of a command that has not done its work: it must say so in one line that names an object, then the cause.
 
     Of a module or library that cannot be loaded the machinery knows no cause but for a few.
     """
@@ -23,10 +23,11 @@ def of_text(result: Result, what: str) -> "list[Problem]":
         problems.append(("several lines", result.stderr))
     if " load " in lines[-1] or "cannot be loaded: " in lines[-1]:
         return problems
-    cause = os.strerror(int(number)) if kind == "error" else ""
-    if not any(sign in lines[-1].removesuffix(cause) for sign in ("`", "/", "container", "hook #")):
+    cause = f": {os.strerror(int(number))}" if kind == "error" else ""
+    what, found, _ = lines[-1].partition(cause) if cause else (lines[-1], "", "")
+    if not any(sign in what for sign in ("`", "/", "container", "hook #")):
         problems.append(("no object", lines[-1]))
-    if not lines[-1].endswith(cause):
+    if cause and not found:
         problems.append(("no cause", lines[-1]))
     return problems
 

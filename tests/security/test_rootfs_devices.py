@@ -313,5 +313,5 @@ def test_missing_kernel_parameter_is_named(place: Image) -> None:
         missing = sysctl.Parameter("net.nonsuch", "net/nonsuch", "1", "network", "/linux/sysctl/net.nonsuch")
         place.inside(lambda _: sysctl.apply(procfs.private(subset=False), [missing]))
     assert str(caught.value) == (
-        "set kernel parameter `net.nonsuch` to `1` (config.json: /linux/sysctl/net.nonsuch): No such file or directory"
+        "set kernel parameter `net.nonsuch` to `1`: No such file or directory (config.json: /linux/sysctl/net.nonsuch)"
     )

@@ -230,7 +230,7 @@ def test_what_is_detached_is_no_mount_that_is_there_for_a_moment(place: Image, m
         (("/x", "", "bind,size=3", "/etc"), "a bind mount takes no file system options (`size=3`)"),
         (("/x", "", "", "/etc"), "it has no type"),
         (("/data", "", "remount,ro"), "Invalid argument"),
-        (("/", "tmpfs"), "the root is given by root.path"),
+        (("/", "tmpfs"), "the root file system is set by root.path and cannot be mounted over"),
         (("/data", "", "bind", "/etc/passwd"), "one is a directory, the other is not"),
         (("/file", "tmpfs"), "one is a directory, the other is not"),
         (("/x\0y", "tmpfs"), "Invalid argument"),

@@ -1,9 +1,11 @@
-"""Errors as text: one line, short enough for conmon, with the kernel's words at the end, whatever the object is called;
+"""Errors as text: one line, short enough for conmon, with the kernel's words behind its object;
 and made without importing, because a child in the container cannot."""
 
+import re
 import subprocess
 import sys
 import textwrap
+from errno import EACCES, ENOENT, EPERM
 
 import pytest
 from hypothesis import given, settings
@@ -29,12 +31,17 @@ ERRORS = st.builds(
 
 @PROFILE
 @given(ERRORS)
-def test_one_line_that_ends_in_the_kernels_words(error: PyruncError) -> None:
+def test_one_line_with_the_kernels_words_behind_the_message(error: PyruncError) -> None:
     text = str(error)
     assert text.isprintable()
     assert len(text.encode()) <= errors.MESSAGE_LIMIT
     assert text.startswith(printable(error.message[:100])[:100])
-    assert not error.errno or text.endswith(f": {errors.strerror(error.errno)}")
+    words = f": {errors.strerror(error.errno)}" if error.errno else ""
+    if error.pointer or error.hint:
+        assert f"{words} (" in text
+        assert text.endswith(")")
+    else:
+        assert text.endswith(words)
 
 
 @PROFILE
@@ -79,7 +86,7 @@ def test_label_of_a_step_keeps_its_pointer(text: str) -> None:
     label = data[data.index(b"change to") :].partition(b"\0")[0]
     assert len(label) <= 400
     header = record.MAGIC.to_bytes(4, sys.byteorder) + b"\0" * 8 + (2).to_bytes(4, sys.byteorder) + b"\0" * 4
-    assert str(record.error_of(header + label)).endswith("` (config.json: /process/cwd): No such file or directory")
+    assert str(record.error_of(header + label)).endswith("`: No such file or directory (config.json: /process/cwd)")
 
 
 CHILD = """
@@ -113,3 +120,16 @@ def test_nothing_is_imported_for_it() -> None:
     script = textwrap.dedent(CHILD.format(path=str(CHECKOUT / "runtime")))
     done = subprocess.run([*interpreter(), "-c", script], capture_output=True, text=True, check=False)
     assert done.stdout == "done\n", done.stderr[-2000:]
+
+
+# As podman has them: libpod/oci_conmon_linux.go and libpod/define/errors.go.
+NOT_PERMITTED = re.compile("(?i).*permission denied.*|.*operation not permitted.*")
+NOT_FOUND = re.compile("(?i).*executable file not found in.*|.*no such file or directory.*|.*open executable.*")
+
+
+@pytest.mark.parametrize("aside", [{}, {"pointer": "/process"}, {"hint": "make it"}, {"pointer": "/a", "hint": "b"}])
+def test_podman_tells_errors_apart_wherever_the_words_stand(aside: dict[str, str]) -> None:
+    for number in range(1, 134):
+        text = f"Error: OCI runtime error: pyrunc: {PyruncError('chdir to `/x`', errno=number, **aside)}"
+        assert bool(NOT_PERMITTED.fullmatch(text)) == (number in {EPERM, EACCES})
+        assert bool(NOT_FOUND.fullmatch(text)) == (number == ENOENT)

@@ -204,7 +204,7 @@ def test_cgroup_below_the_containers(text: str, path: str) -> None:
 
 @pytest.mark.parametrize("text", [".", "..", "a/..", "../a", "a/./b", "a\0", "\0"])
 def test_no_cgroup_below_the_containers(text: str) -> None:
-    with pytest.raises(UsageError, match="climbs out of the container's cgroup"):
+    with pytest.raises(UsageError, match="must not leave the container's cgroup"):
         execplan.sub_cgroup(text)
 
 

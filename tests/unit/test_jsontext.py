@@ -55,9 +55,9 @@ def test_what_is_read(text: str) -> None:
         ("-1e309", "x: -1e309 is too large a number"),
         ("1" * 50 + "e999", f"x: {'1' * 40} is too large a number"),
         ("9" * 4301, "x: an integer of more than 4300 digits"),
-        ('"\\ud800"', "x: a string holds half of a surrogate pair"),
-        ('"\\uDc00"', "x: a string holds half of a surrogate pair"),
-        ('{"\\ud83d":"\\\\uD"}', "x: a string holds half of a surrogate pair"),
+        ('"\\ud800"', "x: a string contains an unpaired surrogate"),
+        ('"\\uDc00"', "x: a string contains an unpaired surrogate"),
+        ('{"\\ud83d":"\\\\uD"}', "x: a string contains an unpaired surrogate"),
         ("[" * 100_000, "x: nested too deeply"),
     ],
 )

@@ -16,7 +16,7 @@ LACKING = f"{NEED} needs {NAME}, which cannot be loaded"
 @pytest.mark.parametrize(
     ("said", "text"),
     [
-        ("cannot open shared object file: No such file or directory", f"{LACKING}; install it"),
+        ("cannot open shared object file: No such file or directory", f"{LACKING} (install it)"),
         ("invalid ELF header", f"{LACKING}: invalid ELF header"),
         ("cannot read file data: Input/output error", f"{LACKING}: {strerror(EIO)}"),
         ("cannot open shared object file: Too many open files", f"{LACKING}: {strerror(EMFILE)}"),

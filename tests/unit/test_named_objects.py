@@ -48,7 +48,7 @@ def test_of_a_call_that_has_words_but_no_object(capfd, monkeypatch, verb):
     ("error", "line"),
     [
         (PyruncError("open `/a`", errno=EIO), f"open `/a`: {WORDS}"),
-        (PyruncError("set a", errno=EIO, pointer="/a"), f"set a (config.json: /a): {WORDS}"),
+        (PyruncError("set a", errno=EIO, pointer="/a"), f"set a: {WORDS} (config.json: /a)"),
         (PyruncError("hook #0 exited"), "hook #0 exited"),
     ],
 )

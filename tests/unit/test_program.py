@@ -117,7 +117,7 @@ def test_unexpected_result_is_an_error(carry_out):
     [
         ("nothing", ["/usr/bin/nothing", "/bin/nothing"],
          "executable file `nothing` not found in $PATH: no such file or directory"),
-        ("/etc", ["/etc"], "exec `/etc`: permission denied; it is not a regular file"),
+        ("/etc", ["/etc"], "exec `/etc`: permission denied (it is not a regular file)"),
         ("/etc/passwd", ["/etc/passwd"], "open executable `/etc/passwd`: permission denied"),
         ("/etc/passwd/x", ["/etc/passwd/x"], "open executable `/etc/passwd/x`: no such file or directory"),
         ("nothing", [], "executable file `nothing` not found in $PATH: no such file or directory"),
@@ -181,7 +181,7 @@ def state():
         ("exit 1", "error running startContainer hook #0: exit status 1"),
         (
             "exit 127",
-            "error running startContainer hook #0: exit status 127, as of a path that is no program in the container",
+            "error running startContainer hook #0: exit status 127, as for a path that is not a program in the container",
         ),
         ("yes | head -c 3000000; echo end; exit 1", "error running startContainer hook #0: exit status 1, stderr: y"),
         ("(sleep 0.1; yes) & echo left; exit 1", "error running startContainer hook #0: exit status 1, stderr: left"),

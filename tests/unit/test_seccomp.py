@@ -190,7 +190,7 @@ def test_filter_that_is_too_long():
 
 
 def test_architecture_that_libseccomp_cannot_filter_here():
-    with pytest.raises(ConfigError, match=r"SCMP_ARCH_S390X cannot be filtered here .*architectures/1\)"):
+    with pytest.raises(ConfigError, match=r"SCMP_ARCH_S390X cannot be filtered here: .*architectures/1\)"):
         seccomp.filter_of(Profile(DENY, architectures=("SCMP_ARCH_X86", "SCMP_ARCH_S390X")))
 
 

@@ -102,7 +102,7 @@ VIOLATIONS = [
     ({"/hostname": "x" * 65}, "/hostname", "longer than 64 bytes"),
     ({"/domainname": "é" * 33}, "/domainname", "longer than 64 bytes"),
     # namespaces
-    ({"/linux/namespaces/1": {"type": "pid"}}, "/linux/namespaces/1/type", "a second `pid` namespace"),
+    ({"/linux/namespaces/1": {"type": "pid"}}, "/linux/namespaces/1/type", "duplicate `pid` namespace"),
     ({"/linux/namespaces/1/path": "run/netns/a"}, "/linux/namespaces/1/path", "not an absolute path"),
     ({"/linux/namespaces/1/type": "net"}, "/linux/namespaces/1/type", "`network`"),
     ({"/linux/uidMappings": []}, "/linux/uidMappings", "a new user namespace needs uidMappings, too"),
@@ -144,7 +144,7 @@ VIOLATIONS = [
     ({"/linux/maskedPaths/0": "proc"}, "/linux/maskedPaths/0", "not an absolute path"),
     ({"/linux/readonlyPaths/0": ""}, "/linux/readonlyPaths/0", "not an absolute path"),
     *(
-        ({"/linux/cgroupsPath": path}, "/linux/cgroupsPath", "holds `..`")
+        ({"/linux/cgroupsPath": path}, "/linux/cgroupsPath", "must not contain `..`")
         for path in ("..", "../../x", "a/../../b", "/a/..")
     ),
     ({"/linux/rootfsPropagation": "Shared"}, "/linux/rootfsPropagation", "`rshared`"),

@@ -99,7 +99,7 @@ def test_anything_can_be_reported(value):
         ({"linux": {"resources": {"cpu": {"idle": 1.0}}}}, "expected an integer or null, found 1.0"),
         ({"root": {"path": ""}}, "must not be empty"),
         ({"process": {"args": [], "cwd": "/"}}, "must not be empty"),
-        ({"hostname": "a\0b"}, "the string holds a NUL byte"),
+        ({"hostname": "a\0b"}, "the string contains a NUL byte"),
         ({"ociVersion": "x"}, "'x' does not match "),
         ({"linux": {"rootfsPropagation": "x"}}, "expected one of `private`, `rprivate`, "),
         ({"linux": {"namespaces": [{}]}}, "the required key `type` is missing"),
@@ -115,7 +115,7 @@ def test_findings_are_told_in_the_readers_words(change, text):
 def test_a_name_that_holds_a_nul_byte_is_told(key):
     item: object = "1" if key == "sysctl" else {}
     (error,) = schema_problems(minimal() | {"linux": {key: {"a": item, "b/\0": item}}})
-    assert (error.pointer, error.message) == (f"/linux/{key}/b~1\0", "the string holds a NUL byte")
+    assert (error.pointer, error.message) == (f"/linux/{key}/b~1\0", "the string contains a NUL byte")
 
 
 def test_keys_of_other_platforms_are_known():

@@ -129,7 +129,7 @@ def test_one_id_and_why(facts: HostFacts, reason: str) -> None:
 )
 def test_the_warning_says_what_would_change_it(facts: HostFacts, warning: str) -> None:
     maps = decide(asking(), facts)
-    before = "the container has one user and group, yours: "
+    before = "only your own uid and gid can be mapped: "
     assert maps.warning == (before + warning if warning else "")
     assert maps.alone == {"uid": ((8, 1000, 1),), "gid": ((9, 1001, 1),)}
 

@@ -116,7 +116,7 @@ class _Parser:
         digits = self._text[self._at : self._at + _CODES[character]]
         self._at += len(digits)
         if len(digits) < _CODES[character] or set(digits) - _HEXADECIMAL or not _is_character(int(digits, 16)):
-            raise ValueError(f"`\\{character}{digits}` is no character")
+            raise ValueError(f"`\\{character}{digits}` is not a character")
         return chr(int(digits, 16))
 
     def _items(self, end: str, wanted: str, depth: int, *, alike: bool) -> "list[tuple[str, object]]":
@@ -162,14 +162,14 @@ def _plain(word: str, wanted: str) -> "tuple[str, object]":
         return "b", word == "true"
     number = _integer(word)
     if number is None and (word.lstrip("+-").isdigit() or len(word) > _LONGEST_NUMBER):
-        raise ValueError(f"`{word[:20]}` is no number")
+        raise ValueError(f"`{word[:20]}` is not a number")
     if number is None or wanted == "d":
         try:
             if wanted not in {"", "d"} or not word.isascii() or "_" in word:
                 raise ValueError
             return "d", float(word if number is None else number)
         except (ValueError, OverflowError):
-            raise ValueError(f"`{word[:20]}` is no value" if word else "a value is expected") from None
+            raise ValueError(f"`{word[:20]}` is not a value" if word else "a value is expected") from None
     kind = wanted or "i"
     low, high = _RANGES.get(kind, (1, 0))
     if not low <= number <= high:

@@ -27,7 +27,7 @@ def fs_path(configured: str, container_id: str, own: "str | None" = None) -> str
         raise ConfigError(f"`{configured}` is a name for systemd", pointer=_POINTER, hint=hint)
     names = [name for name in configured.split("/") if name not in {"", "."}]
     if ".." in names:
-        raise ConfigError(f"cgroupsPath `{configured}` contains `..`", pointer=_POINTER)
+        raise ConfigError(f"cgroupsPath `{configured}` must not contain `..`", pointer=_POINTER)
     if not names:
         names = [container_id]
     above = own.rpartition("/")[0] if own and not configured.startswith("/") else ""

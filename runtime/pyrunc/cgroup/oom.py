@@ -38,7 +38,7 @@ def limits(path: str) -> "Iterator[Limit]":
 
 def error(path: str, who: str, pointer: str = "") -> PyruncError:
     """The error for a process that has been killed in this cgroup. pointer: of its limit, if the config has one."""
-    text = f"{who} was killed for want of memory"
+    text = f"{who} was OOM-killed"
     found = list(limits(path))
     reached = next((limit for limit in found if limit.reached), found[0] if found else None)
     if reached is None:
@@ -61,7 +61,7 @@ def last_word(path: str) -> str:
     for limit in limits(path) if mount_point() else ():
         if limit.bytes - limit.used < TIGHT:
             return (
-                f"killed while it made the container, for want of memory: cgroup `{limit.where}` may use {limit.bytes} "
+                f"OOM-killed while making the container: cgroup `{limit.where}` may use {limit.bytes} "
                 f"bytes (memory.max), and used {limit.used} before ({_ABOVE})"
             )
     return ""

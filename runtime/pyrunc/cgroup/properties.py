@@ -51,7 +51,7 @@ def of_settings(settings: "list[Setting]") -> "list[Property]":
             if any(kind == "t" and not 0 <= int(str(amount)) <= INFINITY for _, kind, amount in found):
                 raise ValueError("more than D-Bus's number of 64 bits")
         except ValueError:
-            raise ConfigError(f"`{setting.value}` is no value for {setting.file}", pointer=setting.pointer) from None
+            raise ConfigError(f"invalid value `{setting.value}` for {setting.file}", pointer=setting.pointer) from None
         result |= {each[0]: each for each in found}
     return list(result.values())
 

@@ -97,13 +97,13 @@ def member_mask(text: str) -> int:
     """The same as a number, CPU or node N being its bit N. Raises ValueError."""
     mask = 0
     if len(text) > _LONGEST_LIST:
-        raise ValueError("so many numbers are no ranges of CPUs or memory nodes")
+        raise ValueError("too many CPUs or memory nodes")
     for part in text.strip().split(","):
         first, dash, last = part.partition("-")
         if part.strip():
             low, high = int(first), int(last if dash else first)
             if not 0 <= low <= high < _MOST_MEMBERS:
-                raise ValueError(f"{part[:40]} is no range of CPUs or memory nodes")
+                raise ValueError(f"{part[:40]} is not a range of CPUs or memory nodes")
             mask |= (2 << high) - (1 << low)
     return mask
 

@@ -79,8 +79,8 @@ def _end(context: Context, container: Container, state: State, *, was_alive: boo
             context.log.warning(unreached)
         procs.signal(state.pid, state.start_time, SIGKILL)
         if not _ends(state):
-            hint = "it may be in a call that cannot be interrupted (state D in ps), of a file server that is gone, say"
-            raise PyruncError(f"process {state.pid} of container `{container.id}` does not die", hint=hint)
+            hint = "it may be stuck in uninterruptible sleep (state D), e.g. on an unreachable NFS server"
+            raise PyruncError(f"process {state.pid} of container `{container.id}` could not be killed", hint=hint)
     elif why := state.why_unsure():
         # To forget a container that runs would be worse than to keep one that has ended.
         hint = f"if it has, with the machine or container that it ran in, say: remove the directory `{container.path}`"

@@ -1,11 +1,11 @@
-"""pyrunc resume: let the processes of a paused container go on."""
+"""pyrunc resume: resume a paused container."""
 
 from pyrunc.arguments import Arguments, Verb
 from pyrunc.context import Context
 
 from .pause import open_for
 
-VERB = Verb("let the processes of a paused container go on", ("ID",))
+VERB = Verb("resume a paused container", ("ID",))
 
 
 def run(context: Context, arguments: Arguments) -> int:

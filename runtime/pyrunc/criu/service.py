@@ -28,7 +28,7 @@ _SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # wher
 _PACKAGE = "install the package `criu` (Debian, Fedora, Arch; openSUSE: `criu`)"
 ENDING = (SIGHUP, SIGINT, SIGTERM)  # what asks a command to end
 _LARGEST = 1 << 20
-_NO_SUCH_OPTION = "criu {0} does not know {1}, which criu {2} brought"
+_NO_SUCH_OPTION = "{1} needs criu {2} or newer (found {0})"
 _OLDEST = 31500
 _PIPE_SIZE = 819 * 4096  # criu/include/page-pipe.h: as many buffers as 32 KiB describe
 # Those whose number in the protocol an older criu would pass over in silence.

@@ -103,7 +103,7 @@ def create(
         for device in wanted.values():
             directory, _, name = device.path.rpartition("/")
             if name in ("", ".", ".."):
-                raise ConfigError(f"`{device.path}` is no path of a device", pointer=device.pointer)
+                raise ConfigError(f"`{device.path}` is not a valid device path", pointer=device.pointer)
             if directory != where or parent < 0:
                 if parent >= 0:
                     posix.close(parent)

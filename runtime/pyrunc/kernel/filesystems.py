@@ -134,7 +134,7 @@ def _new(mount: "Mount", kind: str, words: list[str], flags: list[str], *, of_ch
         if error.errno == ENODEV and context < 0:
             hint = "a bind mount has `bind` or `rbind` among its options"
             if kind != "bind":
-                hint = f"this kernel has no file system of type `{kind}`, or lacks the module for it"
+                hint = f"this kernel has no file system of type `{kind}`, or the module for it is not loaded"
         elif error.errno == EINVAL and kind == "devpts" and not hint:
             hint = "is its gid mapped in the user namespace?"
         raise mount.failure(error, hint) from None

@@ -236,7 +236,7 @@ def attach(
         _change(root, mount, name, attached)
         return
     if not name:
-        raise mount.refusal("the root is given by root.path")
+        raise mount.refusal("the root file system is set by root.path and cannot be mounted over")
     if not options.bind:
         target, existed = _target(root, mount, name, directory=True)
         tree = -1

@@ -43,7 +43,7 @@ class Join:
             kind = 0
         if kind != FLAGS[self.kind]:
             found = next((name for name, flag in FLAGS.items() if flag == kind), "")
-            what = f"is a {found} namespace" if found else "is no namespace"
+            what = f"is a {found} namespace" if found else "is not a namespace"
             raise ConfigError(f"`{self.path}` {what}, where a {self.kind} namespace is needed", pointer=self.pointer)
 
     def is_ours(self) -> bool:

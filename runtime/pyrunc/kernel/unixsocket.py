@@ -57,5 +57,5 @@ def send_descriptor(path: str, fd: int, data: bytes, what: str) -> None:
 
 def _error(message: str, error: OSError) -> PyruncError:
     if error.errno == EAGAIN:
-        return PyruncError(f"{message}: nobody has answered for {_PATIENCE} s")
+        return PyruncError(f"{message}: no answer within {_PATIENCE} s")
     return PyruncError.from_os(message, error)

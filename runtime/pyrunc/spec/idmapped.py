@@ -94,5 +94,5 @@ def _range(entry: str, container: "list[IDMapping]", pointer: str) -> tuple[int,
         else:
             raise ConfigError(f"the range {shown(entry)} is not in the container's user namespace", pointer=pointer)
     if size == 0 or max(source, target) + size > UINT32_MAX:
-        raise ConfigError(f"{shown(entry)} is no range of ids", pointer=pointer)
+        raise ConfigError(f"{shown(entry)} is not a range of ids", pointer=pointer)
     return source, target, size

@@ -62,7 +62,7 @@ def one_of(allowed: "Collection[str]") -> str:
 
 
 def _wanted(what: str, value: object, pointer: str) -> ConfigError:
-    return ConfigError(f"expected {what}, found {shown(value)}", pointer=pointer)
+    return ConfigError(f"expected {what}, got {shown(value)}", pointer=pointer)
 
 
 class Reader:
@@ -104,7 +104,7 @@ class Reader:
         if type(value) is not str:
             raise _wanted("a string", value, pointer)
         if "\0" in value and not nul:
-            raise ConfigError("the string holds a NUL byte", pointer=pointer)
+            raise ConfigError("the string contains a NUL byte", pointer=pointer)
         return value
 
     def enum(self, key: str, allowed: "Collection[str]") -> str | None:

@@ -34,7 +34,7 @@ def _namespace_types_are_unique(linux: Linux) -> "Iterator[ConfigError]":
     seen = set()
     for i, namespace in enumerate(linux.namespaces):
         if namespace.type in seen:
-            yield ConfigError(f"a second `{namespace.type}` namespace", pointer=f"/linux/namespaces/{i}/type")
+            yield ConfigError(f"duplicate `{namespace.type}` namespace", pointer=f"/linux/namespaces/{i}/type")
         seen.add(namespace.type)
 
 
@@ -202,7 +202,7 @@ def _sysctls_belong_to_the_container(linux: Linux) -> "Iterator[ConfigError]":
             continue
         namespace = sysctl_namespace(path)
         if namespace is None:
-            yield ConfigError(f"{shown(key)} is the same for all containers and cannot be set for one", pointer=at)
+            yield ConfigError(f"{shown(key)} is not namespaced and cannot be set for one container", pointer=at)
         elif linux.namespace(namespace) is None:
             yield ConfigError(f"{shown(key)} needs a namespace of type `{namespace}`", pointer=at)
 
@@ -210,7 +210,7 @@ def _sysctls_belong_to_the_container(linux: Linux) -> "Iterator[ConfigError]":
 def _cgroups_path_stays_below_the_cgroup_root(linux: Linux) -> "Iterator[ConfigError]":
     path = linux.cgroups_path
     if path is not None and ".." in path.split("/"):
-        yield ConfigError(f"cgroupsPath {shown(path)} holds `..`", pointer="/linux/cgroupsPath")
+        yield ConfigError(f"cgroupsPath {shown(path)} must not contain `..`", pointer="/linux/cgroupsPath")
 
 
 def _resctrl_values_are_safe(linux: Linux) -> "Iterator[ConfigError]":
@@ -243,7 +243,7 @@ def _memory_policy_nodes_fit_the_mode(linux: Linux) -> "Iterator[ConfigError]":
         if policy.mode not in ("MPOL_DEFAULT", "MPOL_LOCAL", "MPOL_PREFERRED"):
             yield ConfigError(f"{policy.mode} needs `nodes`", pointer=f"{at}/nodes")
     elif policy.mode in ("MPOL_DEFAULT", "MPOL_LOCAL"):
-        yield ConfigError(f"{policy.mode} takes no nodes, found {shown(policy.nodes)}", pointer=f"{at}/nodes")
+        yield ConfigError(f"{policy.mode} takes no nodes, got {shown(policy.nodes)}", pointer=f"{at}/nodes")
     elif not is_number_list(policy.nodes):
         yield ConfigError(f"{shown(policy.nodes)} is not a list of nodes such as `0-1,3`", pointer=f"{at}/nodes")
     if {"MPOL_F_STATIC_NODES", "MPOL_F_RELATIVE_NODES"} <= set(policy.flags):

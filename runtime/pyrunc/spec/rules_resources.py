@@ -91,7 +91,7 @@ _ACTIONS = {
 def _unified_keys_are_settings(resources: Resources, pointer: str) -> "Iterator[ConfigError]":
     for key in resources.unified:
         if key in _ACTIONS:
-            text = f"`{key}` is no setting: {_ACTIONS[key]}"
+            text = f"`{key}` is not a setting: {_ACTIONS[key]}"
             yield ConfigError(text, pointer=f"{pointer}/unified/{token(key)}")
 
 

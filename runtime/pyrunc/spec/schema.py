@@ -108,7 +108,7 @@ def _explained(error: "ValidationError") -> "Iterator[ConfigError]":
     elif error.validator in ("minItems", "minLength"):
         text = "must not be empty"
     elif error.validator == "pattern" and "\0" in value:
-        text = "the string holds a NUL byte"
+        text = "the string contains a NUL byte"
         if "propertyNames" in error.absolute_schema_path:
             pointer += f"/{token(value)}"
     else:

@@ -138,7 +138,7 @@ def _clone(plan: "ExecPlan", target: Target) -> int:
 def _clone_into(plan: "ExecPlan", target: Target) -> int:
     if target.cgroup is None:
         if plan.cgroup:
-            raise PyruncError(f"container `{plan.container_id}` has no cgroup, so there is no --cgroup in it")
+            raise PyruncError(f"container `{plan.container_id}` has no cgroup that --cgroup could name")
         return syscalls.fork_into()
     path = f"{target.cgroup}{plan.cgroup or target.leaf}"
     try:
@@ -221,7 +221,7 @@ def _hand_over_listener(plan: "ExecPlan", made: Entered, message: bytes, state: 
     number = confinement.listener_of(message)
     path, metadata = plan.listener or (None, None)
     if number is None or path is None:
-        raise PyruncError("the process said what nobody has asked for")
+        raise PyruncError("unexpected message from the process")
     pidfd = syscalls.pidfd_open(made.pid)
     try:
         listener.hand_over(pidfd, number, path, listener.process_state(state, made.pid, metadata))

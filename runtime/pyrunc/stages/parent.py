@@ -87,7 +87,7 @@ def _refuse_to_change_the_host(plan: "ContainerPlan") -> None:
     ours = {join.kind: join for join in plan.joins if join.kind not in plan.apart}
     if "mount" in ours:
         text = "the mount namespace is the runtime's: all of the host would get the container's root"
-        raise ConfigError(text, pointer=ours["mount"].pointer, hint="without an entry, chroot(2) is used")
+        raise ConfigError(text, pointer=ours["mount"].pointer, hint="remove the entry to run in a chroot")
     if plan.sysctl and ours:
         from pyrunc.kernel import sysctl
 

@@ -134,7 +134,7 @@ class Channel:
         got, _, value = message.decode("utf-8", "replace").partition(" ")
         parsed = jsontext.loads(value, f"message `{got}`") if value else None
         if got != word:
-            raise PyruncError(f"container init said `{got}` while {doing}, where `{word}` is due")
+            raise PyruncError(f"unexpected message `{got}` from container init while {doing} (expected `{word}`)")
         return parsed
 
     def expect_child(self, doing: str, maker: int = 0) -> int:

@@ -86,5 +86,5 @@ def _hook_failed(name: str, errno: int, status: int, output: str) -> PyruncError
         return PyruncError(f"error running {name}", errno=errno)
     how = f"signal {status & 0x7F}" if status & 0x7F else f"exit status {status >> 8}"
     if status >> 8 == _NOT_EXECUTED and not output:
-        how += ", as of a path that is no program in the container"
+        how += ", as for a path that is not a program in the container"
     return PyruncError(f"error running {name}: {how}" + (f", stderr: {output}" if output else ""))
