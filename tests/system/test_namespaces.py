@@ -213,7 +213,7 @@ def test_sysctl_that_is_not_namespaced_is_refused(runtime: Runtime, bundle: Bund
 @only_pyrunc("leaves it to the kernel, or has other words")
 @pytest.mark.parametrize(
     "name, words",
-    [("vm.swappiness", "the same for all containers"), ("kernel.hostname", "is set by `hostname`")],
+    [("vm.swappiness", "is not namespaced"), ("kernel.hostname", "is set by `hostname`")],
 )
 def test_sysctl_is_refused_by_its_name(runtime: Runtime, bundle: Bundle, name: str, words: str) -> None:
     bundle.linux["sysctl"] = {name: "1"}

@@ -111,7 +111,7 @@ def test_entry_of_an_unknown_kind(runtime: Runtime, bundle: Bundle, inside: str)
     else:
         error_text(state, container_id)
     deleted = runtime.delete(container_id, "--force")
-    error_text(deleted, str(entry), "no state directory of a container")
+    error_text(deleted, str(entry), "is not a container's state directory")
     assert bool(list(entry.iterdir())) == (inside != "nothing")
     error_text(runtime.create(bundle, container_id), "already exists")
     remove_tree(entry)

@@ -363,9 +363,9 @@ LONG = ",".join(["0-65535"] * 10_000)
 def test_lists_of_numbers_do_not_grow_by_what_they_say(text: str) -> None:
     """A few characters name as many CPUs as they like."""
     assert not rules_process.is_number_list(text)
-    with pytest.raises(ValueError, match="no range"):
+    with pytest.raises(ValueError, match=r"not a range|too many"):
         values.members(text)
-    with pytest.raises(ValueError, match="no range"):
+    with pytest.raises(ValueError, match=r"not a range|too many"):
         properties.bits(text)
 
 

@@ -231,7 +231,7 @@ def test_an_ordinary_user_gets_a_user_namespace() -> None:
     made = plan.build(poor, options(), ordinary())
     assert (made.new, made.denies_setgroups) == (k.CLONE_NEWUSER, True)
     assert poor.warnings == [made.maps.warning]
-    assert "one user and group" in made.maps.warning
+    assert "only your own uid and gid" in made.maps.warning
     assert planned(host=ordinary(GRANT, denies_setgroups=True)).denies_setgroups
 
 

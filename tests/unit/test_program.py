@@ -87,6 +87,9 @@ def test_tolerated_error_goes_on(carry_out):
     assert carry_out(compose).status == 0
 
 
+NO_PROGRAM = "as for a path that is not a program in the container"
+
+
 @pytest.mark.parametrize(("first", "second_runs"), [("/no/such", True), ("/", False)])
 def test_remembered_step_runs_only_after_a_tolerated_error(carry_out, first, second_runs):
     def compose(steps):
@@ -181,7 +184,7 @@ def state():
         ("exit 1", "error running startContainer hook #0: exit status 1"),
         (
             "exit 127",
-            "error running startContainer hook #0: exit status 127, as for a path that is not a program in the container",
+            "error running startContainer hook #0: exit status 127, " + NO_PROGRAM,
         ),
         ("yes | head -c 3000000; echo end; exit 1", "error running startContainer hook #0: exit status 1, stderr: y"),
         ("(sleep 0.1; yes) & echo left; exit 1", "error running startContainer hook #0: exit status 1, stderr: left"),

@@ -66,14 +66,14 @@ def test_required_keys(method, arguments):
 @pytest.mark.parametrize("value", NOT_A_STRING)
 @pytest.mark.parametrize(("method", "arguments"), [("text", ()), ("required_text", ()), ("enum", (ALLOWED,))])
 def test_strings(method, arguments, value):
-    assert refusal(method, value, *arguments).startswith("expected a string, found ")
+    assert refusal(method, value, *arguments).startswith("expected a string, got ")
 
 
 def test_empty_strings():
     assert Reader({"key": ""}, "").text("key") is None
     assert Reader({"key": ""}, "").enum("key", ALLOWED) is None
     assert refusal("required_text", "") == "`key` must not be empty"
-    assert refusal("required_enum", "", ALLOWED) == "expected one of `green`, `red`, found an empty string"
+    assert refusal("required_enum", "", ALLOWED) == "expected one of `green`, `red`, got an empty string"
     assert Reader({"key": ["", "a"]}, "").texts("key") == ["", "a"]
 
 
@@ -95,7 +95,7 @@ def test_nul_is_refused_where_it_would_end_a_c_string():
 @pytest.mark.parametrize("value", NOT_AN_INTEGER)
 def test_integers(value):
     for method in ("integer", "required_integer"):
-        assert refusal(method, value, 0, UINT64_MAX).startswith("expected an integer, found ")
+        assert refusal(method, value, 0, UINT64_MAX).startswith("expected an integer, got ")
 
 
 @pytest.mark.parametrize("high", [7, UINT32_MAX, UINT64_MAX])
@@ -104,17 +104,17 @@ def test_integer_ranges_include_both_ends(high):
         assert Reader({"key": value}, "").integer("key", 0, high) == value
         assert Reader({"key": [value]}, "").integers("key", 0, high) == [value]
     for value in (-1, high + 1):
-        assert refusal("integer", value, 0, high) == f"expected an integer from 0 to {high}, found {value}"
+        assert refusal("integer", value, 0, high) == f"expected an integer from 0 to {high}, got {value}"
 
 
 def test_an_integer_of_many_digits_has_a_short_error():
-    assert refusal("integer", 10**5000, 0, 9).endswith("found an integer of many digits")
+    assert refusal("integer", 10**5000, 0, 9).endswith("got an integer of many digits")
 
 
 @pytest.mark.parametrize("value", [0, 1, "true", [], {}])
 def test_booleans(value):
     for method in ("boolean", "flag", "required_boolean"):
-        assert refusal(method, value).startswith("expected true or false, found ")
+        assert refusal(method, value).startswith("expected true or false, got ")
 
 
 @pytest.mark.parametrize("value", [True, False])
@@ -136,8 +136,8 @@ def test_one_of_tells_a_prefix_of_many_once():
 
 def test_enums_name_what_is_allowed():
     assert Reader({"key": "red"}, "").enum("key", ALLOWED) == "red"
-    assert refusal("enum", "blue", ALLOWED) == "expected one of `green`, `red`, found `blue`"
-    with pytest.raises(ConfigError, match="found `blue`") as caught:
+    assert refusal("enum", "blue", ALLOWED) == "expected one of `green`, `red`, got `blue`"
+    with pytest.raises(ConfigError, match="got `blue`") as caught:
         Reader({"key": ["red", "blue"]}, "").enums("key", ALLOWED)
     assert caught.value.pointer == "/key/1"
 
@@ -145,24 +145,24 @@ def test_enums_name_what_is_allowed():
 @pytest.mark.parametrize("value", [True, 1, 1.5, "text", {}])
 def test_lists(value):
     for method, arguments in (("texts", ()), ("enums", (ALLOWED,)), ("integers", (0, 1)), ("sections", (str,))):
-        assert refusal(method, value, *arguments).startswith("expected a list, found ")
+        assert refusal(method, value, *arguments).startswith("expected a list, got ")
 
 
 @pytest.mark.parametrize("value", [True, 1, 1.5, "text", []])
 def test_objects(value):
     for method, arguments in (("section", (str,)), ("required_section", (str,)), ("section_or_empty", (str,))):
-        assert refusal(method, value, *arguments).startswith("expected an object, found ")
+        assert refusal(method, value, *arguments).startswith("expected an object, got ")
     for method, arguments in (("text_map", ()), ("section_map", (str,))):
-        assert refusal(method, value, *arguments).startswith("expected an object, found ")
+        assert refusal(method, value, *arguments).startswith("expected an object, got ")
 
 
 def test_null_inside_a_list_or_a_map_is_an_error():
     for method, arguments in (("texts", ()), ("integers", (0, 1)), ("sections", (str,))):
-        with pytest.raises(ConfigError, match="found null") as caught:
+        with pytest.raises(ConfigError, match="got null") as caught:
             getattr(Reader({"key": [None]}, ""), method)("key", *arguments)
         assert caught.value.pointer == "/key/0"
     for method, arguments in (("text_map", ()), ("section_map", (str,))):
-        with pytest.raises(ConfigError, match="found null") as caught:
+        with pytest.raises(ConfigError, match="got null") as caught:
             getattr(Reader({"key": {"a": None}}, ""), method)("key", *arguments)
         assert caught.value.pointer == "/key/a"
 

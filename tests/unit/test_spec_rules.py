@@ -33,7 +33,7 @@ VIOLATIONS = [
         "`RLIMIT_` followed by one of AS, CORE, CPU",
     ),
     ({"/process/scheduler/priority": 1}, "/process/scheduler/priority", "needs the policy `SCHED_FIFO` or `SCHED_RR`"),
-    ({"/process/scheduler": {"policy": "SCHED_FIFO"}}, "/process/scheduler/priority", "from 1 to 99, found 0"),
+    ({"/process/scheduler": {"policy": "SCHED_FIFO"}}, "/process/scheduler/priority", "from 1 to 99, got 0"),
     ({"/process/scheduler": {"policy": "SCHED_RR", "priority": 100}}, "/process/scheduler/priority", "from 1 to 99"),
     ({"/process/scheduler/policy": "SCHED_OTHER"}, "/process/scheduler/runtime", "needs the policy `SCHED_DEADLINE`"),
     *(
@@ -45,17 +45,17 @@ VIOLATIONS = [
         for r, d, p, key, words in (
             (2000, None, None, "deadline", "SCHED_DEADLINE needs a deadline"),
             (1023, 5000, None, "runtime", "runtime must be >= 1024"),
-            (None, 5000, None, "runtime", "runtime must be >= 1024 (nanoseconds), found 0"),
-            (5001, 5000, 9000, "runtime", "runtime must be <= deadline (5000), found 5001"),
-            (1024, 5000, 4999, "deadline", "deadline must be <= period (4999), found 5000"),
+            (None, 5000, None, "runtime", "runtime must be >= 1024 (nanoseconds), got 0"),
+            (5001, 5000, 9000, "runtime", "runtime must be <= deadline (5000), got 5001"),
+            (1024, 5000, 4999, "deadline", "deadline must be <= period (4999), got 5000"),
             (1024, 1 << 63, None, "deadline", "is above 9223372036854775807"),
             (1024, 5000, 1 << 63, "period", "is above 9223372036854775807"),
             (1024, 1 << 63, 1 << 63, "period", "is above 9223372036854775807"),
         )
     ),
-    ({"/process/scheduler/nice": 20}, "/process/scheduler/nice", "from -20 to 19, found 20"),
-    ({"/process/ioPriority/priority": 8}, "/process/ioPriority/priority", "from 0 to 7, found 8"),
-    ({"/process/oomScoreAdj": 1001}, "/process/oomScoreAdj", "from -1000 to 1000, found 1001"),
+    ({"/process/scheduler/nice": 20}, "/process/scheduler/nice", "from -20 to 19, got 20"),
+    ({"/process/ioPriority/priority": 8}, "/process/ioPriority/priority", "from 0 to 7, got 8"),
+    ({"/process/oomScoreAdj": 1001}, "/process/oomScoreAdj", "from -1000 to 1000, got 1001"),
     *(
         ({"/process/execCPUAffinity/final": text}, "/process/execCPUAffinity/final", "is not a list of CPUs")
         for text in ("a", "1-", "-1", "3-1", "1,,2", "1;2", "٣")
@@ -245,7 +245,7 @@ def test_mounts_are_compared_with_no_more_ranges_than_the_kernel_takes(number, p
 
 @pytest.mark.parametrize("key", ["cgroup.freeze", "cgroup.kill", "cgroup.procs", "cgroup.threads"])
 def test_a_file_of_the_cgroup_that_does_something_to_processes(key):
-    with pytest.raises(ConfigError, match="is no setting") as caught:
+    with pytest.raises(ConfigError, match="is not a setting") as caught:
         parse_config(changed({"/linux/resources/unified": {"memory.high": "1", key: "1"}}))
     assert caught.value.pointer == f"/linux/resources/unified/{key}"
 
@@ -343,8 +343,8 @@ def test_neighbours_that_are_accepted(changes):
         ("net./.x", None),  # net/./x would be net/x: the middle component is `.`
         ("kernel.hostname", "is set by `hostname`"),
         ("kernel/hostname", "is set by `hostname`"),
-        ("kernel.core_pattern", "is the same for all containers"),
-        ("vm.swappiness", "is the same for all containers"),
+        ("kernel.core_pattern", "is not namespaced"),
+        ("vm.swappiness", "is not namespaced"),
         ("fs.mqueue.msg_max", ""),
         ("net.ipv4.conf.eth0/100.rp_filter", ""),
         ("net/ipv4/conf/eth0.100/rp_filter", ""),

@@ -93,17 +93,17 @@ def test_anything_can_be_reported(value):
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"hostname": 1}, "expected a string or null, found 1"),
-        ({"linux": {"resources": {"cpu": {"idle": 2}}}}, "expected an integer of at most 1, found 2"),
-        ({"linux": {"resources": {"cpu": {"idle": -1}}}}, "expected an integer of at least 0, found -1"),
-        ({"linux": {"resources": {"cpu": {"idle": 1.0}}}}, "expected an integer or null, found 1.0"),
+        ({"hostname": 1}, "expected a string or null, got 1"),
+        ({"linux": {"resources": {"cpu": {"idle": 2}}}}, "expected an integer of at most 1, got 2"),
+        ({"linux": {"resources": {"cpu": {"idle": -1}}}}, "expected an integer of at least 0, got -1"),
+        ({"linux": {"resources": {"cpu": {"idle": 1.0}}}}, "expected an integer or null, got 1.0"),
         ({"root": {"path": ""}}, "must not be empty"),
         ({"process": {"args": [], "cwd": "/"}}, "must not be empty"),
         ({"hostname": "a\0b"}, "the string contains a NUL byte"),
         ({"ociVersion": "x"}, "'x' does not match "),
         ({"linux": {"rootfsPropagation": "x"}}, "expected one of `private`, `rprivate`, "),
         ({"linux": {"namespaces": [{}]}}, "the required key `type` is missing"),
-        ({"linux": {"personality": {"domain": "X"}}}, "expected one of `LINUX`, `LINUX32`, found `X`"),
+        ({"linux": {"personality": {"domain": "X"}}}, "expected one of `LINUX`, `LINUX32`, got `X`"),
     ],
 )
 def test_findings_are_told_in_the_readers_words(change, text):

@@ -179,7 +179,7 @@ def test_console_socket_that_nobody_accepts_on(tmp_path: Path, monkeypatch: pyte
         listener.bind(str(tmp_path / "s"))
         listener.listen(0)
         waiting.connect(str(tmp_path / "s"))
-        expected = f"connect to the console socket `{tmp_path}/s`: nobody has answered for 1 s"
+        expected = f"connect to the console socket `{tmp_path}/s`: no answer within 1 s"
         assert send_fails(tmp_path / "s") == expected
 
 

@@ -116,7 +116,7 @@ def context(tmp_path, tree, monkeypatch):
 def test_the_word_stands_while_create_is_at_work_and_no_longer(context, monkeypatch, fails):
     def work(*_, **__):
         (entry,) = map(json.loads, context[1].read_text().splitlines())
-        assert (entry["level"], "want of memory" in entry["msg"]) == ("error", True)
+        assert (entry["level"], "OOM-killed" in entry["msg"]) == ("error", True)
         raise PyruncError("another reason", errno=sys.maxsize) if fails else SystemExit
 
     monkeypatch.setattr(create, "_create", work)

@@ -109,12 +109,12 @@ def _scheduler_fields_fit_the_policy(process: Process, pointer: str) -> "Iterato
     if scheduler.policy in ("SCHED_FIFO", "SCHED_RR"):
         if not 1 <= priority <= REALTIME_PRIORITY_MAX:
             yield ConfigError(
-                f"{scheduler.policy} needs a priority from 1 to {REALTIME_PRIORITY_MAX}, found {priority}",
+                f"{scheduler.policy} needs a priority from 1 to {REALTIME_PRIORITY_MAX}, got {priority}",
                 pointer=f"{at}/priority",
             )
     elif priority != 0:
         yield ConfigError(
-            f"priority {priority} needs the policy `SCHED_FIFO` or `SCHED_RR`, found `{scheduler.policy}`",
+            f"priority {priority} needs the policy `SCHED_FIFO` or `SCHED_RR`, got `{scheduler.policy}`",
             pointer=f"{at}/priority",
         )
     times = (("runtime", scheduler.runtime), ("deadline", scheduler.deadline), ("period", scheduler.period))
@@ -122,7 +122,7 @@ def _scheduler_fields_fit_the_policy(process: Process, pointer: str) -> "Iterato
         for key, value in times:
             if value:
                 yield ConfigError(
-                    f"{key} {value} needs the policy `SCHED_DEADLINE`, found `{scheduler.policy}`",
+                    f"{key} {value} needs the policy `SCHED_DEADLINE`, got `{scheduler.policy}`",
                     pointer=f"{at}/{key}",
                 )
 
@@ -140,11 +140,11 @@ def _deadline_fits(process: Process, pointer: str) -> "Iterator[ConfigError]":
     if not deadline:
         why, key = "SCHED_DEADLINE needs a deadline", "deadline"
     elif runtime < _RUNTIME_MIN:
-        why, key = f"runtime must be >= {_RUNTIME_MIN} (nanoseconds), found {runtime}", "runtime"
+        why, key = f"runtime must be >= {_RUNTIME_MIN} (nanoseconds), got {runtime}", "runtime"
     elif runtime > deadline:
-        why, key = f"runtime must be <= deadline ({deadline}), found {runtime}", "runtime"
+        why, key = f"runtime must be <= deadline ({deadline}), got {runtime}", "runtime"
     elif deadline > (period or deadline):
-        why, key = f"deadline must be <= period ({period}), found {deadline}", "deadline"
+        why, key = f"deadline must be <= period ({period}), got {deadline}", "deadline"
     elif max(deadline, period) > INT64_MAX:
         why, key = f"{max(deadline, period)} is above {INT64_MAX}", "period" if period >= deadline else "deadline"
     if why:

@@ -98,13 +98,13 @@ def _explained(error: "ValidationError") -> "Iterator[ConfigError]":
         return
     if error.validator == "type":
         names = [wanted] if isinstance(wanted, str) else wanted
-        text = f"expected {' or '.join(_NOUNS[name] for name in names)}, found {shown(value)}"
+        text = f"expected {' or '.join(_NOUNS[name] for name in names)}, got {shown(value)}"
     elif error.validator == "enum":
-        text = f"expected {one_of(wanted)}, found {shown(value)}"
+        text = f"expected {one_of(wanted)}, got {shown(value)}"
     elif error.validator == "minimum":
-        text = f"expected an integer of at least {wanted}, found {shown(value)}"
+        text = f"expected an integer of at least {wanted}, got {shown(value)}"
     elif error.validator == "maximum":
-        text = f"expected an integer of at most {wanted}, found {shown(value)}"
+        text = f"expected an integer of at most {wanted}, got {shown(value)}"
     elif error.validator in ("minItems", "minLength"):
         text = "must not be empty"
     elif error.validator == "pattern" and "\0" in value:
