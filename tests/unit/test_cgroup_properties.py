@@ -77,7 +77,7 @@ def test_settings(resources, expected):
     ],
 )  # fmt: skip
 def test_values_that_systemd_cannot_be_told(file, text):
-    with pytest.raises(ConfigError, match="invalid value `.*` for") as caught:
+    with pytest.raises(ConfigError, match=r"invalid value `.*` for") as caught:
         convert({"unified": {file: text}})
     assert caught.value.pointer == f"/linux/resources/unified/{file}"
 
