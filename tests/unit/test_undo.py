@@ -87,7 +87,7 @@ def test_a_better_hint_stays(host):
     made.resources.cgroup.path, made.resources.cgroup._ours = "/a", True
     error = PyruncError("mount `proc`", hint="mount it")
     made.undo(error)
-    assert str(error) == "mount `proc`; mount it"
+    assert str(error) == "mount `proc` (mount it)"
 
 
 def test_who_ends_by_a_signal_undoes_all_the_same(host):
