@@ -169,3 +169,13 @@ def test_delete_spares_a_container_that_has_come_into_the_cgroup(
             assert f"process {second.pid}" in deleted.stderr
             assert second.status == "running"
     (CGROUP_ROOT / path.lstrip("/")).rmdir()
+
+
+@differs(runc="1.5.3 limits it to one process, whatever the version")
+def test_no_processes_are_no_limit_in_an_old_configuration(runtime: Runtime, bundle: Bundle) -> None:
+    """podman 4 writes 0 for `--pids-limit -1`."""
+    if "pids" not in (CGROUP_ROOT / "cgroup.controllers").read_text().split():
+        pytest.skip("the unified hierarchy has no controller pids")
+    bundle.config["ociVersion"] = "1.0.2-dev"
+    bundle.linux["resources"] = {"pids": {"limit": 0}}
+    assert runtime.output(bundle, "(echo forked; cat /proc/self/cgroup >/dev/null) | cat") == "forked\n"

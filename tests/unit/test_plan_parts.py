@@ -263,6 +263,7 @@ def test_cgroup_of_others_lies_beside_theirs(monkeypatch: pytest.MonkeyPatch) ->
 def test_scope(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(systemd, "address", lambda environment, *, user: f"{environment} {user}")
     changes = [
+        ("/ociVersion", "1.3.0"),
         ("/linux/cgroupsPath", "a.slice:b:c"), ("/linux/resources/pids", {"limit": 0}),
         ("/linux/resources/unified", {"memory.oom.group": "1"}),
         ("/annotations", {"org.systemd.property.TimeoutStopUSec": "uint64 5"}),

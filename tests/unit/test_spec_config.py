@@ -189,6 +189,19 @@ def test_oci_version_is_semver_of_major_1(version, accepted):
         assert caught.value.pointer == "/ociVersion"
 
 
+@pytest.mark.parametrize(("version", "limit"), [("1.0.2-dev", -1), ("1.2.1", -1), ("1.3.0-rc.1", 0), ("1.20.0", 0)])
+def test_no_processes_are_no_limit_before_1_3(version, limit):
+    """podman 4 writes 0 for `--pids-limit -1`."""
+    value = minimal() | {"ociVersion": version, "linux": {"resources": {"pids": {"limit": 0}}}}
+    assert parse_config(value).linux.resources.pids.limit == limit
+
+
+@pytest.mark.parametrize("pids", [{}, {"limit": -1}, {"limit": 7}])
+def test_other_limits_of_processes_are_the_same_in_every_version(pids):
+    values = [minimal() | {"ociVersion": version, "linux": {"resources": {"pids": pids}}} for version in VERSIONS]
+    assert {parse_config(value).linux.resources.pids.limit for value in values} == {pids.get("limit")}
+
+
 def test_other_platforms_are_ignored():
     others = {"windows": 1, "solaris": 2, "vm": 3, "zos": 4, "freebsd": 5}
     process = {"cwd": "/", "args": ["a"], "commandLine": 6, "user": {"uid": 0, "gid": 0, "username": 7}}

@@ -6,7 +6,7 @@ from . import annotations
 from .linux import IDMapping, Linux
 from .process import Process
 from .reader import INT64_MAX, Reader, shown
-from .resources import Resources
+from .resources import UNLIMITED, Resources
 from .rules import config_problems, config_warnings
 from .rules_process import process_problems
 from .rules_resources import resources_problems
@@ -110,6 +110,8 @@ class Config:
         self.hooks = reader.section_or_empty("hooks", Hooks)
         self.annotations = reader.text_map("annotations", nul=True)
         self.linux = reader.section_or_empty("linux", Linux)
+        if self.oci_version.split(".")[1] in ("0", "1", "2"):
+            _zero_is_no_limit(self.linux.resources)
         self.warnings: list[str] = []
         if self.linux.seccomp is not None and self.linux.seccomp.listener_path is None:
             self.linux.seccomp.listener_path = self.annotations.get(annotations.SECCOMP_RECEIVER)
@@ -128,6 +130,12 @@ def _oci_version(reader: Reader) -> str:
     if not version.startswith("1."):
         raise ConfigError(f"version {shown(version)} is not supported, only 1.x is", pointer="/ociVersion")
     return version
+
+
+def _zero_is_no_limit(resources: "Resources | None") -> None:
+    """What `pids.limit` 0 meant to runtimes before runtime-spec 1.3.0: podman 4 says it for `--pids-limit -1`."""
+    if resources is not None and resources.pids is not None and resources.pids.limit == 0:
+        resources.pids.limit = UNLIMITED
 
 
 def _is_semver(version: str) -> bool:

@@ -155,7 +155,7 @@ class Network:
 
 
 class Pids:
-    """`pids`: limit below zero is no limit, 0 is a real limit (since 1.3.0)."""
+    """`pids`: limit below zero is no limit, 0 is a real limit (since 1.3.0; `Config` knows the version)."""
 
     __slots__ = ("limit",)
 
