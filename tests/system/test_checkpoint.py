@@ -371,19 +371,6 @@ def test_user_namespace(runtime: Runtime, bundle: Bundle, images: Path, pipe: tu
         assert (after.st_mode, after.st_gid) == (before.st_mode, before.st_gid)
 
 
-@differs(runc="binds the host's node")
-def test_devices_of_a_user_namespace(runtime: Runtime, bundle: Bundle, images: Path, pipe: tuple[int, int]) -> None:
-    node = {"path": "/dev/mine", "type": "c", "major": 1, "minor": 5, "fileMode": 0o644, "uid": 3, "gid": 4}
-    bundle.user_namespace().linux["devices"] = [node]
-    look = "stat -c '%t %T %a %u %g' /dev/mine; head -c 2 /dev/mine | wc -c"
-    with runtime.running(bundle.shell(COUNT), stdout=pipe[1], stderr=pipe[1]) as container:
-        eventually(lambda: count(bundle) > 2, "a number")
-        succeeded(checkpoint(container, images), container)
-        succeeded(restore(container, images, "--detach", stdout=pipe[1], stderr=pipe[1]), container)
-        found = runtime.call("exec", container.id, "sh", "-c", look)
-        assert found.stdout.split() == ["1", "5", "644", "3", "4", "2"], found.stderr
-
-
 @only_pyrunc("the annotation is crun's, which is built without CRIU here")
 def test_cgroup_below_the_containers(
     runtime: Runtime, bundle: Bundle, images: Path, pipe: tuple[int, int]

@@ -10,7 +10,7 @@ from _signal import SIGKILL
 from pyrunc.cgroup import manager
 from pyrunc.container import Container
 from pyrunc.criu import images, rpc, service
-from pyrunc.errors import PyruncError
+from pyrunc.errors import ConfigError, PyruncError
 from pyrunc.kernel import credentials, paths, procs, syscalls
 
 from . import outside, parent, protocol
@@ -19,12 +19,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.criu.rpc import Value
     from pyrunc.host import HostFacts
+    from pyrunc.kernel.devices import Device
     from pyrunc.plan import ContainerPlan
 
 
 _MOST_CPUS = 8192
-# Names in the state directory: where the root file system is bound, and where device nodes are mounted, for CRIU.
-_ROOT, _NODES = "root", "nodes"
+_ROOT = "root"  # the name in the state directory of the directory that the root file system is bound on
 
 
 class Images:
@@ -66,18 +66,17 @@ def restore(plan: "ContainerPlan", container: Container, made: Restored, want: I
     count = 3 + plan.kept_fds
     inherit = images.inherited_streams(want.images_fd, count)
     namespaces, joins = images.namespaces_again(plan.joins)
-    files, nodes = _nodes(plan, container)
+    nodes = _nodes(plan, made)
     root = f"{container.path}/{_ROOT}"
     cgroup = parent.place(made, container, host)
     keep = (want.images_fd, want.work_fd, *inherit.values(), *(join.fd for join in plan.joins))
     made.criu = service.Service(
         want.program, plan.options.environment, keep,
         clone=lambda: parent.clone(plan, container, cgroup, syscalls.CLONE_NEWNS, "a process for criu"),
-        before=lambda: _prepare(plan, root, want, files),
+        before=lambda: _prepare(plan, root, want),
     )  # fmt: skip
-    for fd in (cgroup, files):
-        if fd >= 0:
-            posix.close(fd)
+    if cgroup >= 0:
+        posix.close(cgroup)
     made.resources.cgroup.adopt(made.criu.pid, container.note, plan.container_id)
     if plan.net_devices:
         namespace = parent.network_namespace(plan, made)
@@ -109,8 +108,6 @@ def restore(plan: "ContainerPlan", container: Container, made: Restored, want: I
     made.criu = None
     _made(container, made, response.pid)
     posix.rmdir(_ROOT, dir_fd=container.fd)
-    if files >= 0:
-        posix.rmdir(_NODES, dir_fd=container.fd)
     parent.save(plan, container, made)
     made.resources.interfaces.let_go()
 
@@ -138,35 +135,32 @@ def _make_mountpoints(plan: "ContainerPlan") -> None:
         outside.kill(pid)
 
 
-def _nodes(plan: "ContainerPlan", container: Container) -> "tuple[int, dict[str, str]]":
-    """(a detached file system of nodes that are made as at create, or -1; the path of a device that CRIU finds bound ->
-    what to bind, in CRIU's mount namespace)."""
+def _nodes(plan: "ContainerPlan", made: Restored) -> "dict[str, str]":
+    """The path of a device that CRIU finds bound -> what to bind: the host's node of that path. One that is made for
+    the container would have to lie where root of its user namespace, as whom CRIU opens it, may search."""
     if plan.can_mknod:
-        return -1, {}
-    sources = {path: path for path in images.bound_nodes([device.path for device in plan.devices])}
-    if not plan.makes_nodes:
-        return -1, sources
-    from pyrunc.kernel import nodes
+        return {}
+    for device in plan.devices if plan.makes_nodes else ():
+        if device.kind != "p":
+            made.warnings.append(f"device `{device.path}` is restored as the host has it ({device.pointer})")
+            _require_host_node(device)
+    return {path: path for path in images.bound_nodes([device.path for device in plan.devices])}
 
-    owners = nodes.owners_of(plan.devices, *parent.user_ranges(plan))
+
+def _require_host_node(device: "Device") -> None:
     try:
-        files = nodes.filled(owners, plan.mount_label)
-        posix.mkdir(_NODES, 0o700, dir_fd=container.fd)
-        top = posix.open(".", posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC, dir_fd=files)
-        made = set(posix.listdir(top))
-        posix.close(top)
+        node = posix.open(device.path, paths.O_PATH | posix.O_CLOEXEC)
     except OSError as error:
-        raise PyruncError.from_os("make device nodes", error, pointer="/linux/devices") from None
-    for i, device in enumerate(owners):
-        if str(i) in made:
-            sources[device.path] = f"{container.path}/{_NODES}/{i}"
-    return files, sources
+        raise device.failure(error, "restore as the host's the") from None
+    same = device.is_that(node)
+    posix.close(node)
+    if not same:
+        raise ConfigError(f"`{device.path}` of the host is another device", pointer=device.pointer)
 
 
-def _prepare(plan: "ContainerPlan", root: str, want: Images, files: int) -> None:
+def _prepare(plan: "ContainerPlan", root: str, want: Images) -> None:
     """In the process that becomes criu: bind the root file system where CRIU wants it, a mount on its own whose parent
-    nothing covers; mount the device nodes; and leave the caller's keyring, which the container's processes would keep.
-    """
+    nothing covers; and leave the caller's keyring, which the container's processes would keep."""
     try:
         source = syscalls.open_tree(
             syscalls.AT_FDCWD, plan.rootfs, syscalls.OPEN_TREE_CLONE | syscalls.AT_RECURSIVE
@@ -175,9 +169,6 @@ def _prepare(plan: "ContainerPlan", root: str, want: Images, files: int) -> None
         syscalls.mount_setattr(top, propagation=syscalls.MS_SLAVE, recursive=True)
         target = posix.open(root, paths.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
         syscalls.move_mount(source, target)
-        if files >= 0:
-            beside = root.removesuffix(_ROOT) + _NODES
-            syscalls.move_mount(files, posix.open(beside, paths.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC))
         # CRIU mounts in its working directory, so that has to be of this mount namespace; and the one that was looked
         # at, whoever owns a directory above it.
         work = posix.open(want.work, posix.O_RDONLY | posix.O_DIRECTORY)
