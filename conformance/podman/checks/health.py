@@ -34,6 +34,7 @@ def ended(podman: Podman) -> None:
 @check("services", "--health-on-failure restart")
 def restarted(podman: Podman) -> None:
     """The second run finds what the first has left, so it is healthy."""
+    podman.need(5, "a restart by the health check's own unit")
     script = "echo run >>/runs; exec sleep 1000"
     test = "test $(wc -l </runs) -ge 2"
     name = podman.start(["--health-on-failure", "restart", *EVERY_SECOND, test], "sh", "-c", script)
@@ -43,7 +44,7 @@ def restarted(podman: Podman) -> None:
 
 @check("services", "--health-startup-cmd: the usual check begins when it has succeeded")
 def startup(podman: Podman) -> None:
-    podman.need("--health-startup-cmd", "run")
+    podman.need(5, "startup health checks")
     options = [
         "--health-startup-cmd",
         "test -e /up",

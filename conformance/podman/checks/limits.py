@@ -127,6 +127,7 @@ def device_rule(podman: Podman) -> None:
 
 @check("limits", "--device-cgroup-rule: podman's own error", rootless_only="root may")
 def device_rule_refused(podman: Podman) -> None:
+    podman.need(5, "an error for it")
     result = podman.fails(125, *podman.run_words(["--device-cgroup-rule", "c 10:229 rwm"], "true"))
     matches(result.err, ".*device cgroup rules are not supported.*", "error")
 
@@ -203,6 +204,8 @@ def _limited_pod(podman: Podman, *limits: str) -> str:
 
 @check("limits", "pod: limits of the pod hold for its containers")
 def pod_limits(podman: Podman) -> None:
+    if podman.rootless:
+        podman.need(5, "the whole path of a pod's cgroup")
     name = _limited_pod(podman, "--memory", "64m", "--cpus", "0.5")
     container = podman.start(["--pod", name, "--memory", "32m"], "sleep", "1000")
     own = Path(f"{CGROUPS}{podman.inspect(container, '.State.CgroupPath')}")
@@ -214,6 +217,7 @@ def pod_limits(podman: Podman) -> None:
 
 @check("limits", "pod: all limits that a pod can have")
 def pod_all_limits(podman: Podman) -> None:
+    podman.need(5, "cpusets for a pod")  # podman 4 tells systemd other processors than it was told
     wanted = {
         "memory.max": ("--memory=64m", "67108864"),
         "memory.swap.max": ("--memory-swap=96m", "33554432"),

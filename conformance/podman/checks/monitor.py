@@ -74,6 +74,7 @@ def pause_pod(podman: Podman) -> None:
 
 @check("limits", "update --memory, --cpus, --pids-limit, --cpu-shares, --cpuset-cpus")
 def update(podman: Podman) -> None:
+    podman.need(5, "update --pids-limit")
     name = podman.start(["--memory", "64m", "--pids-limit", "50"], "sleep", "1000")
     for option, value, file, wanted in (
         ("--memory", "128m", "memory.max", "134217728"),
@@ -89,6 +90,7 @@ def update(podman: Podman) -> None:
 
 @check("limits", "update: the other limits stay, also over a restart")
 def update_keeps(podman: Podman) -> None:
+    podman.need(5, "updates that outlast a restart")
     name = podman.start(["--memory", "64m", "--pids-limit", "50"], "sleep", "1000")
     podman("update", "--cpus", "0.5", name)
     podman("restart", "--time", "0", name)

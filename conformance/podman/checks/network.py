@@ -34,6 +34,7 @@ output_checks(
 
 @check("base", "--network pasta: an interface and a default route", rootless_only="pasta is for ordinary users")
 def pasta(podman: Podman) -> None:
+    podman.need(5, "pasta")
     script = "ip route | grep -c ^default; ls /sys/class/net | wc -l; ip address | grep -c 'inet '"
     equal(podman.sh(["--network", "pasta"], script), "1\n2\n2")
     equal(podman.sh(["--network", "pasta:-I,eth9"], "ls /sys/class/net"), "eth9\nlo", "with pasta's own options")

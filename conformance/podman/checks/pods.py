@@ -135,6 +135,7 @@ spec:
 
 @check("services", "kube play: volumes, a config map, limits, and a liveness probe that has a container started again")
 def kube_play_all(podman: Podman) -> None:
+    podman.need(5, "a restart by the health check's own unit")
     name, folder = podman.new_pod(), podman.new_folder()
     (folder / "file").write_text("from the host\n")
     path = podman.new_file(KUBE.format(name=name, image=IMAGE, folder=folder))
