@@ -24,10 +24,10 @@ def of_text(result: Result, what: str) -> "list[Problem]":
     if " load " in lines[-1] or "cannot be loaded: " in lines[-1]:
         return problems
     cause = f": {os.strerror(int(number))}" if kind == "error" else ""
-    what, found, _ = lines[-1].partition(cause) if cause else (lines[-1], "", "")
-    if not any(sign in what for sign in ("`", "/", "container", "hook #")):
+    # A place in config.json is an object, too.
+    if not any(sign in lines[-1].replace(cause, "") for sign in ("`", "/", "container", "hook #")):
         problems.append(("no object", lines[-1]))
-    if cause and not found:
+    if cause not in lines[-1]:
         problems.append(("no cause", lines[-1]))
     return problems
 
