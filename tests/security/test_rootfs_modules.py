@@ -222,10 +222,10 @@ def test_what_is_detached_is_no_mount_that_is_there_for_a_moment(place: Image, m
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("/x", "nonsuch"), "no file system of type `nonsuch`, or lacks the module for it: No such device"),
-        (("/x", "bind"), "has `bind` or `rbind` among its options: No such device"),
-        (("/x", "tmpfs", "mode=zzz"), "tmpfs: Bad value for 'mode': Invalid argument"),
-        (("/x", "tmpfs", "nonsuch"), "tmpfs: Unknown parameter 'nonsuch': Invalid argument"),
+        (("/x", "nonsuch"), "No such device (config.json: /mounts/0; this kernel has no file system of type `nonsuch`"),
+        (("/x", "bind"), "No such device (config.json: /mounts/0; a bind mount has `bind` or `rbind` among its options)"),
+        (("/x", "tmpfs", "mode=zzz"), "Invalid argument (config.json: /mounts/0; tmpfs: Bad value for 'mode')"),
+        (("/x", "tmpfs", "nonsuch"), "Invalid argument (config.json: /mounts/0; tmpfs: Unknown parameter 'nonsuch')"),
         (("/x", "", "bind", "/nonsuch/source"), "mount `/nonsuch/source` to `/x`"),
         (("/x", "", "bind,size=3", "/etc"), "a bind mount takes no file system options (`size=3`)"),
         (("/x", "", "", "/etc"), "it has no type"),
@@ -236,7 +236,7 @@ def test_what_is_detached_is_no_mount_that_is_there_for_a_moment(place: Image, m
         (("/x\0y", "tmpfs"), "Invalid argument"),
     ],
 )
-def test_errors_name_the_mount_and_end_in_the_kernels_words(place: Image, arguments: tuple[str], text: str) -> None:
+def test_errors_name_the_mount_and_say_the_kernels_words(place: Image, arguments: tuple[str], text: str) -> None:
     (place.root / "file").write_text("")
     with pytest.raises(PyruncError) as caught:
         place.inside(lambda root: attach(root, *arguments))
