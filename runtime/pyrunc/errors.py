@@ -86,7 +86,6 @@ class PyruncError(Exception):
     errno:   the kernel's answer, 0 if the kernel was not asked
     pointer: JSON pointer into config.json, "" if no value of it is to blame
     hint:    what would help; must not hold the words by which callers classify errors
-    stage:   which process met it ("init"), "" for the command itself
 
     document: what `pointer` points into. A command that takes values from elsewhere names the file, or for an option
     "": then `pointer` is the option's name.
@@ -94,9 +93,9 @@ class PyruncError(Exception):
 
     document = "config.json"
 
-    def __init__(self, message: str, *, errno: int = 0, pointer: str = "", hint: str = "", stage: str = "") -> None:
+    def __init__(self, message: str, *, errno: int = 0, pointer: str = "", hint: str = "") -> None:
         super().__init__(message)
-        self.message, self.errno, self.pointer, self.hint, self.stage = message, errno, pointer, hint, stage
+        self.message, self.errno, self.pointer, self.hint = message, errno, pointer, hint
 
     def __str__(self) -> str:
         """One line: message, the kernel's words, and in parentheses the place in config.json and what would help."""
@@ -123,7 +122,6 @@ class PyruncError(Exception):
             "errno": self.errno,
             "pointer": shortened(self.pointer, PART_LIMIT),
             "hint": shortened(self.hint, PART_LIMIT),
-            "stage": self.stage,
         }
 
     @classmethod
@@ -136,7 +134,6 @@ class PyruncError(Exception):
             errno=errno if type(errno) is int and abs(errno) <= _LARGEST_ERRNO else 0,
             pointer=str(wire.get("pointer", "")),
             hint=str(wire.get("hint", "")),
-            stage=str(wire.get("stage", "")),
         )
 
     @classmethod

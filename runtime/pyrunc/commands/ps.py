@@ -55,7 +55,7 @@ def table(pids: "list[int]", options: "list[str]") -> "list[str]":
 
 def _output(options: "list[str]") -> "list[str]":
     """What ps prints, a line with the heading and one for each process."""
-    import subprocess
+    import subprocess  # noqa: TID251  (ps is not called often, and runs a program of the host)
 
     try:
         done = subprocess.run([PROGRAM, *options], check=False, capture_output=True)
