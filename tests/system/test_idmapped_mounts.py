@@ -157,7 +157,7 @@ def test_file_system_that_cannot(runtime: Runtime, bundle: Bundle) -> None:
     [
         (("idmap",), (), "uidMappings and gidMappings, or a container with a user namespace"),
         (("idmap=uids=0-5",), (), "not a range"),
-        (("idmap=uids=0-5-0;gids=0-5-1",), (), "no range of ids"),
+        (("idmap=uids=0-5-0;gids=0-5-1",), (), "is not a range of ids"),
         (("idmap=gids=@0-5-1",), (), "not in the container's user namespace"),
         (("idmap=users=0-5-1",), (), "users=0-5-1"),
         (("idmap=uids=0-5-1;gids=0-5-1",), ("uidMappings", "gidMappings"), "both give a mapping"),
