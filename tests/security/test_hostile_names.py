@@ -4,6 +4,7 @@ import ast
 import contextlib
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,7 +60,7 @@ def test_process_cannot_hide_behind_its_name(name: str, options: list[str]) -> N
     """Nor can one pass for another that is in the container."""
     with process_called(name) as one, process_called(name) as other:
         heading, line = ps.table([one], options)
-        fields = line.replace(name, "name").split()
+        fields = re.sub(rf"(?<!\S){re.escape(name)}(?!\S)", "name", line).split()  # not the end of one pid and another
         assert fields[heading.split().index("PID")] == str(one)
         assert str(other) not in line.split()
 
