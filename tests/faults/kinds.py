@@ -155,7 +155,9 @@ def impossible(kind: str) -> str:
 def _other(*flags: str) -> int:
     """The pid of a process in new namespaces (options of unshare), which lives until we end."""
     if flags not in _others:
-        _others[flags] = subprocess.Popen(["unshare", *flags, "sh", "-c", "echo; exec sleep 100000"], stdout=-1)
+        # The init of a pid namespace reaps the orphans of a container that was killed: a shell that waits does.
+        program = "echo; sleep 100000; :" if "--fork" in flags else "echo; exec sleep 100000"
+        _others[flags] = subprocess.Popen(["unshare", *flags, "sh", "-c", program], stdout=-1)
         stdout = _others[flags].stdout
         assert stdout is not None
         stdout.readline()
