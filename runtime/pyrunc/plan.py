@@ -157,6 +157,10 @@ class ContainerPlan:
         """Whether a namespace of this type is joined."""
         return any(join.kind == kind for join in self.joins)
 
+    def joined(self, kind: str) -> int:
+        """The descriptor of the namespace of this type that is joined, once it is open; -1 if none is."""
+        return next((join.fd for join in self.joins if join.kind == kind), -1)
+
     def creates(self, kind: str) -> bool:
         """Whether a namespace of this type is new."""
         return bool(self.new & namespaces.FLAGS[kind])
@@ -169,7 +173,7 @@ class ContainerPlan:
         foreign = (self.enters_user_namespace and host.euid == 0) or not self.has_mount_namespace
         for i, mount in enumerate(self.mounts):
             if mount.mapping is not None:
-                mount.mapping.open(next((join.fd for join in self.joins if join.kind == "user"), -1), mount.pointer)
+                mount.mapping.open(self.joined("user"), mount.pointer)
             if mount.options.bind and (foreign or mount.mapping is not None) and not mount.earlier:
                 warnings += self.open_mount_source(i)
         return warnings

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from typing import Self
 
 
-
 class Watch:
     """The watch of one cgroup, from now on; a context manager. Without the memory controller it sees only the end."""
 

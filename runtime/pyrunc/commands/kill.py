@@ -21,7 +21,6 @@ VERB = Verb(
 )
 
 
-
 def run(context: Context, arguments: Arguments) -> int:
     """Send it. Takes no lock: podman kills containers whose start hangs."""
     number = signals.number(arguments.operands[1] if len(arguments.operands) > 1 else "SIGTERM")

@@ -146,9 +146,9 @@ def _is_at(fd: int, point: str) -> bool:
     return point != "/" and posix.readlink(f"/proc/self/fd/{fd}") == point
 
 
-def mounts_again(mounts: "tuple[Mount, ...]", masked: "tuple[str, ...]", nodes: "dict[str, str]") -> "list[Value]":
+def mounts_again(mounts: "tuple[Mount, ...]", masked: "tuple[str, ...]", nodes: "list[str]") -> "list[Value]":
     """CRIU's `ext_mnt` for a restore: what the image names -> what is bound there. Names that it lacks do no harm."""
-    result: list[Value] = [{"key": name, "val": node} for name, node in nodes.items()]
+    result: list[Value] = [{"key": node, "val": node} for node in nodes]
     result += [{"key": mount.destination, "val": mount.source} for mount in mounts if mount.options.bind]
     return result + [{"key": path, "val": "/dev/null"} for path in masked]
 

@@ -161,8 +161,6 @@ def _set_up(route: "Any", moved: _Moved, index: int, *, up: bool = True) -> None
         route.link("set", index=index, state="up")
 
 
-
-
 def _explained(error: Exception, what: str, pointer: str) -> PyruncError:
     """pyroute2's NetlinkError (whose `code` is an errno) and anything else that comes out of it, as our error."""
     if isinstance(error, PyruncError):

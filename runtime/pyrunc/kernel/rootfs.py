@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from .mounts import Mount
 
 
-
 def prepare(path: str, propagation: str = "", *, private: bool = True) -> int:
     """Bind the root filesystem on itself, in a new mount namespace; an O_PATH descriptor of that mount.
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from .protocol import Channel
 
 
-
 def run(plan: "ContainerPlan", channel: "Channel", gates: "Gates") -> None:
     """Become the container: never returns. `gates` are the descriptors that pyrunc-init will need."""
     try:

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from .protocol import Channel
 
 
-
 def run(plan: "ExecPlan", target: "Target", channel: "Channel", helper: int) -> None:
     """Join, and become pyrunc-init, whose descriptor `helper` is. Never returns."""
     try:

@@ -60,7 +60,7 @@ def create(plan: "ContainerPlan", container: Container, made: Created, host: "Ho
     plan.open_joins()
     _refuse_to_change_the_host(plan)
     made.warnings += plan.open_mount_sources(host)
-    make_nodes(plan)
+    _make_nodes(plan)
     open_hook_streams(plan)
     gates = _make_gates(container)
     if plan.resctrl is not None:
@@ -100,17 +100,17 @@ def _refuse_to_change_the_host(plan: "ContainerPlan") -> None:
             raise ConfigError(text, pointer=f"/{key}")
 
 
-def make_nodes(plan: "ContainerPlan") -> None:
+def _make_nodes(plan: "ContainerPlan") -> None:
     """Make the device nodes that init may not make."""
     if plan.makes_nodes:
         from pyrunc.kernel import nodes
 
-        nodes.make(plan.devices, *user_ranges(plan), plan.mount_label)
+        nodes.make(plan.devices, *_user_ranges(plan), plan.mount_label)
 
 
-def user_ranges(plan: "ContainerPlan") -> "tuple[tuple[Range, ...], tuple[Range, ...]]":
+def _user_ranges(plan: "ContainerPlan") -> "tuple[tuple[Range, ...], tuple[Range, ...]]":
     """The ids of the user namespace that the container will be in."""
-    joined = next((join.fd for join in plan.joins if join.kind == "user"), -1)
+    joined = plan.joined("user")
     if joined < 0:
         return plan.maps.uids, plan.maps.gids
     from pyrunc.kernel import idmap
@@ -291,7 +291,7 @@ def _map_ids(plan: "ContainerPlan", host: "HostFacts", made: Created) -> None:
 
 def network_namespace(plan: "ContainerPlan", made: Created) -> str:
     """Where it is found: the one that is joined, or that of the first process."""
-    joined = next((join.fd for join in plan.joins if join.kind == "network"), -1)
+    joined = plan.joined("network")
     return f"/proc/self/fd/{joined}" if joined >= 0 else f"/proc/{made.pid}/ns/net"
 
 

@@ -135,16 +135,16 @@ def _make_mountpoints(plan: "ContainerPlan") -> None:
         outside.kill(pid)
 
 
-def _nodes(plan: "ContainerPlan", made: Restored) -> "dict[str, str]":
-    """The path of a device that CRIU finds bound -> what to bind: the host's node of that path. One that is made for
-    the container would have to lie where root of its user namespace, as whom CRIU opens it, may search."""
+def _nodes(plan: "ContainerPlan", made: Restored) -> "list[str]":
+    """The paths of devices that CRIU finds bound: it binds the host's nodes of these paths. One that is made for the
+    container would have to lie where root of its user namespace, as whom CRIU opens it, may search."""
     if plan.can_mknod:
-        return {}
+        return []
     for device in plan.devices if plan.makes_nodes else ():
         if device.kind != "p":
             made.warnings.append(f"device `{device.path}` is restored as the host has it ({device.pointer})")
             _require_host_node(device)
-    return {path: path for path in images.bound_nodes([device.path for device in plan.devices])}
+    return images.bound_nodes([device.path for device in plan.devices])
 
 
 def _require_host_node(device: "Device") -> None:
