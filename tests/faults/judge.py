@@ -1,6 +1,7 @@
 """What is wrong with how a command ended, as one or two words for the table and a sentence."""
 
 import os
+import re
 
 from tests.runtime import MESSAGE_LIMIT, Result
 
@@ -27,7 +28,7 @@ def of_text(result: Result, what: str) -> "list[Problem]":
     # A place in config.json is an object, too.
     if not any(sign in lines[-1].replace(cause, "") for sign in ("`", "/", "container", "hook #")):
         problems.append(("no object", lines[-1]))
-    if cause not in lines[-1]:
+    if not re.search(rf"{re.escape(cause)}( \(.*\))?$", lines[-1]):
         problems.append(("no cause", lines[-1]))
     return problems
 

@@ -223,7 +223,10 @@ def test_what_is_detached_is_no_mount_that_is_there_for_a_moment(place: Image, m
     ("arguments", "text"),
     [
         (("/x", "nonsuch"), "No such device (config.json: /mounts/0; this kernel has no file system of type `nonsuch`"),
-        (("/x", "bind"), "No such device (config.json: /mounts/0; a bind mount has `bind` or `rbind` among "),
+        (
+            ("/x", "bind"),
+            "No such device (config.json: /mounts/0; a bind mount has `bind` or `rbind` among its options)",
+        ),
         (("/x", "tmpfs", "mode=zzz"), "Invalid argument (config.json: /mounts/0; tmpfs: Bad value for 'mode')"),
         (("/x", "tmpfs", "nonsuch"), "Invalid argument (config.json: /mounts/0; tmpfs: Unknown parameter 'nonsuch')"),
         (("/x", "", "bind", "/nonsuch/source"), "mount `/nonsuch/source` to `/x`"),

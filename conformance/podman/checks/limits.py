@@ -268,5 +268,5 @@ def pod_too_small(podman: Podman) -> None:
     result = podman.call("pod", "start", name)
     # A runtime may fit into it; who does not says whose limit it was. With less the kernel may take conmon instead.
     if result.status != 0:
-        matches(result.err, r"(?s).*(memory.*7340032|7340032.*memory).*", "podman's error")
+        matches(result.err, r"(?s).*7340032 bytes \(memory\.max\).*", "podman's error")
         equal("no logs from conmon" in result.err, False, "podman has been told")
