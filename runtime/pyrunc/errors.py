@@ -10,7 +10,7 @@ Callers (podman, conmon) classify by the text (see docs/callers.md): the words "
 permitted" and "no such file or directory" appear only where the kernel said so.
 """
 
-from errno import ENOMEM, ENOSYS
+from errno import EACCES, EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC, ENOSYS, ENOTDIR, EPERM
 
 MESSAGE_LIMIT = 4096  # bytes; conmon reads one block of 8191 from our stderr and never drains the rest
 PART_LIMIT = 1000  # of them, at most, for the document, for the place in it and for the hint
@@ -18,13 +18,13 @@ PART_LIMIT = 1000  # of them, at most, for the document, for the place in it and
 _LARGEST_ERRNO = 4095  # include/linux/err.h, MAX_ERRNO
 
 _STRERROR = {  # libc's strerror is only consulted for the rest: its table costs an import
-    1: "Operation not permitted",
-    2: "No such file or directory",
-    13: "Permission denied",
-    17: "File exists",
-    20: "Not a directory",
-    22: "Invalid argument",
-    28: "No space left on device",
+    EPERM: "Operation not permitted",
+    ENOENT: "No such file or directory",
+    EACCES: "Permission denied",
+    EEXIST: "File exists",
+    ENOTDIR: "Not a directory",
+    EINVAL: "Invalid argument",
+    ENOSPC: "No space left on device",
 }
 
 
