@@ -31,6 +31,55 @@ def in_child(function: Callable[[], None]) -> None:
     assert not problem, problem
 
 
+def is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+def test_the_end_of_a_block_closes_its_descriptor() -> None:
+    with descriptors.opened(os.dup(0)) as fd:
+        assert is_open(fd)
+    assert not is_open(fd)
+
+
+def test_a_block_that_fails_closes_its_descriptor() -> None:
+    with pytest.raises(OSError, match="failed"), descriptors.opened(os.dup(0)) as fd:
+        raise OSError("failed")
+    assert not is_open(fd)
+
+
+def test_a_block_closes_its_descriptor_once() -> None:
+    held = descriptors.opened(os.dup(0))
+    with held as fd:
+        pass
+    assert os.dup2(0, fd) == fd  # another file has the number now
+    with held:
+        pass
+    assert is_open(fd)
+    os.close(fd)
+
+
+def test_a_descriptor_that_is_kept_stays_open() -> None:
+    held = descriptors.opened(os.dup(0))
+    with held as fd:
+        assert held.keep() == fd
+    assert is_open(fd)
+    os.close(fd)
+
+
+def test_an_error_of_close_is_raised() -> None:
+    with pytest.raises(OSError, match="Bad file descriptor"), descriptors.opened(os.dup(0)) as fd:
+        os.close(fd)
+
+
+def test_no_descriptor_is_not_closed() -> None:
+    with descriptors.opened(-1) as fd:
+        assert fd == -1
+
+
 @pytest.mark.parametrize(
     ("wanted", "present", "count"),
     [

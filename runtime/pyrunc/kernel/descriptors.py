@@ -1,4 +1,5 @@
-"""File descriptors that are inherited: the standard streams, those kept for the container, and all others.
+"""File descriptors: those that a block opens and closes, and those that are inherited: the standard streams, those kept
+for the container, and all others.
 
 All that Python opens is close-on-exec; what a caller passed is not. So gaps in the range that is kept for the container
 may be filled by our own files: they do not pass the exec.
@@ -15,6 +16,31 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FIRST = 3  # the lowest number that is passed to the container (sd_listen_fds(3))
+
+
+class opened:  # noqa: N801  (named for how it is read, as contextlib.closing)
+    """A descriptor that belongs to a `with` block, whose end closes it: `with opened(posix.open(path, flags)) as fd:`.
+
+    It is closed once, and an error of close(2) is raised. What the block hands on, it keeps: `tree = opened(...)`,
+    `with tree as fd: ...; return tree.keep()`.
+    """
+
+    __slots__ = ("fd",)
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd  # a negative one stands for none, which is not closed
+
+    def __enter__(self) -> int:
+        return self.fd
+
+    def __exit__(self, *_: object) -> None:
+        if (fd := self.keep()) >= 0:
+            posix.close(fd)
+
+    def keep(self) -> int:
+        """The descriptor, which the end of the block leaves open."""
+        fd, self.fd = self.fd, -1
+        return fd
 
 
 class Kept:
