@@ -1,6 +1,6 @@
 /* pyrunc-init: what a container's first process is between the interpreter and the user's program.
  *
- * It runs a list of steps that pyrunc.stages.program composed: nearly all are plain system calls whose arguments stand
+ * It runs a list of steps that pyrunc.stages.step_list composed: nearly all are plain system calls whose arguments stand
  * in the list. Decisions are made in Python, which a person can read; this file only carries them out, so that no
  * interpreter (its memory, its executable, its modules) is left inside the container while it waits to be started.
  *

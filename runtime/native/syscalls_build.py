@@ -54,7 +54,7 @@ CALLS = [
 # libc's own, for libraries that are opened only when a config needs them (`kernel.library`).
 LIBC = "void *dlopen(const char *file, int mode); void *dlsym(void *handle, const char *symbol); char *dlerror(void);"
 
-# Numbers of calls that `stages.program` composes for pyrunc-init; they differ between architectures.
+# Numbers of calls that `stages.step_list` composes for pyrunc-init; they differ between architectures.
 NUMBERS = [
     "accept4", "capset", "chdir", "close", "close_range", "dup3", "execve", "fchdir", "fchown", "getpid", "ioctl",
     "ioprio_set", "keyctl", "openat2", "personality", "prctl", "prlimit64", "pwrite64", "read", "rt_sigprocmask",

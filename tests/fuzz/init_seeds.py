@@ -3,17 +3,17 @@
 import sys
 from pathlib import Path
 
-from pyrunc.stages.program import IF_REMEMBERED, REMEMBER, RETRY_EINTR, Program
-from pyrunc.stages.record import CHECK_CWD, END_BY, EXEC, FIND, HOOK, REPORT_TO, SPLIT, WRITE
+from pyrunc.stages.step_list import IF_REMEMBERED, REMEMBER, RETRY_EINTR, StepList
+from pyrunc.stages.step_report import CHECK_CWD, END_BY, EXEC, FIND, HOOK, REPORT_TO, SPLIT, WRITE
 
 ANSWERS = 64  # bytes before a list: init_steps.c
 
 
-def lists() -> "dict[str, Program]":
+def lists() -> "dict[str, StepList]":
     """A list for each kind of step, and one with all."""
     made = {}
     for name in ("end-by", "find", "hook", "result", "split", "working-directory", "write", "all"):
-        steps = made[name] = Program()
+        steps = made[name] = StepList()
         steps.step(REPORT_TO, 0, (5,), "report to start")
         if name in ("write", "all"):
             label = (steps.string("thread-self/attr/exec"), steps.blob(bytes(24)), steps.blob(b"label"))

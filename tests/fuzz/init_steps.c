@@ -1,6 +1,6 @@
 /* libFuzzer's target for pyrunc-init: a list of steps made hostile, carried out without a kernel.
  *
- * An input is 64 bytes that decide what system calls return, and a list as pyrunc.stages.program lays it out. Calls
+ * An input is 64 bytes that decide what system calls return, and a list as pyrunc.stages.step_list lays it out. Calls
  * that pyrunc-init makes by itself read and write the memory that the kernel would, so that the sanitizer sees them;
  * what a CALL step does to memory is its composer's affair, and none of it happens.
  */

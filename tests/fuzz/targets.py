@@ -26,7 +26,7 @@ from pyrunc.spec import annotations
 from pyrunc.spec.config import Config, parse_config, parse_process, parse_resources
 from pyrunc.spec.reader import Reader
 from pyrunc.spec.schema import schema_problems
-from pyrunc.stages import protocol, record
+from pyrunc.stages import protocol, step_report
 
 from tests.unit.spec_specimen import NEAR_BORDERS, RESOURCES, SECCOMP, full, minimal, places
 
@@ -246,8 +246,8 @@ def messages(data: bytes) -> None:
     finally:
         ours.close()
         theirs.close()
-    if record.is_record(data):
-        assert str(record.error_of(data)).isprintable()
+    if step_report.is_record(data):
+        assert str(step_report.error_of(data)).isprintable()
 
 
 def command_line(data: bytes) -> None:
@@ -318,7 +318,7 @@ SEEDS: dict[str, list[bytes]] = {
     "messages": [
         b"\0created",
         b'\0error {"error": "ConfigError", "message": "a", "errno": 2}',
-        struct.pack("@5i", record.MAGIC, 1, 0, 2, 0) + b"a\0b",
+        struct.pack("@5i", step_report.MAGIC, 1, 0, 2, 0) + b"a\0b",
         b"\xff" + bytes(8),
     ],
     "command-line": [b"--bundle\0a\0--pid-file=b\0id", b"RTMIN+3\09\0SIGTERM", b"a:100000:65536\n"],

@@ -18,9 +18,9 @@ from pyrunc import confined
 from pyrunc.errors import ConfigError, PyruncError
 from pyrunc.kernel import credentials, listener, lsm, procfs, sealed, seccomp
 from pyrunc.kernel.seccomp import Profile, Rule
-from pyrunc.stages import confinement, joiner
-from pyrunc.stages.program import RETRY_EINTR, Program
-from pyrunc.stages.record import EXEC, FIND, HOOK, REPORT_TO, SPLIT, error_of
+from pyrunc.stages import exec_child, security_steps
+from pyrunc.stages.step_list import RETRY_EINTR, StepList
+from pyrunc.stages.step_report import EXEC, FIND, HOOK, REPORT_TO, SPLIT, error_of
 
 PR_SET_NO_NEW_PRIVS, PR_SET_KEEPCAPS, CAP_SYS_ADMIN = 38, 8, 21
 STATUS = "print(*[line for line in open('/proc/self/status') if line.startswith({!r})], sep='', end='')"
@@ -42,7 +42,7 @@ class Init:
         self.report, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         gate, self.gate = os.pipe()
         self.output = os.memfd_create("output")
-        steps = Program()
+        steps = StepList()
         steps.step(REPORT_TO, 0, (theirs.fileno(),), "report")
         self.pid = os.fork()
         if self.pid == 0:
@@ -57,7 +57,7 @@ class Init:
         theirs.close()
         os.close(gate)
 
-    def _become(self, steps: Program, kept: "tuple[int, ...]") -> None:
+    def _become(self, steps: StepList, kept: "tuple[int, ...]") -> None:
         listing, helper = sealed.data("steps", steps.data()), sealed.helper()
         os.dup2(self.output, 1)
         os.dup2(self.output, 2)
@@ -83,7 +83,7 @@ def start_under(profile: Profile, script: str) -> Init:
 
     def compose(steps, report, gate, proc):
         steps.call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, label="no_new_privs")
-        confinement.load_filter(steps, made, report, gate)
+        security_steps.load_filter(steps, made, report, gate)
 
     return Init(compose, sys.executable, "-IS", "-c", script)
 
@@ -143,7 +143,7 @@ def test_interrupted_for_ever():
 
     def compose(steps, report, gate, proc):
         steps.call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, label="no_new_privs")
-        confinement.load_filter(steps, made, report, gate)
+        security_steps.load_filter(steps, made, report, gate)
         steps.call("read", gate, steps.blob(b"\0"), 1, label="wait", flags=RETRY_EINTR)
 
     init = Init(compose, "/bin/true")
@@ -162,7 +162,7 @@ def test_hook_that_cannot_be_attended_under_the_filter_fails_for_that_reason(nam
 
     def compose(steps, report, gate, proc):
         steps.call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, label="no_new_privs")
-        confinement.load_filter(steps, made, report, gate)
+        security_steps.load_filter(steps, made, report, gate)
         words = (steps.string("/bin/sh"), steps.strings(["sh", "-c", "sleep 0.1"]), steps.strings([]))
         steps.step(HOOK, 2, (*words, 0, 1, 60000), "startContainer hook #0")
 
@@ -217,7 +217,7 @@ def test_without_no_new_privs_the_capability_is_given_up_under_the_filter():
         steps.call("prctl", PR_SET_KEEPCAPS, 1, label="keep capabilities")
         steps.call("setresuid", 1000, 1000, 1000, label="become the user")
         capset(steps, 1 << CAP_SYS_ADMIN)
-        confinement.load_filter(steps, made, report, gate)
+        security_steps.load_filter(steps, made, report, gate)
         capset(steps, 0)
 
     keys = "^(CapPrm|CapEff|NoNewPrivs|Seccomp):"
@@ -255,7 +255,7 @@ def serve(agent: socket.socket) -> "tuple[dict[str, object], int]":
 def test_agent_gets_the_listener_although_sendmsg_is_forbidden_and_the_program_never_has_it(tmp_path):
     forbidden = Rule(("sendmsg", "connect", "clone", "clone3", "socket"), "SCMP_ACT_KILL_PROCESS")
     init = with_listener(forbidden, NOTIFIED, script=f"import sys; sys.path[:0] = {sys.path}\n{MKDIR}\n{DESCRIPTORS}")
-    number = confinement.listener_of(init.message())
+    number = security_steps.listener_of(init.message())
     assert number is not None
     agent = socket.socket(socket.AF_UNIX)
     path = tmp_path / "agent"
@@ -279,14 +279,14 @@ def test_agent_gets_the_listener_although_sendmsg_is_forbidden_and_the_program_n
 
 def test_profile_that_forbids_waiting_is_an_error_and_the_program_does_not_run():
     init = with_listener(NOTIFIED, Rule(("read",), "SCMP_ACT_ERRNO"), script="print('ran')")
-    assert confinement.listener_of(init.message()) is not None
+    assert security_steps.listener_of(init.message()) is not None
     assert str(error_of(init.message())) == "wait for the seccomp agent: Operation not permitted"
     assert init.end() == (126, "")
 
 
 def test_listener_that_cannot_be_sent_is_an_error(tmp_path):
     init = with_listener(NOTIFIED, script="print('ran')")
-    number = confinement.listener_of(init.message())
+    number = security_steps.listener_of(init.message())
     pidfd = os.pidfd_open(init.pid)
     with pytest.raises(PyruncError, match=f"connect to the seccomp listener socket `{tmp_path}/nobody`"):
         listener.hand_over(pidfd, number, f"{tmp_path}/nobody", b"{}")
@@ -298,22 +298,22 @@ def test_listener_that_cannot_be_sent_is_an_error(tmp_path):
 
 
 def test_other_messages_are_no_listener():
-    for message in (b"", b"started", confinement.LISTENER, confinement.LISTENER + bytes(9), b"x" * 16):
-        assert confinement.listener_of(message) is None
+    for message in (b"", b"started", security_steps.LISTENER, security_steps.LISTENER + bytes(9), b"x" * 16):
+        assert security_steps.listener_of(message) is None
 
 
 # -- labels ------------------------------------------------------------------------------------------------------------
 
 
 def labelled(attribute: lsm.Attribute) -> Init:
-    return Init(lambda steps, _, __, proc: confinement.set_attributes(steps, [attribute], proc), "/bin/echo", "ran")
+    return Init(lambda steps, _, __, proc: security_steps.set_attributes(steps, [attribute], proc), "/bin/echo", "ran")
 
 
 def test_label_is_inherited_by_what_is_cloned_and_leaves_no_descriptor():
-    """The process in the container is cloned after it (`handover.split`), and so are startContainer hooks."""
+    """The process in the container is cloned after it (`last_steps.split`), and so are startContainer hooks."""
 
     def compose(steps, _report, _gate, proc):
-        confinement.set_attributes(steps, [lsm.Attribute("oom_score_adj", b"321")], proc)
+        security_steps.set_attributes(steps, [lsm.Attribute("oom_score_adj", b"321")], proc)
         steps.call("close", proc, label="close it")
         steps.step(SPLIT, 0, (0x8000,), "clone")  # CLONE_PARENT
 
@@ -404,7 +404,7 @@ def test_keyring_that_exec_may_make_is_labelled_too(monkeypatch, new_keyring):
     pid = os.fork()
     if pid == 0:
         try:
-            joiner._prepare(plan)
+            exec_child._prepare(plan)
         finally:
             os._exit(0)
     os.waitpid(pid, 0)
@@ -423,7 +423,7 @@ def test_labels_of_a_config_are_the_programs(monkeypatch):
     assert found == [("attr/exec", b"a:b:c"), ("attr/apparmor/exec", b"exec p")]
 
     def compose(steps, _report, _gate, proc):
-        confinement.set_attributes(steps, [lsm.Attribute("oom_score_adj", b"321")], proc)
+        security_steps.set_attributes(steps, [lsm.Attribute("oom_score_adj", b"321")], proc)
 
     assert Init(compose, "/bin/cat", "/proc/self/oom_score_adj").end() == (0, "321\n")
 

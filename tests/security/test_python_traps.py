@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pyrunc
 import pytest
-from pyrunc.stages import init, joiner
+from pyrunc.stages import exec_child, init
 
 from tests.bundle import Bundle
 from tests.peers import only_pyrunc
@@ -144,7 +144,7 @@ def set_up(plan: SimpleNamespace) -> None:
 
 
 def join(plan: SimpleNamespace) -> None:
-    joiner._prepare(plan)  # type: ignore[arg-type]  # the same
+    exec_child._prepare(plan)  # type: ignore[arg-type]  # the same
 
 
 @pytest.mark.parametrize("prepare", [set_up, join])

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pyrunc.stages.program import Program
+from pyrunc.stages.step_list import StepList
 
 from tests.bundle import Bundle
 from tests.peers import differs, only_pyrunc
@@ -193,7 +193,7 @@ def test_seccomp_filter_is_the_containers(runtime: Runtime, bundle: Bundle) -> N
 
 def session_keyring(box: Container, area: Path) -> str:
     """What keyctl_describe(3) says of a program's session keyring; the program is pyrunc-init with two steps."""
-    steps = Program()
+    steps = StepList()
     text = steps.blob(bytes(200))
     steps.call("keyctl", KEYCTL_DESCRIBE, KEY_SPEC_SESSION_KEYRING, text, 200, label="describe")
     steps.call("write", 1, text, 200, label="write")

@@ -25,7 +25,7 @@ from pyrunc.spec.linux import RANGES_MAX
 from pyrunc.spec.reader import Reader
 from pyrunc.spec.resources import Resources
 from pyrunc.spec.rules import config_problems, config_warnings
-from pyrunc.stages import handover
+from pyrunc.stages import last_steps
 
 from tests.unit.spec_specimen import PROCESS, full, minimal, places
 
@@ -376,7 +376,7 @@ def test_lists_of_numbers_within_their_limits() -> None:
     steps: Any = type("Steps", (), {"call": lambda *_, **__: 0, "blob": lambda *_: 0})()
     for work in (
         lambda: execplan.cpus(text), lambda: values.members(text), lambda: properties.bits(text),
-        lambda: handover._memory_policy(steps, policy),
+        lambda: last_steps._memory_policy(steps, policy),
     ):  # fmt: skip
         assert codes(work) < 500_000  # and not 5000 times 8192
     assert execplan.cpus("3,0-1,1") == (0, 1, 3)

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyrunc import errors
 from pyrunc.errors import ConfigError, NotFound, PyruncError, printable, shortened
-from pyrunc.stages import protocol, record
-from pyrunc.stages.program import Program
+from pyrunc.stages import protocol, step_report
+from pyrunc.stages.step_list import StepList
 
 from tests.imports import interpreter
 from tests.runtime import CHECKOUT
@@ -80,20 +80,21 @@ def test_escapes_are_those_of_python(text: str) -> None:
 @pytest.mark.parametrize("text", ["a" * 300_000, "\u20ac\x1f" * 1000])
 def test_label_of_a_step_keeps_its_pointer(text: str) -> None:
     """pyrunc-init sends 400 bytes of it."""
-    steps = Program()
+    steps = StepList()
     steps.call("getpid", label=f"change to `{text}`", pointer="/process/cwd")
     data = steps.data()
     label = data[data.index(b"change to") :].partition(b"\0")[0]
     assert len(label) <= 400
-    header = record.MAGIC.to_bytes(4, sys.byteorder) + b"\0" * 8 + (2).to_bytes(4, sys.byteorder) + b"\0" * 4
-    assert str(record.error_of(header + label)).endswith("`: No such file or directory (config.json: /process/cwd)")
+    header = step_report.MAGIC.to_bytes(4, sys.byteorder) + b"\0" * 8 + (2).to_bytes(4, sys.byteorder) + b"\0" * 4
+    error = step_report.error_of(header + label)
+    assert str(error).endswith("`: No such file or directory (config.json: /process/cwd)")
 
 
 CHILD = """
     import sys
     sys.path.append({path!r})
     from pyrunc import errors, jsontext, log
-    from pyrunc.stages import protocol, record
+    from pyrunc.stages import protocol, step_report
 
     sys.meta_path.clear()
     sys.path_hooks.clear()
@@ -109,7 +110,7 @@ CHILD = """
                 errors.PyruncError.from_wire(jsontext.loads(ours.receive().partition(b" ")[2], "x"))
     theirs.send_failure(OSError(2, "x", "".join(characters)), "open", "init")
     theirs.send_failure(LookupError("".join(characters)), "open", "init")
-    record.error_of(b"\\0" * 20 + "".join(characters).encode("utf-8", "replace"))
+    step_report.error_of(b"\\0" * 20 + "".join(characters).encode("utf-8", "replace"))
     log.Log().error("".join(characters))
     assert set(sys.modules) == loaded, set(sys.modules) - loaded
     print("done")

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pyrunc.stages import init, joiner, middle, protocol
+from pyrunc.stages import exec_child, init, middle, protocol
 
 STAGES: dict[str, Callable[[Any], None]] = {
     "init": lambda channel: init.run(None, channel, None),
     "middle": lambda channel: middle.run(None, channel, None),
-    "joiner": lambda channel: joiner.run(None, None, channel, -1),
+    "exec_child": lambda channel: exec_child.run(None, None, channel, -1),
 }
 CAME_BACK = 99
 

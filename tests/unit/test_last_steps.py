@@ -9,8 +9,8 @@ from pyrunc.kernel.seccomp import FLAGS, Filter
 from pyrunc.spec.linux import MemoryPolicy
 from pyrunc.spec.process import Process
 from pyrunc.spec.reader import Reader
-from pyrunc.stages import confinement, handover
-from pyrunc.stages.program import Program
+from pyrunc.stages import last_steps, security_steps
+from pyrunc.stages.step_list import StepList
 
 MODES = {  # linux/mempolicy.h
     "MPOL_DEFAULT": 0,
@@ -42,7 +42,7 @@ SCHED_FLAGS = {
 }
 
 
-def arguments(steps: Program) -> list[int]:
+def arguments(steps: StepList) -> list[int]:
     """The arguments of the one step."""
     ((_, _, _, *words),) = steps._steps
     return words[:6]
@@ -50,8 +50,8 @@ def arguments(steps: Program) -> list[int]:
 
 def memory_policy(**members: object) -> tuple[int, set[int], int]:
     """(mode, nodes in the mask, how many bits the kernel is told of) of set_mempolicy(2)."""
-    steps = Program()
-    handover._memory_policy(steps, MemoryPolicy(Reader(members, "")))
+    steps = StepList()
+    last_steps._memory_policy(steps, MemoryPolicy(Reader(members, "")))
     mode, where, bits = arguments(steps)[:3]
     mask = int.from_bytes(steps._data[where : where + bits // 8], sys.byteorder) if bits else 0
     return mode, {node for node in range(mask.bit_length()) if mask >> node & 1}, bits
@@ -78,9 +78,9 @@ def test_memory_policy_nodes(nodes: str, wanted: set[int], bits: int) -> None:
 
 def sched_attr(**members: object) -> tuple[int, ...]:
     """struct sched_attr of sched_setattr(2): size, policy, flags, nice, priority, runtime, deadline, period."""
-    steps = Program()
+    steps = StepList()
     process = {"cwd": "/", "args": ["x"], "scheduler": members}
-    handover._scheduling(steps, Process(Reader(process, "/process")))
+    last_steps._scheduling(steps, Process(Reader(process, "/process")))
     where = arguments(steps)[1]
     return struct.unpack("=IIQiIQQQ", steps._data[where : where + 48])
 
@@ -103,6 +103,6 @@ def test_scheduler_parameters() -> None:
 @pytest.mark.parametrize("flag", sorted(FLAGS))
 def test_seccomp_flag(flag: str) -> None:
     """The second argument of seccomp(2); what a flag does, the log or other threads would have to show."""
-    steps = Program()
-    confinement.load_filter(steps, Filter(bytes(8), FLAGS[flag], []), -1, -1)
+    steps = StepList()
+    security_steps.load_filter(steps, Filter(bytes(8), FLAGS[flag], []), -1, -1)
     assert arguments(steps)[1] == FLAGS[flag]

@@ -12,7 +12,7 @@ from pyrunc.jsontext import loads
 from pyrunc.kernel import capabilities, credentials, procs
 from pyrunc.savedstate import State
 from pyrunc.spec.config import parse_config
-from pyrunc.stages import exec as stage
+from pyrunc.stages import exec_parent
 
 OPTIONS = (
     Option("process", "read the process from FILE (JSON, as `process` of config.json)", "FILE", "p"),
@@ -72,7 +72,7 @@ def _enter(context: Context, arguments: Arguments) -> int:
         lifecycle.require("exec", status, container.id)
     plan = _plan(context, arguments, container, state)
     try:
-        target = stage.Target(state)
+        target = exec_parent.Target(state)
         if target.sees_us() and host.privileged():
             from pyrunc.kernel import sealed
 
@@ -80,7 +80,7 @@ def _enter(context: Context, arguments: Arguments) -> int:
         plan.denies_setgroups = target.denies_setgroups()
         credentials.check_groups(plan.process.user.additional_gids, denied=plan.denies_setgroups)
         credentials.guard_null()
-        made = stage.enter(plan, target, arguments.text("console-socket"))
+        made = exec_parent.enter(plan, target, arguments.text("console-socket"))
     except PyruncError:
         if not state.alive():
             raise NotPermitted("container not running") from None
@@ -94,7 +94,7 @@ def _enter(context: Context, arguments: Arguments) -> int:
     return _let_go(arguments, plan, made, state)
 
 
-def _let_go(arguments: Arguments, plan: "execplan.ExecPlan", made: stage.Entered, state: State) -> int:
+def _let_go(arguments: Arguments, plan: "execplan.ExecPlan", made: exec_parent.Entered, state: State) -> int:
     """Tell the caller of the process, let it run its program, and stay with it."""
     detach, pid_file = arguments.flag("detach"), arguments.text("pid-file")
     try:
@@ -107,12 +107,12 @@ def _let_go(arguments: Arguments, plan: "execplan.ExecPlan", made: stage.Entered
         if arguments.text("pidfd-socket"):
             procs.send_pidfd(arguments.text("pidfd-socket"), made.pid)
         if detach:
-            stage.release(plan, made, state.spec_state(lifecycle.RUNNING))
+            exec_parent.release(plan, made, state.spec_state(lifecycle.RUNNING))
             return 0
         from pyrunc.stages import foreground
 
         signals = foreground.Signals()
-        stage.release(plan, made, state.spec_state(lifecycle.RUNNING))
+        exec_parent.release(plan, made, state.spec_state(lifecycle.RUNNING))
     except BaseException as error:
         ending.hold()
         made.abandon()

@@ -13,7 +13,7 @@ from pyrunc.context import Context
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import procs
 from pyrunc.savedstate import SavedHook, State
-from pyrunc.stages.record import NAME, STARTED, early_end, error_of, is_record
+from pyrunc.stages.step_report import NAME, STARTED, early_end, error_of, is_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -135,9 +135,9 @@ def _read_report(result: int, fifo: int, state: State) -> bytes:
             return content
         content += chunk
         if isinstance(wanted, list):
-            from pyrunc.stages import confinement
+            from pyrunc.stages import security_steps
 
-            number = confinement.listener_of(content.removeprefix(STARTED))
+            number = security_steps.listener_of(content.removeprefix(STARTED))
             if number is not None:
                 _hand_over_listener(state, number, str(wanted[0] or ""), wanted[1])
                 content = STARTED

@@ -6,7 +6,7 @@ runc does so too, crun goes on without. Only `unconfined` asks for nothing that 
 
 The kernel takes a write to /proc/PID/attr/... from the process itself only, and, since Linux 5.13, only through a
 descriptor that was opened in the same memory, which execve changes. So init keeps a private procfs, and pyrunc-init
-opens the file in it and writes (`stages.confinement`); what is mounted on the container's /proc has no part in it
+opens the file in it and writes (`stages.security_steps`); what is mounted on the container's /proc has no part in it
 (CVE-2019-16884).
 """
 

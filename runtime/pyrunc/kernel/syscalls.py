@@ -295,7 +295,7 @@ def address(buffer: "bytes | bytearray") -> int:
 
 
 def number(name: str) -> int:
-    """The number of a system call on this architecture, for a list of steps (`stages.program`)."""
+    """The number of a system call on this architecture, for a list of steps (`stages.step_list`)."""
     value = getattr(lib, f"SYS_{name}")
     assert isinstance(value, int)
     return value

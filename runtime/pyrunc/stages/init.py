@@ -14,13 +14,13 @@ import _prctl
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import credentials, devices, mounts, namespaces, network, paths, procfs, rootfs, syscalls
 
-from . import handover, outside, protocol
+from . import last_steps, limits, protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.plan import ContainerPlan
 
-    from .handover import Gates
+    from .last_steps import Gates
     from .protocol import Channel
 
 
@@ -44,7 +44,7 @@ def _become_container(plan: "ContainerPlan", channel: "Channel", gates: "Gates")
     if plan.process is not None:
         joined = plan.joins_kind("mount")  # where /proc may show other processes
         env = credentials.with_home(plan.env, plan.process.user.uid, root, before_pivot=not joined)
-        for warning in handover.cannot_give(plan.process):
+        for warning in last_steps.cannot_give(plan.process):
             channel.send(protocol.WARNING, warning)
     null = paths.null_device() if plan.masked_paths else -1
     proc = procfs.private(subset=False) if plan.sysctl or plan.attributes else -1
@@ -53,7 +53,7 @@ def _become_container(plan: "ContainerPlan", channel: "Channel", gates: "Gates")
     console = _move_in(plan, channel, root, attached, null, proc)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
     credentials.default_signals()
-    handover.leave(plan, env, gates, channel, console)
+    last_steps.leave(plan, env, gates, channel, console)
 
 
 def _enter_namespaces(plan: "ContainerPlan", channel: "Channel") -> None:
@@ -91,7 +91,7 @@ def _enter_namespaces(plan: "ContainerPlan", channel: "Channel") -> None:
 
 def join(plan: "ContainerPlan") -> None:
     """Join what the configuration names, before anything new is made: those are the host's privilege to join."""
-    outside.set_oom_score(plan.process, posix.getpid())  # inherited; an ordinary user may not once we hide
+    limits.set_oom_score(plan.process, posix.getpid())  # inherited; an ordinary user may not once we hide
     if not plan.creates("user"):
         credentials.hide()
     namespaces.enter_all(plan.joins)
@@ -166,7 +166,7 @@ def load_what_is_needed(plan: "ContainerPlan") -> None:
     if plan.process is not None and plan.process.terminal:
         from pyrunc.kernel import terminal  # noqa: F401  (loaded for later)
     if plan.attributes or plan.filter is not None:
-        from . import confinement  # noqa: F401  (loaded for later)
+        from . import security_steps  # noqa: F401  (loaded for later)
     if plan.hooks.start_container:
         from pyrunc import jsontext  # noqa: F401  (loaded for later)
     sys.path.clear()

@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.plan import ContainerPlan
 
-    from .handover import Gates
+    from .last_steps import Gates
     from .protocol import Channel
 
 

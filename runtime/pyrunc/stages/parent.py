@@ -10,7 +10,7 @@ from pyrunc.errors import ConfigError, PyruncError
 from pyrunc.kernel import credentials, descriptors, namespaces, procs, sealed, syscalls
 from pyrunc.resources import Cgroup, Resources
 
-from . import handover, init, outside, protocol
+from . import children, init, last_steps, limits, protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Created:
         if self.terminal >= 0:
             posix.close(self.terminal)
         if self.channel is not None:
-            outside.end(self.helper, self.pid, self.channel)
+            children.end(self.helper, self.pid, self.channel)
 
 
 def create(plan: "ContainerPlan", container: Container, made: Created, host: "HostFacts") -> None:
@@ -146,12 +146,12 @@ def place(made: Created, container: Container, host: "HostFacts") -> int:
 _NOT_OURS = (EPERM, ENOENT, EACCES, EROFS)
 
 
-def _make_gates(container: Container) -> handover.Gates:
+def _make_gates(container: Container) -> last_steps.Gates:
     """The fifos, open for reading and writing so that neither end ever blocks or sees an end of file."""
     posix.mkfifo("exec.fifo", 0o600, dir_fd=container.fd)
     posix.mkfifo("exec.result", 0o600, dir_fd=container.fd)
     flags = posix.O_RDWR | posix.O_CLOEXEC | posix.O_NOFOLLOW
-    return handover.Gates(
+    return last_steps.Gates(
         sealed.helper(),
         posix.open("exec.fifo", flags, dir_fd=container.fd),
         posix.open("exec.result", flags, dir_fd=container.fd),
@@ -183,7 +183,7 @@ def _not_cloned(plan: "ContainerPlan", cgroup: int, what: str, error: OSError) -
 
 
 def _spawn(  # noqa: PLR0917  (each is used once)
-    plan: "ContainerPlan", made: Created, theirs: "Channel", gates: handover.Gates, cgroup: int, container: Container
+    plan: "ContainerPlan", made: Created, theirs: "Channel", gates: last_steps.Gates, cgroup: int, container: Container
 ) -> None:
     """Clone init, or the process that makes it."""
     run = init.run
@@ -208,10 +208,10 @@ def _spawn(  # noqa: PLR0917  (each is used once)
 
 def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: Created, container: Container) -> None:
     """The conversation of `protocol`, from our side."""
-    channel.watch = lambda: outside.refuse_stopped(made)
+    channel.watch = lambda: children.refuse_stopped(made)
     try:
         if plan.needs_middle:
-            outside.meet(made, channel, "joining namespaces")
+            children.meet(made, channel, "joining namespaces")
         if plan.creates("user"):
             channel.expect(protocol.READY_FOR_MAPS, "entering its namespaces")
             _map_ids(plan, host, made)
@@ -219,7 +219,7 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
         if any(mount.options.tmpcopyup for mount in plan.mounts):
             manager.limit_copies(plan.cgroup, made.cgroup)
         if not plan.joins_first:
-            outside.set_oom_score(plan.process, made.pid)
+            limits.set_oom_score(plan.process, made.pid)
         if plan.resctrl is not None:
             from pyrunc.kernel import resctrl
 
@@ -237,11 +237,11 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
             deliver_terminal(plan, made, channel.fds[0], str(name))
         if plan.process is not None and plan.process.rlimits:
             channel.expect(protocol.LIMITS, "setting up the container")
-            outside.set_rlimits(plan.process, made.pid, splits=plan.splits)
+            limits.set_rlimits(plan.process, made.pid, splits=plan.splits)
             channel.acknowledge()
         if plan.splits:
             made.helper, made.pid = made.pid, 0
-            outside.meet(made, channel, "setting up the container")
+            children.meet(made, channel, "setting up the container")
             note_init(made, container)
             channel.acknowledge()
         channel.expect(protocol.CREATED, "becoming the container's user")

@@ -26,8 +26,8 @@
 
 A message is one packet: a word from the list below, followed for some by a space and JSON. "error" may come in place of
 any message of init's and ends the conversation; pyrunc-init sends a record of its failed step instead
-(`record.error_of`). A "warning" may come before any. The end of the stream is always a failure. The parent asks for
-what the plan predicts and takes nothing else.
+(`step_report`). A "warning" may come before any. The end of the stream is always a failure. The parent asks for what
+the plan predicts and takes nothing else.
 
 Nobody waits for a message of somebody whose death would not end the stream: the parent closes the others' end before it
 waits, and each process speaks for itself. Who was cloned by another than the parent says "entered", and the kernel says
@@ -42,7 +42,7 @@ from _struct import unpack_from
 from pyrunc import jsontext
 from pyrunc.errors import PyruncError, place, without_room
 
-from . import record
+from . import step_report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -157,8 +157,8 @@ class Channel:
         message = self.receive()
         if not message:
             raise PeerGone(f"container init exited while {doing}")
-        if record.is_record(message):
-            raise record.error_of(message)
+        if step_report.is_record(message):
+            raise step_report.error_of(message)
         word, _, value = message.partition(b" ")
         if word == WARNING.encode():
             self.warnings.append(str(jsontext.loads(value, "the message `warning`")))

@@ -13,7 +13,7 @@ from pyrunc.criu import images, rpc, service
 from pyrunc.errors import ConfigError, PyruncError
 from pyrunc.kernel import credentials, paths, procs, syscalls
 
-from . import outside, parent, protocol
+from . import children, parent, protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _make_mountpoints(plan: "ContainerPlan") -> None:
         ours.expect(protocol.MOUNTED, "making mount points")
     finally:
         ours.close()
-        outside.kill(pid)
+        children.kill(pid)
 
 
 def _nodes(plan: "ContainerPlan", made: Restored) -> "list[str]":
@@ -178,7 +178,7 @@ def _prepare(plan: "ContainerPlan", root: str, want: Images) -> None:
         posix.dup2(work, want.work_fd)
     except OSError as error:
         raise PyruncError.from_os(f"bind `{plan.rootfs}` to `{root}` for criu", error) from None
-    posix.sched_setaffinity(0, range(_MOST_CPUS))  # what is restored inherits it: see `handover.use_all_cpus`
+    posix.sched_setaffinity(0, range(_MOST_CPUS))  # what is restored inherits it: see `last_steps.use_all_cpus`
     if plan.new_keyring:
         label = (plan.process.selinux_label or "") if plan.process is not None else ""
         credentials.new_session_keyring(plan.keyring, label)

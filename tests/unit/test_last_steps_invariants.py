@@ -1,4 +1,4 @@
-"""Properties of every list of last steps (`stages.handover`, `stages.joiner`): what is open when a path of the
+"""Properties of every list of last steps (`stages.last_steps`, `stages.exec_child`): what is open when a path of the
 container is looked up, and who somebody in the container's pid namespace can meet."""
 
 import itertools
@@ -12,21 +12,21 @@ from pyrunc.host import HostFacts
 from pyrunc.kernel import lsm, syscalls
 from pyrunc.kernel.seccomp import Filter
 from pyrunc.spec.config import parse_config
-from pyrunc.stages import handover, joiner, record
-from pyrunc.stages.program import Program
+from pyrunc.stages import exec_child, last_steps, step_report
+from pyrunc.stages.step_list import StepList
 
 from tests.bundle import default_config
 
 PROC, TALK, FIFO, RESULT = 10, 11, 12, 13
 PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_CAP_AMBIENT = 4, 24, 47
-LOOKS_UP_PATHS = {"chdir", "execve", record.CHECK_CWD, record.FIND, record.HOOK, record.EXEC}
+LOOKS_UP_PATHS = {"chdir", "execve", step_report.CHECK_CWD, step_report.FIND, step_report.HOOK, step_report.EXEC}
 CHANGES_WHO_IT_IS = {"setgroups", "setresgid", "setresuid", "set_mempolicy", "personality", "sched_setattr"}
 OTHERS = ("chdir", "execve", "close", "prctl", "seccomp", "capset", "setsid", "write", "read")
 NAMES = {syscalls.number(name): name for name in (*CHANGES_WHO_IT_IS, *OTHERS)}
 
 
 class Step(NamedTuple):
-    """A step of a list: what (a system call's name, or a kind of `record`), and its arguments."""
+    """A step of a list: what (a system call's name, or a kind of `step_report`), and its arguments."""
 
     what: "str | int"
     arguments: "list[int]"
@@ -41,11 +41,11 @@ class Case(NamedTuple):
     keeps_privilege: bool  # CAP_SYS_ADMIN for the filter
 
 
-def decoded(program: Program) -> "list[Step]":
+def decoded(program: StepList) -> "list[Step]":
     steps = []
     for kind, _, number, *words in program._steps:
         name = NAMES.get(number, f"system call {number}")
-        steps.append(Step(name if kind == record.CALL else kind, words[:6]))
+        steps.append(Step(name if kind == step_report.CALL else kind, words[:6]))
     return steps
 
 
@@ -68,7 +68,7 @@ def cases() -> "Iterator[Case]":
             plan.attributes = [lsm.Attribute("attr/exec", b"label")] if labelled else []
             plan.filter = Filter(bytes(8), 0, []) if filtered else None
         proc = PROC if labelled else -1
-        gates = handover.Gates(-1, FIFO, RESULT)
+        gates = last_steps.Gates(-1, FIFO, RESULT)
         gates.proc = proc
         words = zip(
             ("label", "filter", "new privileges", "hook", "joined pids", "limit"),
@@ -77,9 +77,9 @@ def cases() -> "Iterator[Case]":
         )
         name = ", ".join(word for word, there in words if there)
         keeps = filtered and new_privileges
-        yield Case(f"create: {name}", decoded(handover.program(create, [], gates, TALK)[0]), create.splits, keeps)
+        yield Case(f"create: {name}", decoded(last_steps.program(create, [], gates, TALK)[0]), create.splits, keeps)
         if not (hooked or joined):
-            steps = joiner._steps(enter, [], TALK, proc, controlling=True)
+            steps = exec_child._steps(enter, [], TALK, proc, controlling=True)
             yield Case(f"exec: {name}", decoded(steps), splits=True, keeps_privilege=keeps)
 
 
@@ -94,7 +94,7 @@ def first(steps: "list[Step]", *whats: "str | int") -> int:
 @each
 def test_procfs_is_closed_before_a_path_is_looked_up(case: Case) -> None:
     """/proc/self/fd/N/PID/root leads from it to the root of any process that may be traced."""
-    opened = [i for i, step in enumerate(case.steps) if step.what == record.WRITE]
+    opened = [i for i, step in enumerate(case.steps) if step.what == step_report.WRITE]
     if not opened:
         assert all(PROC not in step.arguments[:1] for step in case.steps)
         return
@@ -112,15 +112,15 @@ def test_process_hides_again_after_the_last_change_of_its_ids(case: Case) -> Non
     assert hides[0] == 0
     assert hides[-1] > last
     if case.splits:
-        assert hides[-1] < first(case.steps, record.SPLIT)
+        assert hides[-1] < first(case.steps, step_report.SPLIT)
 
 
 @each
 def test_whoever_can_be_seen_is_already_the_user(case: Case) -> None:
-    assert any(step.what == record.SPLIT for step in case.steps) == case.splits
+    assert any(step.what == step_report.SPLIT for step in case.steps) == case.splits
     if not case.splits:
         return
-    behind = case.steps[first(case.steps, record.SPLIT) + 1 :]
+    behind = case.steps[first(case.steps, step_report.SPLIT) + 1 :]
     assert not [step for step in behind if step.what in CHANGES_WHO_IT_IS]
     options = {step.arguments[0] for step in behind if step.what == "prctl"}
     assert not options & {PR_CAPBSET_DROP, PR_CAP_AMBIENT}
@@ -133,9 +133,9 @@ def test_whoever_can_be_seen_is_already_the_user(case: Case) -> None:
 @each
 def test_programs_of_the_image_run_under_filter_and_label(case: Case) -> None:
     """startContainer hooks, as well as the program itself."""
-    runs = first(case.steps, record.HOOK, record.EXEC)
+    runs = first(case.steps, step_report.HOOK, step_report.EXEC)
     assert ("filter" in case.name) == any(step.what == "seccomp" for step in case.steps[:runs])
-    assert ("label" in case.name) == any(step.what == record.WRITE for step in case.steps[:runs])
+    assert ("label" in case.name) == any(step.what == step_report.WRITE for step in case.steps[:runs])
 
 
 @each
@@ -143,4 +143,4 @@ def test_filter_comes_last_if_it_can(case: Case) -> None:
     """A profile need not allow what pyrunc-init does, but for hooks and where privilege is given up early."""
     if "filter" not in case.name or "hook" in case.name or (case.splits and case.keeps_privilege):
         return
-    assert {step.what for step in case.steps[first(case.steps, "seccomp") + 1 :]} <= {"capset", record.EXEC}
+    assert {step.what for step in case.steps[first(case.steps, "seccomp") + 1 :]} <= {"capset", step_report.EXEC}

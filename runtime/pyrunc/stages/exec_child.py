@@ -2,7 +2,7 @@
 
 A process that joins a pid namespace is not in it, only its children are. So all that takes an interpreter or privilege
 is done here, where the container does not see us; the child is made by pyrunc-init, as late as it can be
-(`handover.split`): a container with CAP_SYS_PTRACE, which PR_SET_DUMPABLE does not stop, would find the interpreter's
+(`last_steps.split`): a container with CAP_SYS_PTRACE, which PR_SET_DUMPABLE does not stop, would find the interpreter's
 memory and descriptors in it (CVE-2016-9962), through /proc/PID/exe its file (CVE-2019-5736), and our capabilities.
 """
 
@@ -17,9 +17,9 @@ import _prctl
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import credentials, namespaces, paths, sealed, syscalls
 
-from . import handover, outside, protocol
-from .program import Program
-from .record import EXEC, STARTED
+from . import last_steps, limits, protocol
+from .step_list import StepList
+from .step_report import EXEC, STARTED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from pyrunc.execplan import ExecPlan
 
-    from .exec import Target
+    from .exec_parent import Target
     from .protocol import Channel
 
 
@@ -48,20 +48,20 @@ def _join(plan: "ExecPlan", target: "Target", channel: "Channel", helper: int) -
     credentials.use_own_null(root, before_pivot=False)
     console = _open_console(plan, root, channel)
     env = credentials.with_home(plan.env, plan.process.user.uid, root, before_pivot=False)
-    for warning in handover.cannot_give(plan.process):
+    for warning in last_steps.cannot_give(plan.process):
         channel.send(protocol.WARNING, warning)
     if console >= 0:
-        handover.use_terminal(console)
+        last_steps.use_terminal(console)
     credentials.own_standard_streams(plan.process.user.uid)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
     credentials.default_signals()
     lowest = 3 + plan.kept_fds
-    talk, helper = handover.above(channel.fileno(), lowest), handover.above(helper, lowest)
-    proc = handover.above(proc, lowest) if proc >= 0 else -1
+    talk, helper = last_steps.above(channel.fileno(), lowest), last_steps.above(helper, lowest)
+    proc = last_steps.above(proc, lowest) if proc >= 0 else -1
     steps = _steps(plan, env, talk, proc, controlling=console >= 0)
-    listing = handover.above(sealed.data("steps", steps.data()), lowest)
-    handover.keep_only(lowest, tuple(fd for fd in (talk, listing, proc) if fd >= 0), helper)
-    handover.become_helper(helper, listing, talk)
+    listing = last_steps.above(sealed.data("steps", steps.data()), lowest)
+    last_steps.keep_only(lowest, tuple(fd for fd in (talk, listing, proc) if fd >= 0), helper)
+    last_steps.become_helper(helper, listing, talk)
 
 
 def use_cpus(cpus: "Iterable[int]", key: str) -> None:
@@ -78,7 +78,7 @@ def use_cpus(cpus: "Iterable[int]", key: str) -> None:
 def _prepare(plan: "ExecPlan") -> int:
     """In the host's namespaces: hide, and load what is needed later; a private procfs for labels, or -1."""
     _prctl.prctl(_prctl.PR_SET_PDEATHSIG, SIGKILL)
-    outside.set_oom_score(plan.process, posix.getpid())  # the program inherits it; once we hide no user may
+    limits.set_oom_score(plan.process, posix.getpid())  # the program inherits it; once we hide no user may
     credentials.hide()
     if plan.final_cpus:
         use_cpus(plan.final_cpus, "final")
@@ -92,7 +92,7 @@ def _prepare(plan: "ExecPlan") -> int:
     if plan.process.terminal:
         from pyrunc.kernel import terminal  # noqa: F401  (loaded for later)
     if plan.attributes or plan.filter is not None:
-        from . import confinement  # noqa: F401  (loaded for later)
+        from . import security_steps  # noqa: F401  (loaded for later)
     sys.path.clear()  # from here on an import would run code from the image
     sys.meta_path.clear()
     return proc
@@ -104,7 +104,7 @@ def _enter_namespaces(plan: "ExecPlan", target: "Target", channel: "Channel") ->
         ours = namespaces.open_own()
         try:
             syscalls.setns(target.pidfd, target.namespaces)
-            # What the first process was in when we looked is not what it is in now, if it likes: see `exec.Target`.
+            # What the first process was in when we looked (`Target`) is not what it is in now, if it likes.
             namespaces.refuse_others(target.identities, namespaces.joined(ours, target.identities))
         except OSError as error:
             raise PyruncError.from_os("join the container's namespaces", error) from None
@@ -133,19 +133,19 @@ def _open_console(plan: "ExecPlan", root: int, channel: "Channel") -> int:
     return peer
 
 
-def _steps(plan: "ExecPlan", env: "list[str]", talk: int, proc: int, *, controlling: bool) -> Program:
+def _steps(plan: "ExecPlan", env: "list[str]", talk: int, proc: int, *, controlling: bool) -> StepList:
     """The list of last steps; controlling: the standard input is to be the controlling terminal."""
     process = plan.process
-    steps = handover.begin(plan, talk, proc)
+    steps = last_steps.begin(plan, talk, proc)
     if not (plan.initial_cpus or plan.final_cpus):
-        handover.use_all_cpus(steps)
-    handover.become_user(steps, plan, env, talk)
-    filtered = handover.filter_early(steps, plan, talk)
-    handover.split(steps, plan, talk, controlling=controlling)
-    handover.say_created(steps, talk)
+        last_steps.use_all_cpus(steps)
+    last_steps.become_user(steps, plan, env, talk)
+    filtered = last_steps.filter_early(steps, plan, talk)
+    last_steps.split(steps, plan, talk, controlling=controlling)
+    last_steps.say_created(steps, talk)
     started = steps.blob(STARTED)
     steps.call("write", talk, started, len(STARTED), label="tell exec", expect=len(STARTED))
     if not filtered:
-        handover.filter_system_calls(steps, plan, process, report=talk, gate=talk)
+        last_steps.filter_system_calls(steps, plan, process, report=talk, gate=talk)
     steps.step(EXEC, 0, (steps.strings(process.args), steps.strings(env)), f"exec {process.args[0]}")
     return steps

@@ -10,15 +10,15 @@ from _struct import calcsize, pack, unpack_from
 
 from pyrunc.kernel import lsm, seccomp, syscalls
 
-from .program import RETRY_EINTR, Program
-from .record import WRITE
+from .step_list import RETRY_EINTR, StepList
+from .step_report import WRITE
 
 LISTENER = b"listen\0\0"  # to `start` or `exec`, with a word behind it: the listener's descriptor
 _WORD = calcsize("N")
 _BENEATH = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_XDEV | syscalls.RESOLVE_NO_MAGICLINKS
 
 
-def set_attributes(steps: Program, attributes: "list[lsm.Attribute]", proc: int) -> None:
+def set_attributes(steps: StepList, attributes: "list[lsm.Attribute]", proc: int) -> None:
     """Write the attributes; proc: a private procfs, open while the list runs. Opened in the list: see `kernel.lsm`."""
     how = steps.blob(pack("=QQQ", posix.O_WRONLY | posix.O_CLOEXEC, 0, _BENEATH))
     for attribute in attributes:
@@ -26,7 +26,7 @@ def set_attributes(steps: Program, attributes: "list[lsm.Attribute]", proc: int)
         steps.step(WRITE, 0, (proc, path, how, value, len(attribute.value)), attribute.describe())
 
 
-def load_filter(steps: Program, filter_: seccomp.Filter, report: int, gate: int) -> None:
+def load_filter(steps: StepList, filter_: seccomp.Filter, report: int, gate: int) -> None:
     """Load the filter. If it has a listener, say its number on `report` and wait for a byte from `gate`, which means
     that it was fetched and given to the agent (`kernel.listener`). The profile must allow read and write for that."""
     program = steps.pointer(filter_.header(_WORD), steps.blob(filter_.instructions))

@@ -1,4 +1,4 @@
-"""pyrunc-init carries out the lists that stages.program composes, and refuses lists that are not whole."""
+"""pyrunc-init carries out the lists that stages.step_list composes, and refuses lists that are not whole."""
 
 import itertools
 import os
@@ -10,8 +10,8 @@ import sys
 import pytest
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import sealed
-from pyrunc.stages.program import IF_REMEMBERED, REMEMBER, Program
-from pyrunc.stages.record import CHECK_CWD, END_BY, EXEC, FIND, HOOK, REPORT_TO, SPLIT, WRITE, error_of, is_record
+from pyrunc.stages.step_list import IF_REMEMBERED, REMEMBER, StepList
+from pyrunc.stages.step_report import CHECK_CWD, END_BY, EXEC, FIND, HOOK, REPORT_TO, SPLIT, WRITE, error_of, is_record
 
 ENOENT, EACCES, EINVAL, EPIPE, EBADMSG = 2, 13, 22, 32, 74
 CLONE_VM = 0x100
@@ -53,7 +53,7 @@ def carry_out():
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
     def carry(compose, keep=()):
-        steps = Program()
+        steps = StepList()
         steps.step(REPORT_TO, 0, (theirs.fileno(),), "report")
         compose(steps)
         return Run(steps.data(), ours, theirs.fileno(), keep)
@@ -63,7 +63,7 @@ def carry_out():
     theirs.close()
 
 
-def execute(steps: Program, *argv: str, env: tuple[str, ...] = ()) -> None:
+def execute(steps: StepList, *argv: str, env: tuple[str, ...] = ()) -> None:
     steps.step(FIND, 0, (steps.strings([argv[0]]),), argv[0])
     steps.step(EXEC, 0, (steps.strings(argv), steps.strings(env)), f"exec {argv[0]}")
 
@@ -163,7 +163,7 @@ def test_working_directory_outside_the_root(carry_out, tmp_path):
     assert "`/proc/self/fd/8` is outside the container's root" in str(error)
 
 
-def hook(steps: Program, command: str, state: int, output: int = -1, milliseconds: int = 0) -> None:
+def hook(steps: StepList, command: str, state: int, output: int = -1, milliseconds: int = 0) -> None:
     args = steps.strings(["sh", "-c", command])
     words = (steps.string("/bin/sh"), args, steps.strings(["A=b"]), state, output, milliseconds)
     steps.step(HOOK, output, words, "startContainer hook #0")
@@ -232,7 +232,7 @@ def test_without_a_listener_the_error_goes_to_stderr(carry_out):
 
 def test_damaged_lists_are_refused(carry_out):
     """Truncated or altered in the header, in counts and in relocations: never executed, never a crash."""
-    steps = Program()
+    steps = StepList()
     execute(steps, "/bin/echo", "executed")
     good = steps.data()
     word = struct.calcsize("N")
@@ -260,7 +260,7 @@ def patched(position: int, value: int, *, table: bool = False) -> bytes:
 
     Three steps, of which the first keeps its result in the data; its label comes first in the table.
     """
-    steps = Program()
+    steps = StepList()
     steps.keep(steps.call("umask", 0o22, label="umask"))
     execute(steps, "/bin/echo", "executed")
     content = bytearray(steps.data())
@@ -377,7 +377,7 @@ def test_result_of_a_step_is_kept_in_the_data(carry_out):
 
 
 def test_result_has_one_place():
-    steps = Program()
+    steps = StepList()
     result = steps.call("getpid", label="first")
     steps.keep(result)
     with pytest.raises(ValueError, match="already kept"):

@@ -1,6 +1,6 @@
 """The command's side of exec: a further process in a container's namespaces and cgroup.
 
-    exec                            joiner, then pyrunc-init    the process
+    exec_parent                     exec_child, then pyrunc-init  the process
       | clone3 into the cgroup ------>|
       |                               | setns
       |<---------------- "console" ---|   only with a terminal; carries it
@@ -29,7 +29,7 @@ from pyrunc.cgroup import fs as cgroup_fs
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import credentials, namespaces, procs, sealed, syscalls
 
-from . import joiner, outside, protocol, record
+from . import children, exec_child, limits, protocol, step_report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Target:
 
     def sees_us(self) -> bool:
         """Whether the container's processes could look for the interpreter, with the privilege to trace it: they share
-        our pid namespace and our user namespace. In another pid namespace they meet pyrunc-init alone (`joiner`)."""
+        our pid and user namespaces. In another pid namespace they meet pyrunc-init alone (`exec_child`)."""
         return not self.namespaces & (syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUSER)
 
     def denies_setgroups(self) -> bool:
@@ -85,7 +85,7 @@ class Entered:
 
     def abandon(self) -> None:
         """Kill and reap what was made."""
-        outside.end(self.helper, self.pid, self.channel)
+        children.end(self.helper, self.pid, self.channel)
         if self.terminal >= 0:
             posix.close(self.terminal)
 
@@ -100,10 +100,10 @@ def enter(plan: "ExecPlan", target: Target, console_socket: str) -> Entered:
         made.helper = _clone(plan, target)
         if made.helper == 0:
             ours.close()
-            joiner.run(plan, target, theirs, helper)
+            exec_child.run(plan, target, theirs, helper)
         theirs.close()
         posix.close(helper)
-        ours.watch = lambda: outside.refuse_stopped(made)
+        ours.watch = lambda: children.refuse_stopped(made)
         _serve(plan, made, console_socket)
     except BaseException as error:
         ending.hold()
@@ -122,10 +122,10 @@ def _killed_for_memory(target: Target) -> int:
 
 
 def _clone(plan: "ExecPlan", target: Target) -> int:
-    """Clone the joiner into the cgroup; 0 in it."""
+    """Clone `exec_child` into the cgroup; 0 in it."""
     before = posix.sched_getaffinity(0) if plan.initial_cpus else None
     if plan.initial_cpus:
-        joiner.use_cpus(plan.initial_cpus, "initial")
+        exec_child.use_cpus(plan.initial_cpus, "initial")
     pid = -1
     try:
         pid = _clone_into(plan, target)
@@ -186,9 +186,9 @@ def _serve(plan: "ExecPlan", made: Entered, console_socket: str) -> None:
             made.terminal = -1
     if process.rlimits:
         channel.expect(protocol.LIMITS, "setting up the process")
-        outside.set_rlimits(process, made.helper, splits=True)
+        limits.set_rlimits(process, made.helper, splits=True)
         channel.acknowledge()
-    outside.meet(made, channel, "entering the container")
+    children.meet(made, channel, "entering the container")
     channel.acknowledge()
     channel.expect(protocol.CREATED, "becoming the container's user")
 
@@ -201,24 +201,24 @@ def release(plan: "ExecPlan", made: Entered, state: "dict[str, object]") -> None
         pass  # what it said before is still to be read
     started = False
     while message := made.channel.receive():
-        if record.is_record(message):
-            raise record.error_of(message)
-        if message == record.STARTED:
+        if step_report.is_record(message):
+            raise step_report.error_of(message)
+        if message == step_report.STARTED:
             started = True
         elif plan.filter is not None and plan.filter.listens:
             _hand_over_listener(plan, made, message, state)
     made.channel.close()
     name, status = procs.ending(made.pid) or (b"", 0)
-    if not started or name == record.NAME:
-        raise record.early_end("the container's process", status if name == record.NAME else 0)
+    if not started or name == step_report.NAME:
+        raise step_report.early_end("the container's process", status if name == step_report.NAME else 0)
 
 
 def _hand_over_listener(plan: "ExecPlan", made: Entered, message: bytes, state: "dict[str, object]") -> None:
     from pyrunc.kernel import listener
 
-    from . import confinement
+    from . import security_steps
 
-    number = confinement.listener_of(message)
+    number = security_steps.listener_of(message)
     path, metadata = plan.listener or (None, None)
     if number is None or path is None:
         raise PyruncError("unexpected message from the process")

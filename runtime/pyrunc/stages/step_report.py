@@ -1,4 +1,4 @@
-"""What pyrunc-init reports: how the list of its steps (`program`) went, as the command that waits for it reads it.
+"""What pyrunc-init reports: how the list of its steps (`step_list`) went, as the command that waits for it reads it.
 
     record        magic, number of the step, kind of the step, errno, detail (5 ints), label, NUL, output of a hook
 """

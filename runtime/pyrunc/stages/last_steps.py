@@ -13,8 +13,8 @@ from errno import EACCES, EINVAL, ENOSYS, EPERM
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import capabilities, credentials, sealed, syscalls
 
-from .program import EXPECT, IF_REMEMBERED, REMEMBER, RETRY_EINTR, Program
-from .record import CALL, CHECK_CWD, END_BY, EXEC, FIND, HOOK, NAME, REPORT_TO, SPLIT, STARTED
+from .step_list import EXPECT, IF_REMEMBERED, REMEMBER, RETRY_EINTR, StepList
+from .step_report import CALL, CHECK_CWD, END_BY, EXEC, FIND, HOOK, NAME, REPORT_TO, SPLIT, STARTED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def above(fd: int, lowest: int) -> int:
     return fd if fd >= lowest else fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, lowest)
 
 
-def program(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: int) -> "tuple[Program, list[int]]":
+def program(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: int) -> "tuple[StepList, list[int]]":
     """The last steps, and the descriptors beyond the gates that they use."""
     steps = begin(plan, channel, gates.proc)
     use_all_cpus(steps)
@@ -103,27 +103,27 @@ def program(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: int)
     return steps, extra
 
 
-def begin(plan: "ContainerPlan | ExecPlan", channel: int, proc: int) -> Program:
+def begin(plan: "ContainerPlan | ExecPlan", channel: int, proc: int) -> StepList:
     """A list with its first steps: hide, say where errors go, keep no descriptor that the program is not to have.
 
     proc: a private procfs for the labels, -1 without any. It may be of the host's pid namespace: it is closed before
     the first path of the container's is looked up, which could lead through /proc/self/fd to any process's root.
     """
-    steps = Program()
+    steps = StepList()
     steps.call("prctl", _PR_SET_DUMPABLE, 0, label="hide from other processes")  # exec has reset it
     steps.call("prctl", _PR_SET_NAME, steps.string(NAME.decode()), label="set the process name")
     steps.step(REPORT_TO, 0, (channel,), "report to the command")
     if proc >= 0:
-        from . import confinement
+        from . import security_steps
 
-        confinement.set_attributes(steps, plan.attributes, proc)
+        security_steps.set_attributes(steps, plan.attributes, proc)
         steps.call("close", proc, label="close the private procfs")
     kept = 3 + plan.kept_fds
     steps.call("close_range", kept, 0xFFFFFFFF, syscalls.CLOSE_RANGE_CLOEXEC, label="close inherited descriptors")
     return steps
 
 
-def use_all_cpus(steps: Program) -> None:
+def use_all_cpus(steps: StepList) -> None:
     """Not the CPUs that the command was confined to by sched_setaffinity(2), as with taskset(1): since Linux 6.2 a
     cpuset does not widen them. The kernel takes of the mask what the cpuset has."""
     mask = b"\xff" * 1024  # CONFIG_NR_CPUS of x86 is 8192 at most; longer than the kernel's is as good
@@ -131,7 +131,7 @@ def use_all_cpus(steps: Program) -> None:
                tolerated=(EPERM, ENOSYS))  # fmt: skip  (the command's own sandbox: the CPUs stay as they are)
 
 
-def _ask_for_limits(steps: Program, process: "Process | None", channel: int) -> None:
+def _ask_for_limits(steps: StepList, process: "Process | None", channel: int) -> None:
     """The parent sets them: it may raise them, a user namespace's root may not. Not earlier, because an interpreter
     would not fit into a small RLIMIT_AS; not later, because it takes privilege over who we become."""
     if process is not None and process.rlimits:
@@ -139,7 +139,7 @@ def _ask_for_limits(steps: Program, process: "Process | None", channel: int) -> 
         wait(steps, channel, "wait for limits")
 
 
-def become_user(steps: Program, plan: "ContainerPlan | ExecPlan", env: "list[str]", channel: int) -> None:
+def become_user(steps: StepList, plan: "ContainerPlan | ExecPlan", env: "list[str]", channel: int) -> None:
     """Limits, scheduling, ids, capabilities and working directory of the process; its program is found."""
     process = plan.process
     _ask_for_limits(steps, process, channel)
@@ -158,7 +158,7 @@ def become_user(steps: Program, plan: "ContainerPlan | ExecPlan", env: "list[str
         steps.step(FIND, 0, (steps.strings(candidates(process.args[0], env)),), process.args[0])
 
 
-def split(steps: Program, plan: "ContainerPlan | ExecPlan", channel: int, *, controlling: bool) -> None:
+def split(steps: StepList, plan: "ContainerPlan | ExecPlan", channel: int, *, controlling: bool) -> None:
     """Go on as a child, which is in the pid namespace that was joined: others there may see it, with CAP_SYS_PTRACE
     even take it over (CVE-2016-9962). So it is all that the program will be, but for its label and mostly its filter.
 
@@ -172,13 +172,13 @@ def split(steps: Program, plan: "ContainerPlan | ExecPlan", channel: int, *, con
     steps.call("write", channel, steps.blob(ENTERED), len(ENTERED), label="tell the pid", expect=len(ENTERED))
     wait(steps, channel, "wait for the command")
     for i, limit in enumerate(plan.process.rlimits if plan.process is not None else ()):
-        if limit.type == "RLIMIT_NPROC":  # `outside.set_rlimits` has only raised it: cloning takes one more
+        if limit.type == "RLIMIT_NPROC":  # `limits.set_rlimits` has only raised it: cloning takes one more
             values = steps.blob(pack("=QQ", limit.soft, limit.hard))
             steps.call("prlimit64", 0, syscalls.limit_number(limit.type), values, 0, label=f"set {limit.type}",
                        pointer=f"/process/rlimits/{i}")  # fmt: skip
 
 
-def say_created(steps: Program, channel: int) -> None:
+def say_created(steps: StepList, channel: int) -> None:
     """Tell the command that all is prepared, and wait until it has made note of it."""
     # From here on the end of the channel tells us if it dies; the signal would also come when it ends well.
     steps.call("prctl", _PR_SET_PDEATHSIG, 0, label="outlive the command")
@@ -186,25 +186,25 @@ def say_created(steps: Program, channel: int) -> None:
     wait(steps, channel, "wait for the command, which has ended")
 
 
-def wait(steps: Program, channel: int, label: str) -> None:
+def wait(steps: StepList, channel: int, label: str) -> None:
     """Wait for a byte from the command; its end is an error."""
     steps.call("read", channel, steps.blob(b"\0"), 1, label=label, expect=1, flags=RETRY_EINTR)
 
 
 def filter_system_calls(
-    steps: Program, plan: "Confinement", process: "Process", *, report: int, gate: int
+    steps: StepList, plan: "Confinement", process: "Process", *, report: int, gate: int
 ) -> bool:
     """Load the seccomp filter, if there is one; then what took privilege for it is given up. True."""
     if plan.filter is not None:
-        from . import confinement
+        from . import security_steps
 
-        confinement.load_filter(steps, plan.filter, report, gate)
+        security_steps.load_filter(steps, plan.filter, report, gate)
         if needs_privilege_for_filter(process):
             _set_capabilities(steps, process, 0)
     return True
 
 
-def filter_early(steps: Program, plan: "ContainerPlan | ExecPlan", channel: int) -> bool:
+def filter_early(steps: StepList, plan: "ContainerPlan | ExecPlan", channel: int) -> bool:
     """Load the filter before the process can be seen, if CAP_SYS_ADMIN were to be kept for it: nobody shall find that.
     Whether it is done. Not with a listener, which is fetched from the process that stays: until then it would wait."""
     process, filter_ = plan.process, plan.filter
@@ -227,7 +227,7 @@ def candidates(name: str, env: "list[str]") -> "list[str]":
     return [f"{directory or '.'}/{name}" for directory in path.split(":")] if name and path else []
 
 
-def _identity(steps: Program, process: "Process", keep: int, *, set_groups: bool) -> None:
+def _identity(steps: StepList, process: "Process", keep: int, *, set_groups: bool) -> None:
     """Bounding set, ids, working directory, capabilities, no_new_privs: from root of the container to the user.
 
     keep: a mask of capabilities that are given up later.
@@ -264,7 +264,7 @@ def _identity(steps: Program, process: "Process", keep: int, *, set_groups: bool
         steps.call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, label="set no_new_privs")
 
 
-def _set_capabilities(steps: Program, process: "Process", keep: int) -> None:
+def _set_capabilities(steps: StepList, process: "Process", keep: int) -> None:
     sets = process.capabilities
     # What we do not have ourselves cannot be given: the spec wants a warning, see `cannot_give`, no failure.
     wanted = (sets.effective, sets.permitted, sets.inheritable) if sets else ((), (), ())
@@ -295,7 +295,7 @@ def cannot_give(process: "Process") -> "list[str]":
     return warnings
 
 
-def _set_ambient(steps: Program, process: "Process") -> None:
+def _set_ambient(steps: StepList, process: "Process") -> None:
     sets = process.capabilities
     steps.call("prctl", _PR_CAP_AMBIENT, _AMBIENT_CLEAR_ALL, 0, 0, 0, label="clear ambient capabilities",
                tolerated=(EINVAL,))  # fmt: skip
@@ -306,7 +306,7 @@ def _set_ambient(steps: Program, process: "Process") -> None:
                        tolerated=(EPERM,))  # fmt: skip
 
 
-def _scheduling(steps: Program, process: "Process") -> None:
+def _scheduling(steps: StepList, process: "Process") -> None:
     wanted = process.scheduler
     if wanted is not None:
         flags = sum(_SCHED_FLAGS[flag] for flag in wanted.flags)
@@ -321,7 +321,7 @@ def _scheduling(steps: Program, process: "Process") -> None:
                    pointer="/process/ioPriority")  # fmt: skip
 
 
-def _memory_policy(steps: Program, policy: "MemoryPolicy") -> None:
+def _memory_policy(steps: StepList, policy: "MemoryPolicy") -> None:
     mode, mask = _MODES[policy.mode], 0
     for flag in policy.flags:
         mode |= _MODE_FLAGS[flag]
@@ -334,7 +334,7 @@ def _memory_policy(steps: Program, policy: "MemoryPolicy") -> None:
                pointer="/linux/memoryPolicy")  # fmt: skip
 
 
-def _start_container_hooks(steps: Program, plan: "ContainerPlan", env: "list[str]") -> "list[int]":
+def _start_container_hooks(steps: StepList, plan: "ContainerPlan", env: "list[str]") -> "list[int]":
     if not plan.hooks.start_container:
         return []
     from pyrunc import jsontext

@@ -16,7 +16,7 @@ from _struct import calcsize, pack, unpack_from
 from pyrunc.errors import printable, shortened
 from pyrunc.kernel.syscalls import number
 
-from .record import CALL, MAGIC, POINTER
+from .step_report import CALL, MAGIC, POINTER
 
 EXPECT, RETRY_EINTR, REMEMBER, IF_REMEMBERED, STORE = 1, 2, 4, 8, 16
 _WORD = calcsize("N")
@@ -30,7 +30,7 @@ class At(int):
     """An argument that points into the list's data."""
 
 
-class Program:
+class StepList:
     """Collects steps; `data` turns them into what pyrunc-init reads."""
 
     __slots__ = ("_data", "_inner", "_pointers", "_steps", "_stores")
