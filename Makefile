@@ -42,7 +42,7 @@ DOCS := build/stamps/docs
 
 LOCKS := $(PACKAGING)/requirements-build.txt $(PACKAGING)/requirements-runtime.txt
 NATIVE_SOURCES := $(wildcard runtime/native/*) $(wildcard oci-schemas/*.json)
-DOC_SOURCES := $(wildcard docs/man/*) $(PACKAGING)/manual.py $(PACKAGING)/completions.py \
+DOC_SOURCES := $(wildcard docs/man/*) $(PACKAGING)/manual.py $(PACKAGING)/roff.py $(PACKAGING)/completions.py \
     runtime/pyrunc/cli.py runtime/pyrunc/arguments.py $(wildcard runtime/pyrunc/commands/*.py)
 
 run_tests = $(VENV)/bin/python -m pytest

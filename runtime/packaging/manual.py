@@ -1,20 +1,15 @@
-"""Write the man pages into a directory: names, synopses and options from the tables, the rest from docs/man/*.roff.
+"""Write the man pages into a directory: names, synopses and options from the tables, the rest from docs/man/*.md.
 
-A text in docs/man starts with the body of DESCRIPTION; sections of its own (.SH) follow the options.
+A text in docs/man starts with the body of DESCRIPTION; sections of its own (##) follow the options.
 """
 
 import sys
 from pathlib import Path
 
 from commandline import CHECKOUT, GLOBAL_OPTIONS, Option, Verb, __version__, shown, verbs
+from roff import MarkdownError, escaped, roff
 
 TEXTS = CHECKOUT / "docs/man"
-
-
-def escaped(text: str) -> str:
-    """Plain text as roff: a hyphen that is to be copied into a shell, a backslash, a line that begins with a dot."""
-    text = text.replace("\\", "\\e").replace("-", "\\-")
-    return f"\\&{text}" if text.startswith((".", "'")) else text
 
 
 def option_entries(options: list[Option]) -> list[str]:
@@ -66,8 +61,12 @@ def _head(title: str, summary: str, synopsis: str) -> list[str]:
 
 def _text(name: str) -> tuple[str, str]:
     """The hand-written description, and the sections after it."""
-    description, dot, rest = (TEXTS / f"{name}.roff").read_text().partition(".SH ")
-    return description.strip(), (dot + rest).strip()
+    path = TEXTS / f"{name}.md"
+    try:
+        description, heading, rest = roff(path.read_text()).partition(".SH ")
+    except MarkdownError as error:
+        raise MarkdownError(f"{path}, {error}") from None
+    return description.strip(), heading + rest
 
 
 def write(directory: Path) -> None:

@@ -1,6 +1,7 @@
 """doctor's table: its documentation, and what its texts may not hold."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,9 @@ def subject() -> Subject:
 
 
 def test_every_check_is_in_the_manual() -> None:
-    text = (TOP / "docs/man/doctor.roff").read_text().replace("\\-", "-")
-    tags = text.partition(".SH CHECKS")[2].partition(".SH JSON")[0]
-    words = {word for line in tags.splitlines() if line.startswith(".B") for word in line.replace('"', " ").split()}
-    assert set(CHECKS) <= words
+    checks = (TOP / "docs/man/doctor.md").read_text().partition("## Checks")[2].partition("\n## ")[0]
+    terms = re.findall(r"^(\*\*.*)\n:   ", checks, re.MULTILINE)
+    assert set(re.findall(r"\*\*(.+?)\*\*", " ".join(terms))) == set(CHECKS)
 
 
 def test_every_check_has_a_broken_host() -> None:

@@ -37,14 +37,14 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def plain(roff: str) -> str:
     """Roff as text, as far as a search needs it."""
-    for mark in ("\\fB", "\\fI", "\\fR", "\\&"):
-        roff = roff.replace(mark, "")
-    return roff.replace("\\-", "-").replace("\\e", "\\")
+    for mark, character in {"fB": "", "fI": "", "fR": "", "&": "", "(ga": "`", "-": "-", "e": "\\"}.items():
+        roff = roff.replace(f"\\{mark}", character)
+    return roff
 
 
 def test_every_command_has_a_page_and_a_text_of_its_own(pages: Path) -> None:
     assert {path.name for path in pages.iterdir()} == {"pyrunc.8"} | {f"pyrunc-{name}.8" for name in VERBS}
-    assert {path.stem for path in manual.TEXTS.glob("*.roff")} == {"pyrunc", *VERBS}
+    assert {path.stem for path in manual.TEXTS.glob("*.md")} == {"pyrunc", *VERBS}
 
 
 @pytest.mark.parametrize("name", VERBS)
