@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from pyrunc import arguments, confined, jsontext
+from pyrunc import arguments, jsontext
 from pyrunc.cgroup import bus, gvariant, properties, values
 from pyrunc.commands.create import VERB
 from pyrunc.container import Container
 from pyrunc.criu import images, rpc
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import procs, resctrl, seccomp, signals, subids
+from pyrunc.planning import security
 from pyrunc.savedstate import State
 from pyrunc.spec import annotations
 from pyrunc.spec.config import Config, parse_config, parse_process, parse_resources
@@ -213,7 +214,7 @@ def seccomp_profile(data: bytes) -> None:
     found: list[Config] = []
     if refusal(lambda: found.append(parse_config(whole))) is not None or len(data) > 4000:
         return
-    profile = confined.profile(found[0])
+    profile = security.profile(found[0])
     assert profile is not None
     compiled: list[bytes] = []
     if refusal(lambda: compiled.append(seccomp._compile(seccomp._Libseccomp(), profile))) is None:

@@ -23,7 +23,8 @@ ACCEPTED = Path(__file__).with_name("accepted.txt")
 MODULES = {
     name: PACKAGE / f"{name}.py"
     for name in (
-        "lifecycle", "jsontext", "arguments", "usermaps", "plan", "execplan", "kernel/subids", "kernel/mountoptions",
+        "lifecycle", "jsontext", "arguments", "planning/container", "planning/exec", "planning/idmaps",
+        "planning/mounts", "planning/optional", "planning/security", "kernel/subids", "kernel/mountoptions",
         "cgroup/names", "cgroup/values", "cgroup/properties",
         *(f"spec/{path.stem}" for path in sorted((PACKAGE / "spec").glob("[a-z]*.py"))),
     )

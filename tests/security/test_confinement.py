@@ -14,10 +14,10 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from pyrunc import confined
 from pyrunc.errors import ConfigError, PyruncError
 from pyrunc.kernel import credentials, listener, lsm, procfs, sealed, seccomp
 from pyrunc.kernel.seccomp import Profile, Rule
+from pyrunc.planning import security
 from pyrunc.stages import exec_child, security_steps
 from pyrunc.stages.step_list import RETRY_EINTR, StepList
 from pyrunc.stages.step_report import EXEC, FIND, HOOK, REPORT_TO, SPLIT, error_of
@@ -419,7 +419,7 @@ def test_labels_of_a_config_are_the_programs(monkeypatch):
     monkeypatch.setattr(lsm, "apparmor_enabled", lambda: True)
     monkeypatch.setattr(lsm, "_APPARMOR_PROFILES", "/no/such/file")
     process = SimpleNamespace(selinux_label="a:b:c", apparmor_profile="p", no_new_privileges=True, capabilities=None)
-    found = [(each.path, each.value) for each in confined.attributes(process)]
+    found = [(each.path, each.value) for each in security.attributes(process)]
     assert found == [("attr/exec", b"a:b:c"), ("attr/apparmor/exec", b"exec p")]
 
     def compose(steps, _report, _gate, proc):

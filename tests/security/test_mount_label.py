@@ -4,10 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
-from pyrunc import confined, host, plan
 from pyrunc.errors import ConfigError, PyruncError
 from pyrunc.kernel import lsm, mountoptions, mounts, rootfs
 from pyrunc.kernel.mounts import Attached
+from pyrunc.planning import container as plan
+from pyrunc.planning import security
+from pyrunc.planning.facts import HostFacts
 from pyrunc.spec.config import parse_config
 
 from tests.bundle import Bundle
@@ -28,11 +30,11 @@ def test_label_without_selinux_is_refused(runtime: Runtime, bundle: Bundle) -> N
 
 def test_label_of_the_config_is_what_mounts_get(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lsm, "selinux_enabled", lambda: True)
-    assert confined.mount_label(LABEL) == LABEL
+    assert security.mount_label(LABEL) == LABEL
     monkeypatch.setattr(lsm, "selinux_enabled", lambda: False)
-    assert confined.mount_label(None) == ""
+    assert security.mount_label(None) == ""
     with pytest.raises(ConfigError):
-        confined.mount_label(LABEL)
+        security.mount_label(LABEL)
 
 
 @pytest.mark.parametrize("option", [None, "fscontext"])
@@ -45,7 +47,7 @@ def test_annotation_says_which_option_it_becomes(monkeypatch: pytest.MonkeyPatch
         "linux": {"mountLabel": LABEL, "namespaces": [{"type": "mount"}]},
         "annotations": {"run.oci.mount_context_type": option} if option else {},
     }
-    made = plan.build(parse_config(config), plan.CreateOptions("x", "/b"), host.HostFacts(0, in_userns=False))
+    made = plan.build(parse_config(config), plan.CreateOptions("x", "/b"), HostFacts(0, in_userns=False))
     assert [(mount.label, mount.label_option) for mount in made.mounts] == [(LABEL, option or "context")]
 
 

@@ -3,13 +3,14 @@
 import os
 
 import pytest
-from pyrunc import arguments, cli, plan
+from pyrunc import arguments, cli
 from pyrunc.cgroup import control, devices, fs, manager, systemd
 from pyrunc.cgroup.names import Unit
 from pyrunc.cgroup.values import Setting
 from pyrunc.context import Context
 from pyrunc.errors import ConfigError, PyruncError, UsageError
 from pyrunc.log import Log
+from pyrunc.planning import container as plan
 
 SUBGROUP, DELEGATED = "run.oci.systemd.subgroup", "run.oci.delegate-cgroup"
 

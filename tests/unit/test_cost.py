@@ -11,14 +11,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pyrunc import arguments, execplan, jsontext, plan
+from pyrunc import arguments, jsontext
 from pyrunc.bundle import read_given
 from pyrunc.cgroup import bus, gvariant, names, properties, stats, values
 from pyrunc.container import Container
 from pyrunc.criu import rpc
 from pyrunc.errors import PyruncError
-from pyrunc.host import HostFacts
 from pyrunc.kernel import mountoptions, mounts, procs, resctrl, seccomp, subids
+from pyrunc.planning import container as plan
+from pyrunc.planning import exec as exec_plan
+from pyrunc.planning.facts import HostFacts
 from pyrunc.spec import rules_process
 from pyrunc.spec.config import Config, parse_process
 from pyrunc.spec.linux import RANGES_MAX
@@ -230,10 +232,10 @@ READINGS: dict[str, Callable[[int], Callable[[], object]]] = {
     "environment": lambda n: (
         lambda: parse_process(PROCESS | {"env": [f"A{i}=1" for i in range(n)]}).environment(["B="])
     ),
-    "variables of exec": lambda n: lambda: execplan.process_of(PROCESS, asked(env=[f"A{i}=1" for i in range(n)])),
-    "capabilities of exec": lambda n: lambda: execplan.process_of(PROCESS, asked(capabilities=["kill"] * n)),
-    "groups of exec": lambda n: lambda: execplan.process_of(PROCESS, asked(additional_gids=["1"] * n)),
-    "cgroup of exec": lambda n: lambda: execplan.sub_cgroup("/a" * n),
+    "variables of exec": lambda n: lambda: exec_plan.process_of(PROCESS, asked(env=[f"A{i}=1" for i in range(n)])),
+    "capabilities of exec": lambda n: lambda: exec_plan.process_of(PROCESS, asked(capabilities=["kill"] * n)),
+    "groups of exec": lambda n: lambda: exec_plan.process_of(PROCESS, asked(additional_gids=["1"] * n)),
+    "cgroup of exec": lambda n: lambda: exec_plan.sub_cgroup("/a" * n),
     "path of a cgroup": lambda n: lambda: names.fs_path("/a" * n, "c"),
     "slice": lambda n: lambda: names.unit("-".join("a" * n) + ".slice:a:b", "c"),
     "version": lambda n: lambda: Config(Reader(minimal() | {"ociVersion": "1.0.0-" + ".".join("a" * n)}, "")),
@@ -249,9 +251,9 @@ READINGS: dict[str, Callable[[int], Callable[[], object]]] = {
 }
 
 
-def asked(**given: Any) -> execplan.ExecOptions:
+def asked(**given: Any) -> exec_plan.ExecOptions:
     """Options of exec."""
-    result = execplan.ExecOptions(["x"])
+    result = exec_plan.ExecOptions(["x"])
     for key, value in given.items():
         setattr(result, key, value)
     return result
@@ -375,11 +377,11 @@ def test_lists_of_numbers_within_their_limits() -> None:
     policy: Any = type("Policy", (), {"mode": "MPOL_BIND", "nodes": text, "flags": []})()
     steps: Any = type("Steps", (), {"call": lambda *_, **__: 0, "blob": lambda *_: 0})()
     for work in (
-        lambda: execplan.cpus(text), lambda: values.members(text), lambda: properties.bits(text),
+        lambda: exec_plan.cpus(text), lambda: values.members(text), lambda: properties.bits(text),
         lambda: last_steps._memory_policy(steps, policy),
     ):  # fmt: skip
         assert codes(work) < 500_000  # and not 5000 times 8192
-    assert execplan.cpus("3,0-1,1") == (0, 1, 3)
+    assert exec_plan.cpus("3,0-1,1") == (0, 1, 3)
 
 
 def test_rules_of_seccomp_end_where_the_kernel_does() -> None:

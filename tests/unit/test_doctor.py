@@ -9,7 +9,7 @@ from pyrunc.doctor import causes, users
 from pyrunc.doctor.checks import CHECKS, examine
 from pyrunc.doctor.finding import MISSING, OK, Finding, Subject, read
 from pyrunc.errors import PyruncError
-from pyrunc.host import HostFacts
+from pyrunc.planning.facts import HostFacts
 
 from conformance.broken_hosts.hosts import HOSTS
 

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyrunc import confined, jsontext
+from pyrunc import jsontext
 from pyrunc.cgroup import gvariant
 from pyrunc.criu import rpc
 from pyrunc.errors import PyruncError
+from pyrunc.planning import security
 
 from tests.fuzz.targets import SEEDS, TARGETS
 from tests.runtime import CHECKOUT
@@ -41,7 +42,7 @@ WRONG: list[tuple[str, object, str, Any, bytes]] = [
     ("gvariant", gvariant, "_RANGES", {"i": (0, 2**40)}, b"4294967296"),
     ("protobuf", rpc, "_varint", lambda value: bytes([value & 0x7F]), b"\xff" * 9),
     ("protobuf", rpc, "_text", fail, b""),
-    ("seccomp", confined, "profile", fail, SEEDS["seccomp"][0]),
+    ("seccomp", security, "profile", fail, SEEDS["seccomp"][0]),
 ]
 
 

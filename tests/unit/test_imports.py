@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "runtime/pyrunc"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Part -> the parts that it may import, besides itself and the package's constants. `kernel` knows nothing of configs
-# and containers; `plan` and its kin alone know both a config and the kernel; later lines may look at earlier ones only.
+# and containers; `planning` alone knows both a config and the kernel; later lines may look at earlier ones only.
 MAY_IMPORT = {
     "errors": (),
     "startup": (),
@@ -33,17 +33,13 @@ MAY_IMPORT = {
     "savedstate": ("errors", "lifecycle", "kernel", "cgroup"),
     "container": ("errors", "jsontext", "lifecycle", "savedstate", "stateroot", "kernel", "cgroup"),
     "resources": ("errors", "kernel", "cgroup"),
-    "confined": ("kernel", "spec"),
-    "hostparts": ("errors", "host", "kernel", "spec"),
-    "usermaps": ("errors", "host", "kernel", "spec"),
-    "plan": ("errors", "host", "kernel", "cgroup", "spec", "confined", "hostparts", "usermaps"),
-    "execplan": ("errors", "kernel", "spec", "confined"),
-    "doctor": ("errors", "host", "kernel", "cgroup", "container", "startup", "stateroot"),
+    "planning": ("errors", "kernel", "cgroup", "spec"),
+    "doctor": ("errors", "kernel", "cgroup", "container", "startup", "stateroot"),
     "criu": ("errors", "jsontext", "kernel"),
     "stages": ("errors", "ending", "jsontext", "log", "kernel", "cgroup", "hooks", "container", "criu", "resources"),
     "commands": (
         "errors", "jsontext", "arguments", "lifecycle", "log", "bundle", "kernel", "host", "spec", "cgroup", "hooks",
-        "container", "plan", "execplan", "criu", "stages", "doctor",
+        "container", "planning", "criu", "stages", "doctor",
         "context", "ending", "resources", "savedstate", "stateroot",
     ),
     "context": ("errors", "jsontext", "arguments", "log", "bundle", "host", "kernel"),

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
-from pyrunc import plan as planning
-from pyrunc.execplan import ExecPlan
-from pyrunc.host import HostFacts
 from pyrunc.kernel import lsm, syscalls
 from pyrunc.kernel.seccomp import Filter
+from pyrunc.planning import container as planning
+from pyrunc.planning.exec import ExecPlan
+from pyrunc.planning.facts import HostFacts
 from pyrunc.spec.config import parse_config
 from pyrunc.stages import exec_child, last_steps, step_report
 from pyrunc.stages.step_list import StepList

@@ -5,7 +5,7 @@ import re
 
 import pytest
 from pyrunc.errors import ConfigError, UsageError
-from pyrunc.execplan import ExecOptions, process_of
+from pyrunc.planning.exec import ExecOptions, process_of
 from pyrunc.spec.config import Config, parse_config, parse_process
 from pyrunc.spec.reader import Reader
 from pyrunc.spec.schema import schema_problems

@@ -2,12 +2,14 @@
 
 from errno import EMFILE, ENOMEM
 
-from pyrunc import bundle, ending, host, plan
+from pyrunc import bundle, ending
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.container import Container
 from pyrunc.context import Context
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import credentials, descriptors, procs
+from pyrunc.planning import facts
+from pyrunc.planning.container import ContainerPlan, CreateOptions, build
 from pyrunc.spec.config import parse_config
 from pyrunc.stages import parent
 
@@ -63,7 +65,7 @@ def _explain(error: PyruncError, context: Context) -> None:
     try:
         from pyrunc.doctor import causes
 
-        causes.explain(error, host.facts(context.environment), context.environment, context.root)
+        causes.explain(error, facts.gather(context.environment), context.environment, context.root)
     except (ImportError, OSError, MemoryError):
         return
 
@@ -72,8 +74,8 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
     options = _options(context, arguments, detach=detach)
     text = bundle.read_config(options.bundle, arguments.text("config"))
     config = parse_config(bundle.parse(text, arguments.text("config") or f"{options.bundle}/config.json"))
-    here = host.facts(context.environment)
-    todo = plan.build(config, options, here)
+    here = facts.gather(context.environment)
+    todo = build(config, options, here)
     if here.privileged and todo.joins_kind("pid") and not todo.splits:
         from pyrunc.kernel import sealed
 
@@ -122,7 +124,7 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
     return container, made
 
 
-def _end_of_unfinished(context: Context, container: Container, todo: plan.ContainerPlan) -> None:
+def _end_of_unfinished(context: Context, container: Container, todo: ContainerPlan) -> None:
     """The end of a container whose create has undone the rest: poststop hooks, if other hooks can have run."""
     if todo.hooks.poststop and container.load().pid:
         from pyrunc import hooks
@@ -134,9 +136,9 @@ def _end_of_unfinished(context: Context, container: Container, todo: plan.Contai
     container.remove()
 
 
-def common_options(context: Context, arguments: Arguments, *, detach: bool) -> plan.CreateOptions:
+def common_options(context: Context, arguments: Arguments, *, detach: bool) -> CreateOptions:
     """What `create`, `run` and `restore` have in common."""
-    options = plan.CreateOptions(arguments.operands[0], bundle.resolved(arguments.text("bundle", ".")))
+    options = CreateOptions(arguments.operands[0], bundle.resolved(arguments.text("bundle", ".")))
     options.detach = detach
     options.console_socket, options.pid_file = arguments.text("console-socket"), arguments.text("pid-file")
     options.new_keyring = not arguments.flag("no-new-keyring")
@@ -148,7 +150,7 @@ def common_options(context: Context, arguments: Arguments, *, detach: bool) -> p
     return options
 
 
-def _options(context: Context, arguments: Arguments, *, detach: bool) -> plan.CreateOptions:
+def _options(context: Context, arguments: Arguments, *, detach: bool) -> CreateOptions:
     options = common_options(context, arguments, detach=detach)
     options.pidfd_socket = arguments.text("pidfd-socket")
     options.pivot = not arguments.flag("no-pivot")

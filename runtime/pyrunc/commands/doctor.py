@@ -1,11 +1,11 @@
 """pyrunc doctor: what this host lacks for containers of this user, and the commands that repair it."""
 
-from pyrunc import host
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.context import Context, print_lines, print_out
 from pyrunc.doctor.checks import CHECKS, examine
 from pyrunc.doctor.finding import OK, Finding, Subject
 from pyrunc.errors import UsageError
+from pyrunc.planning import facts
 
 VERB = Verb(
     "check what this host and this user lack for containers, and say what repairs it",
@@ -19,7 +19,7 @@ def run(context: Context, arguments: Arguments) -> int:
     unknown = next((name for name in arguments.operands if name not in CHECKS), "")
     if unknown:
         raise UsageError(f"unknown check `{unknown}`", hint=f"there are {', '.join(CHECKS)}")
-    subject = Subject(host.facts(context.environment), context.environment, context.root)
+    subject = Subject(facts.gather(context.environment), context.environment, context.root)
     findings = examine(subject, arguments.operands or CHECKS)
     if arguments.flag("json"):
         print_out(_json(subject, findings))

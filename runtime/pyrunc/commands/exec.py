@@ -2,7 +2,7 @@
 
 import posix
 
-from pyrunc import ending, execplan, host, lifecycle
+from pyrunc import ending, host, lifecycle
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.bundle import read_given
 from pyrunc.container import Container
@@ -10,6 +10,8 @@ from pyrunc.context import Context
 from pyrunc.errors import NotPermitted, PyruncError, UsageError
 from pyrunc.jsontext import loads
 from pyrunc.kernel import capabilities, credentials, procs
+from pyrunc.planning import exec as planning
+from pyrunc.planning.exec import ExecOptions, ExecPlan
 from pyrunc.savedstate import State
 from pyrunc.spec.config import parse_config
 from pyrunc.stages import exec_parent
@@ -94,7 +96,7 @@ def _enter(context: Context, arguments: Arguments) -> int:
     return _let_go(arguments, plan, made, state)
 
 
-def _let_go(arguments: Arguments, plan: "execplan.ExecPlan", made: exec_parent.Entered, state: State) -> int:
+def _let_go(arguments: Arguments, plan: ExecPlan, made: exec_parent.Entered, state: State) -> int:
     """Tell the caller of the process, let it run its program, and stay with it."""
     detach, pid_file = arguments.flag("detach"), arguments.text("pid-file")
     try:
@@ -124,18 +126,18 @@ def _let_go(arguments: Arguments, plan: "execplan.ExecPlan", made: exec_parent.E
     return foreground.attend(made.pid, signals, made.terminal)
 
 
-def _plan(context: Context, arguments: Arguments, container: Container, state: State) -> "execplan.ExecPlan":
+def _plan(context: Context, arguments: Arguments, container: Container, state: State) -> ExecPlan:
     saved = loads(container.read("config.json"), f"{container.path}/config.json")
     config = parse_config(saved)
     if config.keeps_groups and "additional-gids" in arguments.options:
         raise UsageError("--additional-gids in a container that keeps its caller's groups (by an annotation)")
-    process = execplan.process_of(_base(arguments, saved), _options(arguments))
-    execplan.check_terminal(process, detach=arguments.flag("detach"), console_socket=arguments.text("console-socket"))
-    plan = execplan.ExecPlan(container.id, config, process, arguments.natural("preserve-fds"))
+    process = planning.process_of(_base(arguments, saved), _options(arguments))
+    planning.check_terminal(process, detach=arguments.flag("detach"), console_socket=arguments.text("console-socket"))
+    plan = ExecPlan(container.id, config, process, arguments.natural("preserve-fds"))
     plan.new_keyring = state.data.get("newKeyring") is not False
     plan.keyring = str(state.data.get("keyring") or f"_ses.{container.id}")  # without: an older version made it
     if "cgroup" in arguments.options:
-        plan.cgroup = execplan.sub_cgroup(arguments.text("cgroup"))
+        plan.cgroup = planning.sub_cgroup(arguments.text("cgroup"))
     if plan.profile is not None:
         from pyrunc.kernel import seccomp
 
@@ -156,13 +158,13 @@ def _base(arguments: Arguments, saved: object) -> object:
     return saved.get("process") if isinstance(saved, dict) else None
 
 
-def _options(arguments: Arguments) -> execplan.ExecOptions:
-    options = execplan.ExecOptions(arguments.operands[1:])
+def _options(arguments: Arguments) -> ExecOptions:
+    options = ExecOptions(arguments.operands[1:])
     options.cwd, options.user = arguments.text("cwd"), arguments.text("user")
     options.env, options.additional_gids = arguments.texts("env"), arguments.texts("additional-gids")
     options.apparmor, options.process_label = arguments.text("apparmor"), arguments.text("process-label")
     options.capabilities = arguments.texts("cap")
-    if unknown := [name for name in options.capabilities if not capabilities.mask([execplan.capability(name)])]:
+    if unknown := [name for name in options.capabilities if not capabilities.mask([planning.capability(name)])]:
         raise UsageError(f"unknown capability `{unknown[0]}`")
     if "user" in arguments.options and not options.user:
         raise UsageError("--user is empty: a numeric UID[:GID] is needed")

@@ -1,11 +1,13 @@
 """pyrunc restore: a container from a bundle and the image files of `pyrunc checkpoint`, by CRIU."""
 
-from pyrunc import bundle, ending, host, plan
+from pyrunc import bundle, ending
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.container import Container
 from pyrunc.context import Context
 from pyrunc.errors import ConfigError, PyruncError
 from pyrunc.kernel import credentials, descriptors, lsm, procs
+from pyrunc.planning import facts
+from pyrunc.planning.container import build
 from pyrunc.spec.config import Config, parse_config
 
 from . import checkpoint, create
@@ -13,7 +15,7 @@ from . import checkpoint, create
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.criu.rpc import Value
-    from pyrunc.plan import ContainerPlan
+    from pyrunc.planning.container import ContainerPlan
     from pyrunc.stages.restorer import Restored
 
 VERB = Verb(
@@ -59,9 +61,9 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
     options = create.common_options(context, arguments, detach=detach)
     text = bundle.read_config(options.bundle)
     config = parse_config(bundle.parse(text, f"{options.bundle}/config.json"))
-    here = host.facts(context.environment)
+    here = facts.gather(context.environment)
     _refuse_what_is_not_in_the_images(config)
-    todo = plan.build(config, options, here)
+    todo = build(config, options, here)
     for warning in config.warnings:
         context.log.warning(warning)
     where = checkpoint.directories(arguments, config, make=False)

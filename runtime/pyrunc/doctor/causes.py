@@ -8,7 +8,7 @@ from errno import EACCES, ENOSYS, EPERM, EROFS
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.errors import PyruncError
-    from pyrunc.host import HostFacts
+    from pyrunc.planning.facts import HostFacts
 
     from .finding import Finding
 

@@ -6,7 +6,7 @@ from pyrunc.kernel import procs, subids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrunc.host import HostFacts
+    from pyrunc.planning.facts import HostFacts
 
 OK, DEGRADED, MISSING = "ok", "degraded", "missing"
 

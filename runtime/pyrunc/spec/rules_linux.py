@@ -55,7 +55,7 @@ def _mappings_need_a_user_namespace(linux: Linux) -> "Iterator[ConfigError]":
 
 
 def _new_user_namespaces_need_both_mappings(linux: Linux) -> "Iterator[ConfigError]":
-    """Both or none of them: without any `usermaps` chooses, as crun does."""
+    """Both or none of them: without any `planning.idmaps` chooses, as crun does."""
     user = linux.namespace("user")
     if user is None or user.path is not None or not (linux.uid_mappings or linux.gid_mappings):
         return

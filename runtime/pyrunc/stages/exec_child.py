@@ -25,7 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pyrunc.execplan import ExecPlan
+    from pyrunc.planning.exec import ExecPlan
 
     from .exec_parent import Target
     from .protocol import Channel

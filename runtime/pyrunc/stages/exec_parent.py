@@ -33,7 +33,7 @@ from . import children, exec_child, limits, protocol, step_report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrunc.execplan import ExecPlan
+    from pyrunc.planning.exec import ExecPlan
     from pyrunc.savedstate import State
 
     from .protocol import Channel

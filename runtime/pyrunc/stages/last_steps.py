@@ -20,9 +20,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from pyrunc.execplan import ExecPlan
     from pyrunc.kernel.seccomp import Filter
-    from pyrunc.plan import ContainerPlan
+    from pyrunc.planning.container import ContainerPlan
+    from pyrunc.planning.exec import ExecPlan
     from pyrunc.spec.linux import MemoryPolicy
     from pyrunc.spec.process import Process
 

@@ -13,7 +13,7 @@ from . import init, protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrunc.plan import ContainerPlan
+    from pyrunc.planning.container import ContainerPlan
 
     from .last_steps import Gates
     from .protocol import Channel

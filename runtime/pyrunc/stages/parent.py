@@ -14,9 +14,9 @@ from . import children, init, last_steps, limits, protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrunc.host import HostFacts
     from pyrunc.kernel.idmap import Range
-    from pyrunc.plan import ContainerPlan
+    from pyrunc.planning.container import ContainerPlan
+    from pyrunc.planning.facts import HostFacts
 
     from .protocol import Channel
 

@@ -18,9 +18,9 @@ from . import children, parent, protocol
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.criu.rpc import Value
-    from pyrunc.host import HostFacts
     from pyrunc.kernel.devices import Device
-    from pyrunc.plan import ContainerPlan
+    from pyrunc.planning.container import ContainerPlan
+    from pyrunc.planning.facts import HostFacts
 
 
 _MOST_CPUS = 8192

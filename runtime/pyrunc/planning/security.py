@@ -1,13 +1,13 @@
 """From the config's seccomp profile and labels to what `kernel.seccomp` and `kernel.lsm` take, for create and exec."""
 
-from .spec import annotations
+from pyrunc.spec import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .kernel.lsm import Attribute
-    from .kernel.seccomp import Filter, Profile
-    from .spec.config import Config
-    from .spec.process import Process
+    from pyrunc.kernel.lsm import Attribute
+    from pyrunc.kernel.seccomp import Filter, Profile
+    from pyrunc.spec.config import Config
+    from pyrunc.spec.process import Process
 
 
 def profile(config: "Config") -> "Profile | None":
@@ -15,7 +15,7 @@ def profile(config: "Config") -> "Profile | None":
     section = config.linux.seccomp
     if section is None or annotations.SECCOMP_BPF in config.annotations:
         return None
-    from .kernel.seccomp import Profile, Rule
+    from pyrunc.kernel.seccomp import Profile, Rule
 
     rules = tuple(
         Rule(
@@ -42,7 +42,7 @@ def ready_filter(config: "Config") -> "Filter | None":
     text = config.annotations.get(annotations.SECCOMP_BPF)
     if text is None:
         return None
-    from .kernel.seccomp import Filter
+    from pyrunc.kernel.seccomp import Filter
 
     return Filter(annotations.seccomp_instructions(text), 0, [])
 
@@ -51,7 +51,7 @@ def attributes(process: "Process | None") -> "list[Attribute]":
     """The labels that the security modules are to give the program."""
     if process is None or not (process.selinux_label or process.apparmor_profile):
         return []
-    from .kernel import lsm
+    from pyrunc.kernel import lsm
 
     return lsm.exec_attributes(process.selinux_label or "", process.apparmor_profile or "")
 
@@ -60,7 +60,7 @@ def mount_label(label: "str | None") -> str:
     """The SELinux context of the container's mounts, "" for none. Raises ConfigError where SELinux is off."""
     if not label:
         return ""
-    from .kernel import lsm
+    from pyrunc.kernel import lsm
 
     lsm.require_selinux("/linux/mountLabel")
     return label

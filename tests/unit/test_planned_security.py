@@ -1,6 +1,6 @@
 """What of `linux.seccomp` gets to the compiler of filters: all of it."""
 
-from pyrunc import confined
+from pyrunc.planning import security
 from pyrunc.spec.config import parse_config
 
 from tests.unit.spec_specimen import full
@@ -9,7 +9,7 @@ from tests.unit.spec_specimen import full
 def profile(**members: object):
     value = full()
     value["linux"]["seccomp"] |= members
-    return confined.profile(parse_config(value))
+    return security.profile(parse_config(value))
 
 
 def test_every_key_of_the_profile_counts():

@@ -3,16 +3,16 @@
 from typing import Any
 
 import pytest
-from pyrunc import plan
 from pyrunc.cgroup import devices, systemd
 from pyrunc.cgroup import fs as cgroup_fs
 from pyrunc.errors import ConfigError, UsageError
 from pyrunc.kernel import lsm, mounts, netdev, notify
 from pyrunc.kernel import syscalls as k
 from pyrunc.kernel.mountmap import MountMap
+from pyrunc.planning import container as plan
 
 from tests.unit.spec_specimen import MAPPING, SECCOMP
-from tests.unit.test_plan import GRANT, OWN_USER, config, namespaces, options, ordinary, planned, within
+from tests.unit.test_container_plan import GRANT, OWN_USER, config, namespaces, options, ordinary, planned, within
 
 USER = [namespaces("user", "mount", "cgroup"), *((f"/linux/{key}", value) for key, value in OWN_USER.items())]
 ROOT = plan.HostFacts(0, in_userns=False)

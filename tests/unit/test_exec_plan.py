@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from pyrunc import execplan
 from pyrunc.errors import ConfigError, UsageError
-from pyrunc.execplan import ExecOptions, ExecPlan, process_of
 from pyrunc.kernel import descriptors, lsm
+from pyrunc.planning import exec as exec_plan
+from pyrunc.planning.exec import ExecOptions, ExecPlan, process_of
 from pyrunc.spec.config import parse_config, parse_process
 
 from tests.unit.spec_specimen import SECCOMP, minimal, put
@@ -138,7 +138,7 @@ def test_what_is_no_list_is_left_to_the_reader() -> None:
      ("8190-8191", (8190, 8191))],
 )  # fmt: skip
 def test_cpus(text: str, expected: tuple[int, ...]) -> None:
-    assert execplan.cpus(text) == expected
+    assert exec_plan.cpus(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_cpus(text: str, expected: tuple[int, ...]) -> None:
 )
 def test_no_such_cpu(text: str, shown: str) -> None:
     with pytest.raises(UsageError) as caught:
-        execplan.cpus(text)
+        exec_plan.cpus(text)
     assert caught.value.message == f"there is no CPU {shown}"
 
 
@@ -199,33 +199,33 @@ def test_what_the_config_says_holds_for_exec(monkeypatch: pytest.MonkeyPatch) ->
     ("text", "path"), [("", ""), ("/", ""), ("a", "/a"), ("/a//b/", "/a/b"), ("a.b/..c", "/a.b/..c"), ("...", "/...")]
 )
 def test_cgroup_below_the_containers(text: str, path: str) -> None:
-    assert execplan.sub_cgroup(text) == path
+    assert exec_plan.sub_cgroup(text) == path
 
 
 @pytest.mark.parametrize("text", [".", "..", "a/..", "../a", "a/./b", "a\0", "\0"])
 def test_no_cgroup_below_the_containers(text: str) -> None:
     with pytest.raises(UsageError, match="must not leave the container's cgroup"):
-        execplan.sub_cgroup(text)
+        exec_plan.sub_cgroup(text)
 
 
 @pytest.mark.parametrize("text", ["cpu:/a", "cpu,memory:a", "name=systemd:/a", "pids:"])
 def test_controllers_of_cgroup_v1(text: str) -> None:
     with pytest.raises(UsageError) as caught:
-        execplan.sub_cgroup(text)
+        exec_plan.sub_cgroup(text)
     assert caught.value.message == f"--cgroup `{text}` names controllers of cgroup v1"
     assert caught.value.hint == "give the path alone: cgroup v2 has one for all controllers"
 
 
 @pytest.mark.parametrize("text", [":a", "x:a", "cpu,x:a", "cpu"])
 def test_names_that_are_no_controllers(text: str) -> None:
-    assert execplan.sub_cgroup(text) == f"/{text}"
+    assert exec_plan.sub_cgroup(text) == f"/{text}"
 
 
 V1 = "blkio cpu cpuacct cpuset devices freezer hugetlb memory misc name=systemd net_cls net_prio perf_event pids rdma"
 
 
 def test_the_controllers_of_cgroup_v1() -> None:
-    assert sorted(execplan._OF_V1) == V1.split()
+    assert sorted(exec_plan._OF_V1) == V1.split()
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -239,8 +239,8 @@ def test_terminal(terminal: bool, detach: bool, socket: str) -> None:
     if socket and not terminal:
         error = "--console-socket is given, but the process has no terminal; add --tty"
     if not error:
-        execplan.check_terminal(process, detach=detach, console_socket=socket)
+        exec_plan.check_terminal(process, detach=detach, console_socket=socket)
         return
     with pytest.raises(UsageError) as caught:
-        execplan.check_terminal(process, detach=detach, console_socket=socket)
+        exec_plan.check_terminal(process, detach=detach, console_socket=socket)
     assert caught.value.message == error

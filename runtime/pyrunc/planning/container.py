@@ -6,25 +6,28 @@ A part of the config that cannot be honoured is refused here, before anything is
 
 import time
 
-from . import SPEC_VERSION, confined, hostparts, usermaps
-from .cgroup import fs as cgroup_fs
-from .cgroup import manager, names
-from .errors import ConfigError, UsageError, token
-from .host import HostFacts
-from .kernel import credentials, descriptors, idmap, mountoptions, mounts, namespaces
-from .kernel.mounts import Mount
-from .kernel.syscalls import MS_RDONLY, MS_REC
-from .spec import annotations
-from .spec import config as spec
-from .spec.linux import Linux
-from .spec.process import Process
+from pyrunc import SPEC_VERSION
+from pyrunc.cgroup import fs as cgroup_fs
+from pyrunc.cgroup import manager, names
+from pyrunc.errors import ConfigError, UsageError, token
+from pyrunc.kernel import credentials, descriptors, idmap, mountoptions, mounts, namespaces
+from pyrunc.kernel.mounts import Mount
+from pyrunc.kernel.syscalls import MS_RDONLY, MS_REC
+from pyrunc.spec import annotations
+from pyrunc.spec import config as spec
+from pyrunc.spec.linux import Linux
+from pyrunc.spec.process import Process
+
+from . import idmaps, optional, security
+from . import mounts as planned_mounts
+from .facts import HostFacts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .cgroup.values import Setting
-    from .kernel.sysctl import Parameter
+    from pyrunc.cgroup.values import Setting
+    from pyrunc.kernel.sysctl import Parameter
 
 
 _PATH_MAX = 4096  # linux/limits.h
@@ -62,7 +65,7 @@ class ContainerPlan:
     )  # fmt: skip
 
     joins: "tuple[namespaces.Join, ...]"
-    maps: usermaps.UserMaps  # of the new user namespace
+    maps: idmaps.UserMaps  # of the new user namespace
 
     def __init__(self, config: spec.Config, options: CreateOptions, host: HostFacts) -> None:
         linux = config.linux
@@ -84,16 +87,16 @@ class ContainerPlan:
             text = "a read-only root needs a mount namespace of the container's own"
             raise ConfigError(text, pointer="/root/readonly", hint="add one to linux.namespaces, or leave it out")
         self.propagation = linux.rootfs_propagation or ""
-        self.mount_label = confined.mount_label(linux.mount_label)
+        self.mount_label = security.mount_label(linux.mount_label)
         self.mounts = tuple(self._mount(i, mount, config, host) for i, mount in enumerate(config.mounts))
         find_earlier(self.mounts, self.rootfs)
         self.mount_sources: dict[int, int] = {}  # index in mounts -> descriptor of what is bound
-        self.resctrl = hostparts.resctrl_group(linux.intel_rdt, options.container_id)
-        self.net_devices = hostparts.net_devices(linux, host)
-        self.devices = hostparts.devices(linux)
+        self.resctrl = optional.resctrl_group(linux.intel_rdt, options.container_id)
+        self.net_devices = optional.net_devices(linux, host)
+        self.devices = optional.devices(linux)
         self.makes_nodes = host.privileged and self.enters_user_namespace and any(d.kind != "p" for d in self.devices)
         if self.creates("user"):  # what is bound from the host keeps its owner; a fifo is made by whoever it is
-            usermaps.check_devices(tuple(d for d in self.devices if self.makes_nodes or d.kind == "p"), self.maps)
+            idmaps.check_devices(tuple(d for d in self.devices if self.makes_nodes or d.kind == "p"), self.maps)
         self.masked_paths = tuple(linux.masked_paths)
         # `/` cannot be covered: rootfs_readonly is what it comes to.
         self.readonly_paths = tuple(path for path in linux.readonly_paths if path.strip("/"))
@@ -101,19 +104,19 @@ class ContainerPlan:
         self.cgroup.leaf = _leaf(config.annotations, options.cgroup_manager)
         own_cgroup = self.creates("user") and self.creates("cgroup") and host.euid == 0
         if annotations.DELEGATED_CGROUP in config.annotations or (own_cgroup and _mounts_cgroup_writable(config)):
-            self.cgroup.owner = usermaps.root_outside(self.maps, self.process)
+            self.cgroup.owner = idmaps.root_outside(self.maps, self.process)
         kept = descriptors.kept(options.preserve_fds, options.environment)
         self.kept_fds = kept.count
         self.hook_paths, self.hook_streams = annotations.hook_paths(config.annotations), (-1, -1)
-        self.profile = confined.profile(config)
+        self.profile = security.profile(config)
         # The profile as the kernel takes it; if it is not there yet, who carries the plan out compiles it.
-        self.filter = confined.ready_filter(config)
-        self.listener = confined.listener(config)
-        self.attributes = confined.attributes(config.process)
+        self.filter = security.ready_filter(config)
+        self.listener = security.listener(config)
+        self.attributes = security.attributes(config.process)
         self.env = config.process.environment(kept.env) if config.process else []
         if options.notify_source:
             self.mounts += (_notify_mount(options),)
-            from .kernel import notify
+            from pyrunc.kernel import notify
 
             self.env.append(notify.VARIABLE)
 
@@ -124,7 +127,7 @@ class ContainerPlan:
                 joins.append(namespaces.Join(entry.type, entry.path, f"/linux/namespaces/{i}/path"))
             else:
                 new |= namespaces.FLAGS[entry.type]
-        self.maps = usermaps.decide(linux, host, self.process)
+        self.maps = idmaps.decide(linux, host, self.process)
         if self.maps.automatic:
             new |= namespaces.FLAGS["user"]
         self.new, self.joins = new, tuple(joins)
@@ -133,7 +136,7 @@ class ContainerPlan:
         if host.rights is not None and self.creates("user"):
             # One id that an ordinary user maps himself: the kernel wants setgroups given up (user_namespaces(7)).
             self.denies_setgroups = self.denies_setgroups or idmap.single(self.maps.gids, host.rights.gid)
-        self._outer = usermaps.UserMaps(host.uids, host.gids) if host.in_userns else None
+        self._outer = idmaps.UserMaps(host.uids, host.gids) if host.in_userns else None
         self.check_ids()
         self.time_offsets = {clock: (offset.secs, offset.nanosecs) for clock, offset in linux.time_offsets.items()}
 
@@ -142,9 +145,9 @@ class ContainerPlan:
         if self.process is not None:
             credentials.check_groups(self.process.user.additional_gids, denied=self.denies_setgroups)
         if self.creates("user"):
-            usermaps.check_process(self.process, self.maps)
+            idmaps.check_process(self.process, self.maps)
         elif self._outer is not None and not self.joins_kind("user"):
-            usermaps.check_process(self.process, self._outer)
+            idmaps.check_process(self.process, self._outer)
 
     def open_joins(self) -> None:
         """Open the namespaces to join, and find out those in which the container is apart from the runtime."""
@@ -292,7 +295,7 @@ class ContainerPlan:
         result = Mount(source, mount.destination, mount.type or "", options, self.mount_label, pointer)
         result.sealed = sealed
         result.label_option = config.annotations.get(annotations.MOUNT_CONTEXT_TYPE, "context")
-        result.mapping = hostparts.mapping(mount, config.linux, pointer, host)
+        result.mapping = planned_mounts.mapping(mount, config.linux, pointer, host)
         return result
 
 
@@ -342,8 +345,8 @@ def _mounts_cgroup_writable(config: spec.Config) -> bool:
 def _kernel_parameters(values: "Mapping[str, str]") -> "list[Parameter]":
     if not values:
         return []
-    from .kernel.sysctl import Parameter
-    from .spec.sysctl import sysctl_namespace, sysctl_path
+    from pyrunc.kernel.sysctl import Parameter
+    from pyrunc.spec.sysctl import sysctl_namespace, sysctl_path
 
     paths = {key: sysctl_path(key) or "" for key in values}
     return [
@@ -353,7 +356,7 @@ def _kernel_parameters(values: "Mapping[str, str]") -> "list[Parameter]":
 
 
 def _notify_mount(options: CreateOptions) -> Mount:
-    from .kernel import notify
+    from pyrunc.kernel import notify
 
     source, destination, words = notify.mount(options.notify_source)
     return Mount(source, destination, "bind", mountoptions.parse(words))
@@ -364,12 +367,12 @@ def _cgroup(config: spec.Config, options: CreateOptions, host: HostFacts) -> man
     resources = config.linux.resources
     settings: list[Setting] = []
     if resources is not None:
-        from .cgroup import values
+        from pyrunc.cgroup import values
 
         settings = values.settings(resources, config.warnings.append)
     want = manager.Want(options.cgroup_manager, settings, None)
     if host.privileged:  # whoever is not may attach no device filter, and cannot mknod
-        from .cgroup import devices
+        from pyrunc.cgroup import devices
 
         listed = resources.devices if resources is not None else ()
         want.asks_for_devices = bool(listed)
@@ -399,7 +402,7 @@ def _leaf(words: "Mapping[str, str]", cgroup_manager: str) -> str:
 
 
 def _scope(want: manager.Want, config: spec.Config, options: CreateOptions, configured: str, *, user: bool) -> None:
-    from .cgroup import properties, systemd
+    from pyrunc.cgroup import properties, systemd
 
     want.unit = names.unit(configured, options.container_id, user=user)
     want.settings = properties.held(want.settings)

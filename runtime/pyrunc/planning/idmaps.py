@@ -3,19 +3,20 @@
 The config's mappings; or, for an ordinary user whose config has no user namespace, or anybody whose config has one
 without mappings, his own id as 0 and behind it all that /etc/subuid and /etc/subgid give him (so does crun, runc
 refuses). If they give an ordinary user nothing, his own id is the one that the config's process asks for. The facts
-come from `host`.
+come from `facts`.
 """
 
-from .errors import ConfigError
-from .host import HostFacts
-from .kernel.idmap import Range, outside, single
-from .kernel.subids import Grant, IdRights
-from .spec.linux import IDMapping, Linux
-from .spec.process import Process
+from pyrunc.errors import ConfigError
+from pyrunc.kernel.idmap import Range, outside, single
+from pyrunc.kernel.subids import Grant, IdRights
+from pyrunc.spec.linux import IDMapping, Linux
+from pyrunc.spec.process import Process
+
+from .facts import HostFacts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .kernel.devices import Device
+    from pyrunc.kernel.devices import Device
 
 _NO_ID = 2**32 - 1  # (uid_t)-1
 _ROOTS = "to files, root of the container is the root that calls pyrunc"

@@ -6,13 +6,13 @@ import time
 from typing import Any
 
 import pytest
-from pyrunc import plan
 from pyrunc.cgroup import devices
 from pyrunc.errors import ConfigError
-from pyrunc.host import HostFacts
 from pyrunc.kernel import descriptors, resctrl
 from pyrunc.kernel import syscalls as k
 from pyrunc.kernel.subids import Grant, IdRights
+from pyrunc.planning import container as plan
+from pyrunc.planning.facts import HostFacts
 from pyrunc.spec.config import Config, parse_config
 
 from tests.unit.spec_specimen import HOOK, MAPPING, SECCOMP, minimal, put

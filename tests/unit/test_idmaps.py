@@ -4,12 +4,12 @@ import posix
 from pathlib import Path
 
 import pytest
-from pyrunc import usermaps
 from pyrunc.errors import ConfigError
-from pyrunc.host import HostFacts
 from pyrunc.kernel import idmap, subids
 from pyrunc.kernel.idmap import Range
 from pyrunc.kernel.subids import Grant, IdRights
+from pyrunc.planning import idmaps
+from pyrunc.planning.facts import HostFacts
 from pyrunc.spec.config import Config, parse_config
 
 HELPERS = {"newuidmap": "/usr/bin/newuidmap", "newgidmap": "/usr/bin/newgidmap"}
@@ -37,8 +37,8 @@ def asking(*namespaces: dict[str, str], **maps: list[tuple[int, int, int]]) -> C
     return parse_config(value)
 
 
-def decide(config: Config, facts: HostFacts) -> usermaps.UserMaps:
-    return usermaps.decide(config.linux, facts, config.process)
+def decide(config: Config, facts: HostFacts) -> idmaps.UserMaps:
+    return idmaps.decide(config.linux, facts, config.process)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def decide(config: Config, facts: HostFacts) -> usermaps.UserMaps:
     ],
 )
 def test_automatic_map(grants: list[tuple[int, int]], expected: list[tuple[int, int, int]]) -> None:
-    ranges = usermaps.automatic(1000, tuple(Grant("ann", *grant) for grant in grants))
+    ranges = idmaps.automatic(1000, tuple(Grant("ann", *grant) for grant in grants))
     assert list(ranges) == expected
     assert all(inside + count < 2**32 for inside, _, count in ranges)
 
@@ -84,7 +84,7 @@ def test_automatic_map(grants: list[tuple[int, int]], expected: list[tuple[int, 
     ],
 )
 def test_what_is_free(taken: list[tuple[int, int]], pieces: list[tuple[int, int]]) -> None:
-    assert usermaps._free(10, 20, taken) == pieces
+    assert idmaps._free(10, 20, taken) == pieces
 
 
 def test_without_a_user_namespace_all_ids_are_mapped() -> None:
@@ -135,7 +135,7 @@ def test_the_warning_says_what_would_change_it(facts: HostFacts, warning: str) -
 
 
 def test_without_a_process_one_is_root() -> None:
-    maps = usermaps.decide(asking().linux, host(uids=()), None)
+    maps = idmaps.decide(asking().linux, host(uids=()), None)
     assert (maps.uids, maps.gids) == (((0, 1000, 1),), ((0, 1001, 1),))
 
 
@@ -252,9 +252,9 @@ def test_ranges_inside_of_another_user_namespace(kind: str, first: int, count: i
 )
 def test_root_outside(uids: list[Range], gids: list[Range], expected: tuple[int, int]) -> None:
     process = asking().process
-    assert usermaps.root_outside(usermaps.UserMaps(tuple(uids), tuple(gids)), process) == expected
-    maps = usermaps.UserMaps(((1, 5, 1), (0, 50, 1)), ((0, 60, 1),))
-    assert usermaps.root_outside(maps, None) == (50, 60)
+    assert idmaps.root_outside(idmaps.UserMaps(tuple(uids), tuple(gids)), process) == expected
+    maps = idmaps.UserMaps(((1, 5, 1), (0, 50, 1)), ((0, 60, 1),))
+    assert idmaps.root_outside(maps, None) == (50, 60)
 
 
 @pytest.mark.parametrize(
@@ -272,12 +272,12 @@ def test_root_outside(uids: list[Range], gids: list[Range], expected: tuple[int,
 def test_ids_of_the_process(
     uids: list[Range], gids: list[Range], groups: list[int], where: str, id_: str, ranges: str
 ) -> None:
-    process, maps = asking().process, usermaps.UserMaps(tuple(uids), tuple(gids))
+    process, maps = asking().process, idmaps.UserMaps(tuple(uids), tuple(gids))
     assert process is not None
     process.user.additional_gids = groups
-    usermaps.check_process(None, maps)
+    idmaps.check_process(None, maps)
     if not where:
-        usermaps.check_process(process, maps)
+        idmaps.check_process(process, maps)
         return
     for automatic, warning, hint in (
         (False, "", "map it, or choose another"), (True, "why", "why"), (False, "why", "why"),
@@ -285,7 +285,7 @@ def test_ids_of_the_process(
     ):  # fmt: skip
         maps.automatic, maps.warning = automatic, warning
         with pytest.raises(ConfigError) as caught:
-            usermaps.check_process(process, maps)
+            idmaps.check_process(process, maps)
         assert caught.value.pointer == f"/process/user/{where}"
         assert caught.value.message == f"{id_} is not mapped in the container's user namespace, which has {ranges}"
         assert caught.value.hint == (hint if where == "uid" else hint.replace("uid", "gid"))

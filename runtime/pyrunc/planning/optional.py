@@ -1,33 +1,18 @@
-"""Parts of the host that a config asks for: the host's ids in a mount, devices, network interfaces, a resctrl group.
+"""Parts of the host that a config asks for: devices, network interfaces, a resctrl group.
 
 From the spec's model to what `kernel` takes; few containers have any of it, so the kernel's modules are loaded here.
 """
 
-from .errors import ConfigError, token
-from .host import HostFacts
-from .kernel import devices as nodes
+from pyrunc.errors import ConfigError, token
+from pyrunc.kernel import devices as nodes
+
+from .facts import HostFacts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .kernel.mountmap import MountMap
-    from .kernel.netdev import Device
-    from .kernel.resctrl import Group
-    from .spec.config import Mount
-    from .spec.linux import IntelRdt, Linux
-
-
-def mapping(mount: "Mount", linux: "Linux", pointer: str, host: HostFacts) -> "MountMap | None":
-    """The id map of a mount, None if it asks for none."""
-    if not mount.id_mapped:
-        return None
-    from .spec.idmapped import asked_by, mapping_of
-
-    if host.euid != 0:
-        raise ConfigError("an id-mapped mount takes root's privilege", pointer=asked_by(mount, pointer)[1])
-    from .kernel.mountmap import MountMap
-
-    wanted = mapping_of(mount, linux, pointer)
-    return MountMap(wanted.uids, wanted.gids, recursive=wanted.recursive) if wanted else None
+    from pyrunc.kernel.netdev import Device
+    from pyrunc.kernel.resctrl import Group
+    from pyrunc.spec.linux import IntelRdt, Linux
 
 
 def devices(linux: "Linux") -> "tuple[nodes.Device, ...]":
@@ -47,7 +32,7 @@ def net_devices(linux: "Linux", host: HostFacts) -> "list[Device]":
     """The network interfaces that are to move in."""
     if not linux.net_devices:
         return []
-    from .kernel import netdev
+    from pyrunc.kernel import netdev
 
     if host.euid != 0:
         text = "moving network interfaces takes CAP_NET_ADMIN, which an ordinary user does not have"
@@ -66,7 +51,7 @@ def resctrl_group(wanted: "IntelRdt | None", container_id: str) -> "Group | None
     """
     if wanted is None:
         return None
-    from .kernel import resctrl
+    from pyrunc.kernel import resctrl
 
     schemas = (wanted.l3_cache_schema, wanted.mem_bw_schema)
     lines = [line for text in schemas for line in (text or "").split("\n") if line]

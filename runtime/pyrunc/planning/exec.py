@@ -4,15 +4,16 @@ the descriptors that our caller left open.
 The process is changed as JSON and read afterwards, so that what an option says passes the same checks as a config.
 """
 
-from . import confined
-from .errors import UsageError
-from .kernel import descriptors
-from .spec.config import Config, parse_process
-from .spec.reader import PROCESS_ID_MAX
+from pyrunc.errors import UsageError
+from pyrunc.kernel import descriptors
+from pyrunc.spec.config import Config, parse_process
+from pyrunc.spec.reader import PROCESS_ID_MAX
+
+from . import security
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .spec.process import Process
+    from pyrunc.spec.process import Process
 
 _MOST_CPUS = 8192  # CONFIG_NR_CPUS of x86 is no larger
 
@@ -36,7 +37,7 @@ class ExecOptions:
 
 
 class ExecPlan:
-    """What exec will run, and how it is confined. cgroup: below the container's, None for no wish.
+    """What exec will run, and how it is security. cgroup: below the container's, None for no wish.
 
     initial_cpus, final_cpus: before and in the cgroup; None for no wish. Without any all that the cgroup has.
     """
@@ -51,11 +52,11 @@ class ExecPlan:
         self.container_id, self.process = container_id, process
         linux = config.linux
         self.personality, self.memory_policy = linux.personality, linux.memory_policy
-        self.profile = confined.profile(config)
-        self.listener = confined.listener(config)
+        self.profile = security.profile(config)
+        self.listener = security.listener(config)
         # The profile as the kernel takes it; if it is not there yet, who carries the plan out compiles it.
-        self.filter = confined.ready_filter(config)
-        self.attributes = confined.attributes(process)
+        self.filter = security.ready_filter(config)
+        self.attributes = security.attributes(process)
         self.env = process.environment()
         self.kept_fds = descriptors.kept(preserve_fds, {}).count
         self.denies_setgroups, self.keeps_groups = False, config.keeps_groups
