@@ -70,7 +70,7 @@ class Container:
         except FileExistsError:
             raise PyruncError(f"container with id `{container_id}` already exists") from None
         except OSError as error:
-            raise PyruncError.from_os(f"create the state directory `{path}`", error) from None
+            raise PyruncError.from_os(f"create the state directory `{path}`", error, check="state-directory") from None
         raise PyruncError(f"create the state directory `{path}`: it is always removed again by others")
 
     @classmethod

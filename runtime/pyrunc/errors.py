@@ -86,6 +86,8 @@ class PyruncError(Exception):
     errno:   the kernel's answer, 0 if the kernel was not asked
     pointer: JSON pointer into config.json, "" if no value of it is to blame
     hint:    what would help; must not hold the words by which callers classify errors
+    check:   the checks of `pyrunc doctor` that may know why, by blanks; the first that finds something is printed
+             (`doctor.causes`). "controllers=cpu,io": what it finds about these
 
     document: what `pointer` points into. A command that takes values from elsewhere names the file, or for an option
     "": then `pointer` is the option's name.
@@ -93,9 +95,9 @@ class PyruncError(Exception):
 
     document = "config.json"
 
-    def __init__(self, message: str, *, errno: int = 0, pointer: str = "", hint: str = "") -> None:
+    def __init__(self, message: str, *, errno: int = 0, pointer: str = "", hint: str = "", check: str = "") -> None:
         super().__init__(message)
-        self.message, self.errno, self.pointer, self.hint = message, errno, pointer, hint
+        self.message, self.errno, self.pointer, self.hint, self.check = message, errno, pointer, hint, check
 
     def __str__(self) -> str:
         """One line: message, the kernel's words, and in parentheses the place in config.json and what would help."""
@@ -122,6 +124,7 @@ class PyruncError(Exception):
             "errno": self.errno,
             "pointer": shortened(self.pointer, PART_LIMIT),
             "hint": shortened(self.hint, PART_LIMIT),
+            "check": self.check,
         }
 
     @classmethod
@@ -134,14 +137,17 @@ class PyruncError(Exception):
             errno=errno if type(errno) is int and abs(errno) <= _LARGEST_ERRNO else 0,
             pointer=str(wire.get("pointer", "")),
             hint=str(wire.get("hint", "")),
+            check=str(wire.get("check", "")),
         )
 
     @classmethod
-    def from_os(cls, message: str, error: OSError, *, pointer: str = "", hint: str = "") -> "PyruncError":
+    def from_os(
+        cls, message: str, error: OSError, *, pointer: str = "", hint: str = "", check: str = ""
+    ) -> "PyruncError":
         """The error for a failed system call: `message` names the operation and its object."""
         if error.errno == ENOSYS:
             hint = "Linux 5.12 or newer is needed, and no seccomp filter that hides its system calls"
-        return cls(message, errno=error.errno or 0, pointer=pointer, hint=hint)
+        return cls(message, errno=error.errno or 0, pointer=pointer, hint=hint, check=check)
 
 
 def place(error: OSError) -> str:

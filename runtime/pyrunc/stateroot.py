@@ -57,11 +57,12 @@ def check_owner(path: str, facts: "posix.stat_result", *, only_ours: bool = Fals
     """Raise PyruncError if others than root and this user (`only_ours`: than this user) can change a directory."""
     hint, euid = "choose another by --root, or by XDG_RUNTIME_DIR", posix.geteuid()
     if facts.st_uid != euid and (only_ours or not (facts.st_uid == 0 or _is_outside(facts.st_uid))):
-        raise PyruncError(f"the state directory `{path}` belongs to uid {facts.st_uid}", hint=hint)
+        text = f"the state directory `{path}` belongs to uid {facts.st_uid}"
+        raise PyruncError(text, hint=hint, check="state-directory")
     # In a directory like /tmp nobody can rename or remove what is another's.
     writable = 0o002 if facts.st_gid == 0 else 0o022
     if facts.st_mode & writable and not facts.st_mode & S_ISVTX and not S_ISLNK(facts.st_mode):
-        raise PyruncError(f"others may write into the state directory `{path}`", hint=hint)
+        raise PyruncError(f"others may write into the state directory `{path}`", hint=hint, check="state-directory")
 
 
 def _is_outside(uid: int) -> bool:

@@ -9,7 +9,9 @@ from pyrunc.doctor import causes, users
 from pyrunc.doctor.checks import CHECKS, examine
 from pyrunc.doctor.finding import MISSING, OK, Finding, Subject, read
 from pyrunc.errors import PyruncError
-from pyrunc.planning.facts import HostFacts
+from pyrunc.kernel import mountoptions
+from pyrunc.kernel.mounts import Mount
+from pyrunc.planning.host import HostFacts
 
 from conformance.broken_hosts.hosts import HOSTS
 
@@ -34,8 +36,42 @@ def test_every_check_has_a_broken_host() -> None:
     assert {host.check for host in HOSTS} | ELSEWHERE == set(CHECKS)
 
 
-def test_causes_name_checks_that_exist() -> None:
-    assert {name for _, _, names in causes.CAUSES for name in names} <= set(CHECKS)
+def named_checks() -> "set[str]":
+    """The checks that errors name: `check=` in a call, and what is assigned to such a name."""
+    values: list[ast.AST] = []
+    for path in {*(TOP / "runtime/pyrunc").rglob("*.py")} - {TOP / "runtime/pyrunc/errors.py"}:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                values += [keyword.value for keyword in node.keywords if keyword.arg == "check"]
+            elif isinstance(node, ast.Assign) and path.parent.name != "doctor":
+                name = ast.unparse(node.targets[0]).lower()
+                values += [node.value] if name.endswith(("check", "_checks")) else []
+    values = [value.body if isinstance(value, ast.IfExp) else value for value in values]
+    parts = [part.value for value in values for part in ast.walk(value) if isinstance(part, ast.Constant)]
+    return {word.partition("=")[0] for part in parts if isinstance(part, str) and part != "," for word in part.split()}
+
+
+def test_errors_name_checks_that_exist() -> None:
+    assert named_checks() <= set(CHECKS)
+
+
+def test_every_check_that_prevents_a_create_is_named_by_an_error() -> None:
+    never = {"id-mapped-mounts", "installation"}  # mount_setattr(2) says which file system; nothing fails
+    assert set(CHECKS) - named_checks() == never
+
+
+def test_an_unknown_check_is_not_run() -> None:
+    """A child sends it, too."""
+    error = PyruncError("it failed", hint="the old hint", check="no-such-check")
+    causes.explain(error, subject().host, {}, "/nowhere")
+    assert error.hint == "the old hint"
+
+
+def test_a_missing_system_call_is_explained_wherever_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CHECKS, "system-calls", lambda _: Finding(MISSING, "lacks it"))
+    error = PyruncError("call it", errno=38)
+    causes.explain(error, subject().host, {}, "/nowhere")
+    assert error.hint == "lacks it (pyrunc doctor: system-calls)"
 
 
 def test_no_text_has_words_by_which_callers_classify_errors() -> None:
@@ -57,7 +93,7 @@ def test_create_loads_it_only_when_something_has_failed() -> None:
 
 def test_a_cause_that_the_error_has_said_is_not_said_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(CHECKS, "libseccomp", lambda _: Finding(MISSING, "it needs libseccomp: gone", "fetch it"))
-    error = PyruncError("it needs libseccomp")
+    error = PyruncError("it needs libseccomp", check="libseccomp")
     causes.explain(error, subject().host, {}, "/nowhere")
     assert error.hint == "repair: fetch it (pyrunc doctor: libseccomp)"
 
@@ -80,21 +116,21 @@ def test_a_check_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> Non
 )
 def test_a_cause_is_named_if_it_is_found(monkeypatch: pytest.MonkeyPatch, status: str, hint: str) -> None:
     monkeypatch.setitem(CHECKS, "libseccomp", lambda _: Finding(status, "gone", "fetch it"))
-    error = PyruncError("a seccomp profile needs libseccomp.so.2", hint="the old hint")
+    error = PyruncError("the profile cannot be compiled", hint="the old hint", check="libseccomp")
     causes.explain(error, subject().host, {}, "/nowhere")
     assert error.hint == hint
 
 
 @pytest.mark.parametrize(
-    ("message", "explained"),
-    [("controller `cpu` is not delegated", True), ("controller `pids`: no", False), ("make cgroup `/x`", False)],
+    ("check", "explained"),
+    [("cgroups controllers=pids,cpu", True), ("cgroups controllers=pids", False), ("cgroups controllers", False)],
 )
 def test_controllers_that_lack_explain_only_errors_that_name_them(
-    monkeypatch: pytest.MonkeyPatch, message: str, explained: bool
+    monkeypatch: pytest.MonkeyPatch, check: str, explained: bool
 ) -> None:
     monkeypatch.setitem(CHECKS, "cgroups", lambda _: Finding(OK, "all"))
-    monkeypatch.setitem(CHECKS, "controllers", lambda _: Finding("degraded", "cpu, io not available in `/`: refused"))
-    error = PyruncError(message, errno=13, hint="the old hint")
+    monkeypatch.setitem(CHECKS, "controllers", lambda _: Finding("degraded", "refused", lacking=["cpu", "io"]))
+    error = PyruncError("it failed", errno=13, hint="the old hint", check=check)
     causes.explain(error, subject().host, {}, "/nowhere")
     assert (error.hint != "the old hint") == explained
 
@@ -102,7 +138,7 @@ def test_controllers_that_lack_explain_only_errors_that_name_them(
 def test_what_prevents_something_is_named_before_what_makes_it_worse(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(CHECKS, "cgroups", lambda _: Finding("degraded", "hybrid"))
     monkeypatch.setitem(CHECKS, "controllers", lambda _: Finding(MISSING, "none"))
-    error = PyruncError("controller `cpu` is not delegated")
+    error = PyruncError("it failed", check="cgroups controllers=cpu")
     causes.explain(error, subject().host, {}, "/nowhere")
     assert error.hint == "none (pyrunc doctor: controllers)"
 
@@ -114,3 +150,16 @@ def test_a_user_namespace_that_there_is_no_room_for_just_now(monkeypatch, errno)
 
     monkeypatch.setattr(users.procs, "try_in_child", refused)
     assert "just now" in users.user_namespaces(subject()).text
+
+
+@pytest.mark.parametrize(("kind", "errno", "check"), [
+    ("proc", 1, "user-namespaces proc-mount"), ("proc", 2, ""), ("tmpfs", 1, ""),
+])  # fmt: skip
+def test_a_mount_of_proc_that_is_refused_names_checks(kind: str, errno: int, check: str) -> None:
+    mount = Mount(kind, "/proc", kind, mountoptions.parse([]))
+    assert mount.failure(OSError(errno, "")).check == check
+
+
+def test_the_checks_that_an_error_names_cross_the_socket() -> None:
+    error = PyruncError("it failed", check="user-namespaces proc-mount")
+    assert PyruncError.from_wire(error.to_wire()).check == "user-namespaces proc-mount"

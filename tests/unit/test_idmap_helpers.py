@@ -37,8 +37,9 @@ def test_one_that_refuses_leaves_one(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 def test_one_that_could_not_run_makes_no_other_container(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, text: str
 ) -> None:
-    with pytest.raises(PyruncError, match=text):
+    with pytest.raises(PyruncError, match=text) as caught:
         mapped(monkeypatch, tmp_path, script)
+    assert caught.value.check == "id-map-programs subordinate-ids"
 
 
 @pytest.mark.parametrize(("number", "initial"), [(ENOENT, True), (EIO, None)])

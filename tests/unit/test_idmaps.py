@@ -211,6 +211,7 @@ def test_what_is_missing_for_a_range(facts: HostFacts, kind: str, message: str) 
         decide(config, facts)
     assert caught.value.message == message
     assert (caught.value.pointer or "").startswith(f"/linux/{kind}Mappings")
+    assert caught.value.check.endswith("subordinate-ids")
 
 
 OUTER = ((0, 100, 10), (10, 200, 5), (20, 300, 1))  # of the namespace that pyrunc runs in: inside, outside, count

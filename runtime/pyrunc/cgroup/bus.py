@@ -73,7 +73,7 @@ class Bus:
     __slots__ = ("_api", "_bus", "direct")
 
     def __init__(self, address: str) -> None:
-        library = Library("libsystemd.so.0", "the systemd cgroup manager")
+        library = Library("libsystemd.so.0", "the systemd cgroup manager", check="libsystemd")
         self._api = {name: library.function(name, type_) for name, type_ in _FUNCTIONS.items()}
         self._bus: Any = ffi.NULL
         self.direct = False
@@ -84,7 +84,8 @@ class Bus:
             other = self._connect(own, {EAGAIN, ECONNREFUSED})
             errno = errno if other == ENOENT else other
             address = address if errno in _NOBODY else own
-        self._check(-errno, f"connect to systemd's bus at `{address}`")
+        if errno:
+            raise PyruncError(f"connect to systemd's bus at `{address}`", errno=errno, check="systemd")
 
     def _connect(self, address: str, later: "Container[int]" = (EAGAIN,)) -> int:
         """Connect; 0, or an errno. later: such as mean that it may work in a moment: the backlog is full, say."""

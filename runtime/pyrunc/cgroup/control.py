@@ -96,7 +96,7 @@ def _internal_processes(where: str) -> "list[str]":
 
 def _not_enabled(controller: str, where: str, errno: int, pointer: str, hint: str) -> PyruncError:
     message = f"enable controller `{controller}` in cgroup `{where}`"
-    return PyruncError(message, errno=errno, pointer=pointer, hint=hint)
+    return PyruncError(message, errno=errno, pointer=pointer, hint=hint, check=f"cgroups controllers={controller}")
 
 
 def _some(pids: "list[str]") -> str:
@@ -109,15 +109,18 @@ def _unavailable(controller: str, where: str, pointer: str) -> PyruncError:
         return PyruncError(
             f"controller `{controller}` is bound to cgroup v1 (hierarchy `{bound}`)", pointer=pointer,
             hint=f"boot with `systemd.unified_cgroup_hierarchy=1`, or `cgroup_no_v1={controller}`, or remove the limit",
+            check=f"cgroups controllers={controller}",
         )  # fmt: skip
     if where in files.MOUNTS:
         return PyruncError(
             f"there is no controller `{controller}`", pointer=pointer,
             hint="the kernel was built without it, or started with `cgroup_disable`; remove the limit",
+            check=f"cgroups controllers={controller}",
         )  # fmt: skip
     return PyruncError(
         f"controller `{controller}` is not delegated to cgroup `{where}`", pointer=pointer,
         hint=f"enable it in the parent's cgroup.subtree_control, or remove the limit; {_BY_SYSTEMD}",
+        check=f"cgroups controllers={controller}",
     )  # fmt: skip
 
 
@@ -131,6 +134,7 @@ def not_ours(path: str, needed: "dict[str, str]", errno: int) -> PyruncError:
         f"controller {names}: cgroup `{path.rpartition('/')[0] or '/'}` is not delegated to this user",
         errno=errno, pointer=pointer,
         hint=f"use --systemd-cgroup, or start in a scope by `systemd-run --user --scope`; {_BY_SYSTEMD}",
+        check=f"cgroups controllers={','.join(needed)}",
     )  # fmt: skip
 
 

@@ -30,7 +30,8 @@ def directory(path: str) -> str:
     """The directory of a cgroup. Raises PyruncError where no cgroup v2 is mounted."""
     top = mount_point(surely=True)
     if top is None:
-        raise PyruncError(f"cgroup `{path}`: no cgroup v2 hierarchy is mounted", hint="mount cgroup2 on /sys/fs/cgroup")
+        text = f"cgroup `{path}`: no cgroup v2 hierarchy is mounted"
+        raise PyruncError(text, hint="mount cgroup2 on /sys/fs/cgroup", check="cgroups")
     return f"{top}/{path.strip('/')}".rstrip("/")
 
 

@@ -6,7 +6,7 @@ the controllers are bound to cgroup v1 ("hybrid") the unified hierarchy still tr
 
 import posix
 from _signal import SIGKILL
-from errno import EACCES, EAGAIN, EBUSY, ENODEV, ENOENT, ENOTEMPTY, EOPNOTSUPP
+from errno import EACCES, EAGAIN, EBUSY, ENODEV, ENOENT, ENOTEMPTY, EOPNOTSUPP, EPERM, EROFS
 
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import procs
@@ -72,7 +72,9 @@ def make(path: str) -> "tuple[int, bool]":
                 found = True
         fd = posix.open(where, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
     except OSError as error:
-        raise PyruncError.from_os(f"make cgroup `{where}`", error, hint=_MAKE_HINTS.get(error.errno or 0, "")) from None
+        hint = _MAKE_HINTS.get(error.errno or 0, "")
+        check = "cgroups controllers" if error.errno in (EPERM, EACCES, EROFS) else ""
+        raise PyruncError.from_os(f"make cgroup `{where}`", error, hint=hint, check=check) from None
     if not found:
         return fd, False
     if used := processes(path):

@@ -46,6 +46,7 @@ def address(environment: "dict[bytes, bytes]", *, user: bool) -> str:
         raise PyruncError(
             "the systemd user manager cannot be found: neither DBUS_SESSION_BUS_ADDRESS nor XDG_RUNTIME_DIR is set",
             hint="log in with a session of your own, or use --cgroup-manager cgroupfs",
+            check="systemd",
         )
     return f"unix:path={runtime_dir}/bus"
 
@@ -200,5 +201,5 @@ def _cgroup_of(pid: int) -> str:
         if line.startswith("0::"):
             return line[3:].removesuffix(" (deleted)")
     if fs.mount_point() is None:
-        raise PyruncError("no cgroup v2 hierarchy is mounted")
+        raise PyruncError("no cgroup v2 hierarchy is mounted", check="cgroups")
     raise PyruncError(f"process {pid} ended before it was in its cgroup")

@@ -48,7 +48,7 @@ def controllers(subject: Subject) -> Finding:
         repair = "boot without `cgroup_disable=`, or another kernel"
     else:
         repair = _delegation(top, subject)
-    return Finding(DEGRADED if present else MISSING, text, repair)
+    return Finding(DEGRADED if present else MISSING, text, repair, lacking=() if below is None else lacking)
 
 
 def _all_there(subject: Subject, below: str) -> Finding:

@@ -5,7 +5,7 @@ from errno import E2BIG, EINVAL, ENOSYS
 
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import lsm, namespaces, sealed, seccomp, syscalls
-from pyrunc.kernel.library import Library
+from pyrunc.kernel.library import Library, NotInstalled
 from pyrunc.kernel.mountmap import MountMap
 
 from .finding import DEGRADED, MISSING, OK, Finding, Subject, number, package
@@ -106,9 +106,10 @@ def libsystemd(_: Subject) -> Finding:
 def _library(name: str, loss: str, repair: str) -> Finding:
     try:
         Library(name, "pyrunc")
-    except PyruncError as error:
-        why = "is not installed" if error.hint == "install it" else "does not fit this machine"
-        return Finding(MISSING, f"{name} {why}: {loss}", repair)
+    except NotInstalled:
+        return Finding(MISSING, f"{name} is not installed: {loss}", repair)
+    except PyruncError:
+        return Finding(MISSING, f"{name} does not fit this machine: {loss}", repair)
     return Finding(OK, f"{name} can be loaded")
 
 

@@ -6,7 +6,9 @@ from pyrunc.kernel import procs, subids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrunc.planning.facts import HostFacts
+    from collections.abc import Collection
+
+    from pyrunc.planning.host import HostFacts
 
 OK, DEGRADED, MISSING = "ok", "degraded", "missing"
 
@@ -36,12 +38,15 @@ class Finding:
     text: what was found, with the cause; without the words by which callers classify errors (docs/callers.md).
     repair: a command for root, or what to do, "" if there is nothing to do.
     fatal: for this user no container at all can be made.
+    lacking: the parts that are lacking (controllers), if it is not the whole.
     """
 
-    __slots__ = ("fatal", "repair", "status", "text")
+    __slots__ = ("fatal", "lacking", "repair", "status", "text")
 
-    def __init__(self, status: str, text: str, repair: str = "", *, fatal: bool = False) -> None:
-        self.status, self.text, self.repair, self.fatal = status, text, repair, fatal
+    def __init__(
+        self, status: str, text: str, repair: str = "", *, fatal: bool = False, lacking: "Collection[str]" = ()
+    ) -> None:
+        self.status, self.text, self.repair, self.fatal, self.lacking = status, text, repair, fatal, lacking
 
 
 def read(path: str) -> str:

@@ -5,7 +5,7 @@ import fcntl
 import posix
 from _signal import SIGKILL, SIGSTOP
 from _stat import S_IFBLK, S_IFCHR, S_IFMT, S_ISREG
-from errno import EDQUOT, EINVAL, EMFILE, ENFILE, ENOMEM, ENOSYS, EOPNOTSUPP, EPERM, EROFS
+from errno import EACCES, EDQUOT, EINVAL, EMFILE, ENFILE, ENOMEM, ENOSYS, EOPNOTSUPP, EPERM, EROFS
 
 import _prctl
 
@@ -46,7 +46,8 @@ def become_root(uid: int, gid: int, *, keep_groups: bool) -> None:
             _become_mapped(become, own)
         except OSError as error:
             hint = f"{own} is not mapped there" if error.errno == EINVAL else ""
-            raise PyruncError.from_os("become root of the user namespace", error, hint=hint) from None
+            check = "user-namespaces" if error.errno in (EPERM, EACCES) else ""
+            raise PyruncError.from_os("become root of the user namespace", error, hint=hint, check=check) from None
 
 
 def _become_mapped(become: "Callable[[int, int, int], None]", own: int) -> None:

@@ -160,6 +160,9 @@ _HINTS = {
 }
 
 
+_HELPER_CHECKS = "id-map-programs subordinate-ids"
+
+
 def _by_helper(pid: int, kind: str, ranges: "tuple[Range, ...]", rights: "IdRights") -> None:
     program = rights.helpers[f"new{kind}map"]
     words = [str(number) for one in ranges for number in one]
@@ -170,14 +173,17 @@ def _by_helper(pid: int, kind: str, ranges: "tuple[Range, ...]", rights: "IdRigh
         _, status = posix.waitpid(child, 0)
         text = posix.pread(output, 500, 0).decode("utf-8", "replace").strip()
     except OSError as error:
-        raise PyruncError.from_os(f"run `{program}`", error, pointer=f"/linux/{kind}Mappings") from None
+        pointer = f"/linux/{kind}Mappings"
+        raise PyruncError.from_os(f"run `{program}`", error, pointer=pointer, check=_HELPER_CHECKS) from None
     finally:
         posix.close(output)
     if status & 0x7F:
-        raise PyruncError(f"`{program}` was killed by signal {status & 0x7F}", pointer=f"/linux/{kind}Mappings")
+        text = f"`{program}` was killed by signal {status & 0x7F}"
+        raise PyruncError(text, pointer=f"/linux/{kind}Mappings", check=_HELPER_CHECKS)
     if status:
         raise _Refused(
             f"`{program}` refused the map {' '.join(words[:30])}: {text or f'status {status >> 8}'}",
             pointer=f"/linux/{kind}Mappings",
             hint=f"it must be set-user-id root or have the file capability cap_set{kind}; no_new_privs must not be set",
+            check=_HELPER_CHECKS,
         )

@@ -10,16 +10,20 @@ if TYPE_CHECKING:
 _RTLD_NOW = 2
 
 
+class NotInstalled(PyruncError):
+    """There is no file of the library."""
+
+
 class Library:
-    """One library. name: its soname, "libsystemd.so.0"; need: what it is needed for, for the error."""
+    """One library. name: its soname, "libsystemd.so.0"; need: what it is needed for; check: `PyruncError.check`."""
 
     __slots__ = ("_handle", "_name")
 
-    def __init__(self, name: str, need: str) -> None:
+    def __init__(self, name: str, need: str, check: str = "") -> None:
         self._name = name
         self._handle = lib.dlopen(name.encode(), _RTLD_NOW)
         if self._handle == ffi.NULL:
-            raise _failure(name, need)
+            raise _failure(name, need, check)
 
     def function(self, name: str, type_: str) -> "Any":
         """A function of the library; type_: its C pointer type, "int(*)(void *)"."""
@@ -32,14 +36,14 @@ class Library:
 _OF_THE_KERNEL = (5, 12, 13, 23, 24)  # EIO, ENOMEM, EACCES, ENFILE, EMFILE
 
 
-def _failure(name: str, need: str) -> PyruncError:
+def _failure(name: str, need: str, check: str) -> PyruncError:
     """Why a library could not be opened: in the loader's words, or in the kernel's if they end in those. Not if it is
     not there: callers would take it for an error of the container by the kernel's words for that."""
     said, what = lib.dlerror(), f"{need} needs {name}, which cannot be loaded"
     text = "" if said == ffi.NULL else ffi.string(said).decode("utf-8", "replace").removeprefix(f"{name}: ")
     if not text or "No such file" in text:
-        return PyruncError(what, hint="install it")
+        return NotInstalled(what, hint="install it", check=check)
     for number in _OF_THE_KERNEL:
         if text.endswith(strerror(number)):
-            return PyruncError(what, errno=number)
-    return PyruncError(f"{what}: {text}")
+            return PyruncError(what, errno=number, check=check)
+    return PyruncError(f"{what}: {text}", check=check)

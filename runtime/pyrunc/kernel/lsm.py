@@ -54,7 +54,8 @@ def exec_attributes(selinux_label: str, apparmor_profile: str) -> "list[Attribut
 def require_selinux(pointer: str) -> None:
     """Raise ConfigError if SELinux is off; pointer: the label that needs it (also `/linux/mountLabel`)."""
     if not selinux_enabled():
-        raise ConfigError("an SELinux label is given, but SELinux is not enabled here", pointer=pointer)
+        text = "an SELinux label is given, but SELinux is not enabled here"
+        raise ConfigError(text, pointer=pointer, check="security-modules")
 
 
 def selinux_enabled() -> bool:
@@ -82,7 +83,8 @@ def _check_apparmor(profile: str) -> bool:
     if not apparmor_enabled():
         if profile == UNCONFINED:
             return False
-        raise ConfigError(f"AppArmor is not enabled here, but profile `{profile}` is given", pointer=pointer)
+        text = f"AppArmor is not enabled here, but profile `{profile}` is given"
+        raise ConfigError(text, pointer=pointer, check="security-modules")
     loaded = {line.rpartition(b" (")[0] for line in _read(_APPARMOR_PROFILES).split(b"\n")}  # NAME (MODE)
     # The list is root's to read. Names of other namespaces (:NS:NAME) and stacked ones (A//&B) are not in it.
     plain = not profile.startswith(":") and "//" not in profile

@@ -34,7 +34,8 @@ def _namespace(uids: "tuple[Range, ...]", gids: "tuple[Range, ...]", pointer: st
     try:
         pid = syscalls.fork_into(syscalls.CLONE_NEWUSER)
     except OSError as error:
-        raise PyruncError.from_os("make a user namespace for an id-mapped mount", error, pointer=pointer) from None
+        text = "make a user namespace for an id-mapped mount"
+        raise PyruncError.from_os(text, error, pointer=pointer, check="user-namespaces") from None
     if pid == 0:
         try:
             posix.close(hold)

@@ -6,7 +6,7 @@ destination which is swapped for a symlink meanwhile never leads out (CVE-2021-3
 
 import posix
 from _stat import S_IFDIR, S_IFLNK, S_IFMT, S_ISDIR, S_ISLNK
-from errno import EINVAL, ELOOP, EPERM
+from errno import EACCES, EINVAL, ELOOP, EPERM
 
 from pyrunc.errors import ConfigError, PyruncError
 
@@ -79,7 +79,8 @@ class Mount:
     def failure(self, error: OSError, hint: str = "") -> PyruncError:
         """The error of a system call for this mount."""
         message = f"mount `{self.source or self.kind}` to `{self.destination}`"
-        return PyruncError.from_os(message, error, pointer=self.pointer, hint=hint)
+        check = "user-namespaces proc-mount" if self.kind == "proc" and error.errno in (EPERM, EACCES) else ""
+        return PyruncError.from_os(message, error, pointer=self.pointer, hint=hint, check=check)
 
     def refusal(self, why: str) -> ConfigError:
         """The error for something that is not allowed."""

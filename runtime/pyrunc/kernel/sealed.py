@@ -111,4 +111,5 @@ def _read_only(path: str) -> int:
             return fd
         posix.close(fd)
         hint = "install pyrunc as root: with vm.memfd_noexec=2 its files must not be this user's own"
-        raise PyruncError.from_os("protect pyrunc-init from being overwritten", error, hint=hint) from None
+        text = "protect pyrunc-init from being overwritten"
+        raise PyruncError.from_os(text, error, hint=hint, check="memory-files") from None

@@ -142,7 +142,7 @@ def filter_of(profile: Profile, cache: str = "") -> Filter:
 def _flags(profile: Profile) -> "tuple[int, list[str]]":
     """The flags of the call, and what is to be said about those that were left out."""
     if not supports(0):
-        raise ConfigError("this kernel has no seccomp filters", pointer=_POINTER)
+        raise ConfigError("this kernel has no seccomp filters", pointer=_POINTER, check="seccomp")
     flags, warnings = 0, []
     for name in _DEFAULT_FLAGS if profile.flags is None else profile.flags:
         if name == "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" and not profile.notifies:
@@ -172,8 +172,9 @@ class _Libseccomp:
         try:
             self._library = Library("libseccomp.so.2", "a seccomp profile")
         except PyruncError as error:
+            hint = "the package is libseccomp2 (Debian, Ubuntu) or libseccomp"
             raise PyruncError(
-                error.message, pointer=_POINTER, hint="the package is libseccomp2 (Debian, Ubuntu) or libseccomp"
+                error.message, errno=error.errno, pointer=_POINTER, hint=hint, check="libseccomp"
             ) from None
         numbers = self.function("seccomp_version", "const unsigned *(*)(void)")()
         self.version = f"{numbers[0]}.{numbers[1]}.{numbers[2]}"

@@ -139,7 +139,10 @@ def _check_permitted(kind: str, ranges: "tuple[Range, ...]", rights: IdRights) -
         return
     pointer = f"/linux/{kind}Mappings"
     if not rights.helpers[f"new{kind}map"]:
-        raise ConfigError(f"new{kind}map is needed to map more than your own id", pointer=pointer, hint=_PACKAGES)
+        raise ConfigError(
+            f"new{kind}map is needed to map more than your own id", pointer=pointer, hint=_PACKAGES,
+            check="id-map-programs subordinate-ids",
+        )  # fmt: skip
     if rights.elsewhere:
         return
     for i, (_, first, count) in enumerate(ranges):
@@ -150,6 +153,7 @@ def _check_permitted(kind: str, ranges: "tuple[Range, ...]", rights: IdRights) -
                 f"{kind}s {asked} of the host are not yours to map: {_FILES[kind]} has {have} for `{rights.user}`",
                 pointer=f"{pointer}/{i}",
                 hint=f"root can add them: `usermod --add-sub{kind}s {asked} {rights.user}`",
+                check="subordinate-ids",
             )
 
 

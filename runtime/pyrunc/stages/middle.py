@@ -30,6 +30,7 @@ def run(plan: "ContainerPlan", channel: "Channel", gates: "Gates") -> None:
             init.run(plan, channel, gates)
         posix._exit(0)  # noqa: SLF001
     except BaseException as error:  # noqa: BLE001  (nothing may pass from here into the parent's code)
-        channel.send_failure(error, "clone the container's first process", "the middle process")
+        doing = "clone the container's first process"
+        channel.send_failure(error, doing, "the middle process", check=protocol.CLONE_CHECKS)
     finally:  # also if nobody is left to be told
         posix._exit(1)  # noqa: SLF001

@@ -179,7 +179,7 @@ def _not_cloned(plan: "ContainerPlan", cgroup: int, what: str, error: OSError) -
     doing, hint = f"clone {what}", ""
     if cgroup >= 0 and error.errno in cgroup_fs.JOIN_HINTS:
         doing, hint = f"{doing} in cgroup `{plan.cgroup.path}`", cgroup_fs.JOIN_HINTS[error.errno]
-    return PyruncError.from_os(doing, error, hint=hint)
+    return PyruncError.from_os(doing, error, hint=hint, check=protocol.CLONE_CHECKS)
 
 
 def _spawn(  # noqa: PLR0917  (each is used once)

@@ -53,6 +53,7 @@ _GONE = (BrokenPipeError, ConnectionResetError)  # the latter if it has not read
 CONSOLE, LIMITS, CREATED, ERROR, WARNING = "console", "limits", "created", "error", "warning"
 COMMIT = b"."
 _LARGEST = 64 << 10
+CLONE_CHECKS = "privileges system-calls user-namespaces namespaces"  # that may know why a clone has failed
 
 
 class Channel:
@@ -87,12 +88,12 @@ class Channel:
         except OSError as error:
             raise PyruncError.from_os(f"tell the other process `{word}`", error) from None
 
-    def send_failure(self, error: BaseException, doing: str, who: str) -> None:
+    def send_failure(self, error: BaseException, doing: str, who: str, check: str = "") -> None:
         """Send whatever ended a child's work, the last message of this side: nothing may pass on into the code that the
         child was cloned from. `doing` says what a system call was for, `who` which process met what nobody thought of.
         """
         if isinstance(error, OSError):
-            error = PyruncError.from_os(f"{doing}: {place(error)}", error)
+            error = PyruncError.from_os(f"{doing}: {place(error)}", error, check=check)
         elif isinstance(error, (ImportError, MemoryError)):
             error = without_room(error, doing)
         elif not isinstance(error, PyruncError):
