@@ -11,7 +11,7 @@ from pyrunc.doctor.finding import MISSING, OK, Finding, Subject, read
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import mountoptions
 from pyrunc.kernel.mounts import Mount
-from pyrunc.planning.host import HostFacts
+from pyrunc.planning.facts import HostFacts
 
 from conformance.broken_hosts.hosts import HOSTS
 

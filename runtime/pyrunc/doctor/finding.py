@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from pyrunc.planning.host import HostFacts
+    from pyrunc.planning.facts import HostFacts
 
 OK, DEGRADED, MISSING = "ok", "degraded", "missing"
 
