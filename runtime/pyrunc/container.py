@@ -1,7 +1,7 @@
 """The state directory of a container, `ROOT/ID/`: what the runtime knows of it between two commands.
 
     boot          a link to no place: the boot it was made in. Unlike a file's content, a power cut leaves it whole
-    journal       a line for each resource, so that `delete --force` finds it after a crash (JOURNAL)
+    journal       a line for each resource, so that `delete --force` finds it after a crash (savedstate.FIELDS)
     config.json   the configuration as it was at create
     exec.fifo     the init process reads one byte from it before it becomes the user's program
     exec.result   how that went, read by `start`
@@ -20,16 +20,9 @@ from . import jsontext, lifecycle, stateroot
 from .cgroup import events
 from .errors import NotFound, PyruncError
 from .kernel import procs
-from .savedstate import State, integer
+from .savedstate import FIELDS, State
 
 STATE_VERSION = 1
-# What the journal may say, each line being a JSON array of key and value. An intent is noted before the thing is made,
-# the thing itself when it is known to be ours: another may have made it, or use it.
-JOURNAL = {
-    "id": str, "init": list, "pid": int, "startTime": int, "mountsBefore": list, "mounted": str,
-    "cgroupIntent": str, "cgroupFound": bool, "cgroup": str, "unitIntent": list, "unit": list,
-    "resctrlGroupIntent": str, "resctrlGroup": str, "resctrlMonitorIntent": str, "resctrlMonitor": str,
-}  # fmt: skip
 _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
 _MAX_ID, _MAX_STATE = 255 - len(stateroot.GRAVE) - 17, 64 << 20
 
@@ -213,12 +206,13 @@ class Container:
     # -- the journal ----------------------------------------------------------------------------------------------
 
     def note(self, key: str, value: "str | int | list[str] | list[int]") -> None:
-        """Add a line of JOURNAL; a later one replaces one of the same key."""
+        """Add a line; a later one replaces one of the same key."""
+        assert key == "init" or key in FIELDS
         self._write("journal", jsontext.dump_bytes([key, value]) + b"\n", posix.O_APPEND)
 
-    def _journal(self) -> "dict[str, object]":
+    def _journal(self) -> State:
         """What it says. A line that we do not write, or have not come to write whole, says nothing."""
-        data: dict[str, object] = {}
+        state = State()
         for line in (self._read("journal") or b"").split(b"\n")[:-1]:
             try:
                 entry = jsontext.loads(line, "journal")
@@ -226,38 +220,43 @@ class Container:
                 continue
             if isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], str):
                 key, value = entry
-                if type(value) is JOURNAL.get(key):
-                    data[key] = value
-        init = data.pop("init", None)  # (versions before 0.1 wrote "pid" and "startTime")
-        if isinstance(init, list) and len(init) == 4 and all(isinstance(number, int) for number in init):
-            data |= {"pid": init[0], "startTime": init[1], "seenFrom": init[2:]}
-        return data
+                if key != "init":
+                    state.take(key, value)
+                elif isinstance(value, list) and len(value) == 4 and all(type(number) is int for number in value):
+                    state.pid, state.start_time, *state.seen_from = value
+        return state
 
     # -- the state ------------------------------------------------------------------------------------------------
 
-    def save(self, data: "dict[str, object]") -> None:
+    def save(self, state: State) -> None:
         """Write `state.json`; from now on the container is created."""
-        self._write("state.json.tmp", jsontext.dump_bytes({"version": STATE_VERSION, **data}), posix.O_TRUNC)
+        content = jsontext.dump_bytes({"version": STATE_VERSION, **state.to_json()})
+        self._write("state.json.tmp", content, posix.O_TRUNC)
         posix.rename("state.json.tmp", "state.json", src_dir_fd=self.fd, dst_dir_fd=self.fd)
 
     def load(self) -> State:
         """The state as it was saved; from the journal while (or because) create did not come to its end."""
         content = self._read("state.json")
         if content is None:
-            journal = self._journal()
-            if not journal:  # not even claimed by us, or the disk was full
+            state = self._journal()
+            if not state.to_json():  # not even claimed by us, or the disk was full
                 raise PyruncError(f"the state of container `{self.id}` is damaged: it is empty", hint=_DAMAGED_HINT)
-            return State(journal, saved=False, past=self._is_past())
+            return self._of_its_boot(state)
         try:
             data = jsontext.loads(content, "state.json")
         except PyruncError as error:
             raise PyruncError(f"the state of container `{self.id}` is damaged: {error}", hint=_DAMAGED_HINT) from None
-        types = {"pid": int, "startTime": int, "bundle": str}
-        if not (isinstance(data, dict) and all(type(data.get(key)) is kind for key, kind in types.items())):
-            raise PyruncError(f"the state of container `{self.id}` is damaged", hint=_DAMAGED_HINT)
-        if integer(data, "version") > STATE_VERSION:
+        version, state = data.get("version") if isinstance(data, dict) else None, State(saved=True)
+        if isinstance(version, int) and version > STATE_VERSION:
             raise PyruncError(f"the state of container `{self.id}` was written by a newer pyrunc")
-        return State(data, saved=True, past=self._is_past())
+        if not (isinstance(data, dict) and state.read(data)):
+            raise PyruncError(f"the state of container `{self.id}` is damaged", hint=_DAMAGED_HINT)
+        return self._of_its_boot(state)
+
+    def _of_its_boot(self, state: State) -> State:
+        if self._is_past():
+            state.forget_last_boot()
+        return state
 
     def load_or_journal(self) -> State:
         """Like `load`, but a damaged state gives way to the journal: for `delete --force`.
@@ -268,17 +267,18 @@ class Container:
         try:
             return self.load()
         except PyruncError:
-            journal = self._journal()
-            if journal.get("id") != self.id and not self._boot():
+            state = self._journal()
+            if state.id != self.id and not self._boot():
                 text = f"`{self.path}` is not a container's state directory: it has no journal of `{self.id}`"
                 raise PyruncError(text) from None
             # Without a state.json create has not come to its end, and init ended with it.
-            return State(journal, saved=self.has("state.json"), past=self._is_past())
+            state.saved = self.has("state.json")
+            return self._of_its_boot(state)
 
     def load_surely(self, state: State) -> State:
         """The state, with the init process of the journal if that is another, and runs: then the state is damaged."""
         if not state.past and not state.alive():
-            noted = State(self._journal(), saved=True)
+            noted = self._journal()
             if (noted.pid, noted.start_time) != (state.pid, state.start_time) and noted.alive():
                 state.pid, state.start_time = noted.pid, noted.start_time
         return state
@@ -287,7 +287,7 @@ class Container:
         """The status, derived from facts."""
         alive = state.alive()
         waiting = alive and self._init_waits()
-        frozen = alive and state.cgroup is not None and events.frozen(state.cgroup)
+        frozen = alive and bool(state.cgroup) and events.frozen(state.cgroup)
         if not state.saved and not alive and not self._locked():
             return lifecycle.STOPPED  # create was killed: nobody is creating this any more
         return lifecycle.derive(saved=state.saved, alive=alive, waiting=waiting, frozen=frozen)

@@ -4,7 +4,12 @@ A status is derived from facts, never stored: whether the init process lives, wh
 whether its cgroup is frozen. Pure.
 """
 
+from . import SPEC_VERSION
 from .errors import NotPermitted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 CREATING, CREATED, RUNNING, PAUSED, STOPPED = "creating", "created", "running", "paused", "stopped"
 
@@ -44,6 +49,19 @@ def derive(*, saved: bool, alive: bool, waiting: bool, frozen: bool) -> str:
     if frozen:
         return PAUSED
     return CREATED if waiting else RUNNING
+
+
+def spec_state(
+    container_id: str, status: str, pid: int, bundle: str, annotations: "Mapping[str, str]"
+) -> "dict[str, object]":
+    """The state as the spec has it (runtime.md, "State"); the pid is given unless it has stopped."""
+    state: dict[str, object] = {"ociVersion": SPEC_VERSION, "id": container_id, "status": status}
+    if status != STOPPED:
+        state["pid"] = pid
+    state["bundle"] = bundle
+    if annotations:
+        state["annotations"] = annotations
+    return state
 
 
 def require(command: str, status: str, container_id: str) -> None:

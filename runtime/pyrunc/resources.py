@@ -45,6 +45,11 @@ class Resources:
         made.groups, made.mounts = ResctrlGroups.from_journal(state), Mounts.from_journal(state)
         return made
 
+    def save(self, state: "State") -> None:
+        """What `from_journal` of a later command reads."""
+        for resource in (self.groups, self.mounts, self.cgroup):
+            resource.save(state)
+
     def undo(self, end: "Callable[[], None]", error: "BaseException | None" = None) -> None:
         """The way back. end: ends the processes, which were made when there was a cgroup to make them in.
 
@@ -67,22 +72,32 @@ class ResctrlGroups:
     """Its groups: path -> whether it is known that they are ours. One that the config names goes only with a failed
     create that has made it: others may have joined it since."""
 
-    __slots__ = ("_paths",)
+    __slots__ = ("_group", "_paths")
 
     def __init__(self) -> None:
+        self._group: Group | None = None
         self._paths: dict[str, bool] = {}
 
     def make(self, group: "Group", note: "Note") -> None:
         """Make what is missing."""
+        self._group = group
         group.make(note, self._paths)
+
+    def save(self, state: "State") -> None:
+        """Where its processes belong, and what of that goes with the container."""
+        if (group := self._group) is not None:
+            state.resctrl, state.resctrl_group, state.resctrl_monitor = group.directory, group.own_group, group.monitor
 
     @classmethod
     def from_journal(cls, state: "State") -> "ResctrlGroups":
         """The control group and the monitoring group in it."""
         groups = cls()
-        for key in ("resctrlGroup", "resctrlMonitor"):
-            if path := state.data.get(key) or state.data.get(f"{key}Intent"):
-                groups._paths[str(path)] = bool(state.data.get(key))
+        for intent, ours in (
+            (state.resctrl_group_intent, state.resctrl_group),
+            (state.resctrl_monitor_intent, state.resctrl_monitor),
+        ):
+            if ours or intent:
+                groups._paths[ours or intent] = bool(ours)
         return groups
 
     def undo(self) -> None:
@@ -111,13 +126,15 @@ class Mounts:
         note("mountsBefore", self.before)
         note("mounted", self.path)
 
+    def save(self, state: "State") -> None:
+        """The same."""
+        state.mounted, state.mounts_before = self.path, self.before
+
     @classmethod
     def from_journal(cls, state: "State") -> "Mounts":
         """Where it was noted."""
         mounts = cls()
-        path, before = state.data.get("mounted"), state.data.get("mountsBefore")
-        mounts.path = path if isinstance(path, str) else ""
-        mounts.before = before if isinstance(before, list) else []
+        mounts.path, mounts.before = state.mounted, state.mounts_before
         return mounts
 
     def undo(self) -> None:
@@ -150,32 +167,36 @@ class Cgroup:
     def adopt(self, pid: int, note: "Note", container_id: str) -> None:
         """Bring the first process in. A scope is ours when systemd has made it: before, there is the intent."""
         want = self.want
-        unit = [] if want.unit is None else [want.unit.slice, want.unit.name, want.address]
-        if unit:
-            note("unitIntent", unit)
+        unit = want.unit
+        if unit is not None:
+            note("unitIntent", unit.words)
         self.path = manager.adopt(want, pid, placed=self._placed, description=f"container {container_id}")
         self._ours = bool(self.path)
-        if unit:
-            note("unit", unit)
+        if unit is not None:
+            note("unit", unit.words)
             note("cgroup", self.path)
+
+    def save(self, state: "State") -> None:
+        """Where it is."""
+        unit, state.cgroup, state.cgroup_found = self.want.unit, self.path, self.want.found
+        state.cgroup_leaf = self.want.leaf if self.path else ""
+        state.saved_unit = [] if unit is None else unit.words
 
     @classmethod
     def from_journal(cls, state: "State", warn: "Callable[[str], None]", *, was_alive: bool) -> "Cgroup":
         """Ours, or that of an intent. Those of a pid namespace have all ended with the first process: if that one has
         ended before, another container may have been put there since."""
         want = manager.Want(manager.DISABLED, [], None)
-        cgroup, data, unit = cls(want), state.data, state.unit
-        cgroup.path, want.found = state.cgroup or "", bool(data.get("cgroupFound"))
-        cgroup._ours = bool(cgroup.path or unit)
+        cgroup = cls(want)
+        cgroup.path, want.found, want.unit = state.cgroup, state.cgroup_found, state.unit
+        cgroup._ours = bool(cgroup.path or want.unit)
         if cgroup._ours:
-            if not was_alive and data.get("privatePids") is True and unit is None:
+            if not was_alive and state.private_pids and want.unit is None:
                 cgroup._tell = warn
-        elif (intent := data.get("cgroupIntent")) and not want.found:
-            want.path, cgroup._intended = str(intent), True
-        elif isinstance(intent := data.get("unitIntent"), list) and len(intent) == 3:
-            unit, cgroup._intended = tuple(map(str, intent)), True
-        if unit is not None:
-            want.unit, want.address = names.Unit(unit[0], unit[1]), unit[2]
+        elif state.cgroup_intent and not want.found:
+            want.path, cgroup._intended = state.cgroup_intent, True
+        elif len(state.unit_intent) == 3:
+            want.unit, cgroup._intended = names.Unit(*state.unit_intent), True
         return cgroup
 
     def undo(self) -> None:
@@ -183,7 +204,7 @@ class Cgroup:
         if self._ours:
             self._remove()
         elif self._intended and self.want.unit is not None:
-            manager.stop_unused(self.want.unit, self.want.address)
+            manager.stop_unused(self.want.unit)
         elif self._intended:
             fs.remove_unused(self.want.path)
 
@@ -191,7 +212,7 @@ class Cgroup:
         want = self.want
         tell = self._tell if self._tell is not None and not events.frozen(self.path) else None
         try:
-            manager.remove(self.path, want.unit, want.address, found=want.found, kill=tell is None)
+            manager.remove(self.path, want.unit, found=want.found, kill=tell is None)
         except PyruncError:
             if tell is None or not (pids := fs.processes(self.path)):
                 raise

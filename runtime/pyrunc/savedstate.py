@@ -1,94 +1,147 @@
-"""What `state.json` says of a container (or, before it is there, the journal), as commands ask for it."""
+"""What `state.json` (or, before it is there, the journal) says of a container, as commands ask for it."""
 
-from . import SPEC_VERSION, lifecycle
+from . import lifecycle
 from .cgroup import events
 from .errors import PyruncError
 from .kernel import procs
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .cgroup.names import Unit
+    from .hooks import Hook
+
+
+# The keys of state.json, and of the lines of the journal ([key, value]) -> the fields of State.
+FIELDS = {
+    "id": "id", "bundle": "bundle", "rootfs": "rootfs", "created": "created", "annotations": "annotations",
+    "hooks": "saved_hooks", "pid": "pid", "startTime": "start_time", "seenFrom": "seen_from",
+    "namespaces": "namespaces", "privatePids": "private_pids", "process": "has_process", "newKeyring": "new_keyring",
+    "keyring": "keyring", "streams": "streams", "seccompListener": "listener",
+    "cgroupIntent": "cgroup_intent", "cgroupFound": "cgroup_found", "cgroup": "cgroup", "cgroupLeaf": "cgroup_leaf",
+    "unitIntent": "unit_intent", "unit": "saved_unit", "mountsBefore": "mounts_before", "mounted": "mounted",
+    "resctrl": "resctrl", "resctrlGroupIntent": "resctrl_group_intent", "resctrlGroup": "resctrl_group",
+    "resctrlMonitorIntent": "resctrl_monitor_intent", "resctrlMonitor": "resctrl_monitor",
+}  # fmt: skip
+_NUMBERS = ("seenFrom", "mountsBefore")  # these lists have numbers, the others texts
+_NEEDED = frozenset(("pid", "startTime", "bundle"))
 # What no boot outlives. Who has its pid, its cgroup or its unit by now is another.
-_OF_ONE_BOOT = frozenset((
-    "pid", "startTime", "cgroup", "cgroupIntent", "unit", "unitIntent", "mounted", "mountsBefore", "resctrl",
-    "resctrlGroup", "resctrlGroupIntent", "resctrlMonitor", "resctrlMonitorIntent",
-))  # fmt: skip
+_OF_ONE_BOOT = (
+    "pid", "start_time", "cgroup", "cgroup_intent", "saved_unit", "unit_intent", "mounted", "mounts_before", "resctrl",
+    "resctrl_group", "resctrl_group_intent", "resctrl_monitor", "resctrl_monitor_intent",
+)  # fmt: skip
 
 
 class State:
-    """What `state.json` (or, before it is there, the journal) says.
+    """What is known of a container.
 
-    past: in an earlier boot of the machine. unit: slice, name, address of the bus.
+    saved: create came to its end; past: it was made in an earlier boot of the machine. An intent is noted before the
+    thing is made, the thing itself when it is known to be ours: another may have made it, or use it.
     """
 
-    __slots__ = ("cgroup", "data", "past", "pid", "saved", "start_time", "unit")
+    __slots__ = (*FIELDS.values(), "past", "saved")
 
-    def __init__(self, data: "dict[str, object]", *, saved: bool, past: bool = False) -> None:
-        if past:
-            data = {key: value for key, value in data.items() if key not in _OF_ONE_BOOT}
-        self.data, self.saved, self.past = data, saved, past
-        self.pid, self.start_time = integer(data, "pid"), integer(data, "startTime")
-        cgroup = data.get("cgroup")
-        self.cgroup = cgroup if isinstance(cgroup, str) and cgroup else None
-        unit = data.get("unit")
-        self.unit = tuple(map(str, unit)) if isinstance(unit, list) and len(unit) == 3 else None
+    def __init__(self, *, saved: bool = False) -> None:
+        """What each field is, and its type, as long as nothing is said of it."""
+        self.saved, self.past = saved, False
+        self.id = self.bundle = self.rootfs = self.created = self.keyring = ""
+        self.annotations: dict[str, str] = {}
+        self.saved_hooks: dict[str, object] = {}
+        self.pid = self.start_time = 0
+        self.seen_from: list[int] = []  # `procs.vantage` of these two; [] if an older pyrunc made it
+        self.namespaces: dict[str, list[int]] = {}  # type -> [device, inode] of those that it was created with
+        self.private_pids: bool | None = None  # the only one that is not said where it matters: create was killed
+        self.has_process = self.new_keyring = True
+        self.streams: list[str] = []  # what its first descriptors were open on
+        self.listener: list[str | None] = []  # path and metadata of the seccomp agent
+        self.cgroup_found = False
+        self.cgroup = self.cgroup_intent = self.cgroup_leaf = ""
+        self.saved_unit: list[str] = []
+        self.unit_intent: list[str] = []
+        self.mounted, self.mounts_before = "", list[int]()
+        self.resctrl = self.resctrl_group = self.resctrl_monitor = ""
+        self.resctrl_group_intent = self.resctrl_monitor_intent = ""
+
+    def take(self, key: str, value: object) -> bool:
+        """Set a field, by its key; whether the value is of its type. null, and an unknown key, say nothing."""
+        if value is None or key not in FIELDS:
+            return True
+        now = getattr(self, FIELDS[key])
+        if type(value) is not (bool if now is None else type(now)):
+            return False
+        if isinstance(value, list):
+            kind = int if key in _NUMBERS else str
+            if not all(type(one) is kind or (one is None and key == "seccompListener") for one in value):
+                return False
+        setattr(self, FIELDS[key], value)
+        return True
+
+    def read(self, data: "dict[str, object]") -> bool:
+        """Take all that state.json says; whether it is whole."""
+        return data.keys() >= _NEEDED and all(self.take(key, value) for key, value in data.items())
+
+    def to_json(self) -> "dict[str, object]":
+        """What `read` reads again: all that is said."""
+        unsaid, values = State(), ((key, field, getattr(self, field)) for key, field in FIELDS.items())
+        return {key: value for key, field, value in values if value != getattr(unsaid, field)}
+
+    def forget_last_boot(self) -> None:
+        """The machine has been booted since."""
+        unsaid, self.past = State(), True
+        for field in _OF_ONE_BOOT:
+            setattr(self, field, getattr(unsaid, field))
+
+    @property
+    def unit(self) -> "Unit | None":
+        """Its scope."""
+        from .cgroup.names import Unit
+
+        return Unit(*self.saved_unit) if len(self.saved_unit) == 3 else None
 
     def alive(self) -> bool:
         """Whether the init process runs: that one, in this boot."""
         return self.pid > 1 and procs.alive(self.pid, self.start_time)
 
-    def namespaces(self) -> "dict[str, list[int]]":
-        """Type -> [device, inode] of the namespaces that it was created with; {} if an older pyrunc made it."""
-        saved = self.data.get("namespaces")
-        return {kind: its for kind, its in saved.items() if isinstance(its, list)} if isinstance(saved, dict) else {}
-
     def why_unsure(self) -> str:
         """Why the init process may run although it is not seen to be alive; "" if it has surely ended."""
         if self.past:
             return ""
-        seen_from = self.data.get("seenFrom")
         try:
             vantage = procs.vantage()
             if self.pid <= 1 or self.start_time <= 0:  # let go by nobody, unless the state is damaged
                 why = "its state does not say which process is its first" if self.saved else ""
-            elif seen_from is None:  # an older pyrunc made it
-                inside = self.data.get("privatePids") is True and self.cgroup and events.populated(self.cgroup)
+            elif not self.seen_from:
+                inside = self.private_pids and self.cgroup and events.populated(self.cgroup)
                 why = "its first process is not to be seen, but its cgroup is not empty" if inside else ""
             else:
                 why = "it was created in another pid or time namespace, which sees processes in another way"
-                why = why if seen_from != vantage else ""
+                why = why if self.seen_from != vantage else ""
         except OSError:
             why = "there is no /proc of this pid namespace, to look for its processes"
-        return "" if why and self.cgroup is not None and events.empty(self.cgroup) else why
+        return "" if why and self.cgroup and events.empty(self.cgroup) else why
 
     def own_cgroup(self, doing: str) -> str:
         """The container's cgroup, for `doing`, which cannot be done without."""
-        if self.cgroup is None:
+        if not self.cgroup:
             why = "create was told to make none, or could not: `pyrunc doctor cgroups` says what it takes"
             why = "the machine has been booted since it was created" if self.past else why
-            name = self.data.get("id", "")
-            raise PyruncError(f"cannot {doing} container `{name}`: it has no cgroup of its own", hint=why)
+            raise PyruncError(f"cannot {doing} container `{self.id}`: it has no cgroup of its own", hint=why)
         return self.cgroup
 
     def only_first_reached(self) -> str:
         """A warning, if nothing holds the other processes together, neither a cgroup nor a pid namespace; or ""."""
-        if self.cgroup is not None or self.data.get("privatePids") is not False:
+        if self.cgroup or self.private_pids is not False:
             return ""
         text = "has neither a cgroup nor a pid namespace of its own: its other processes, if any, live on"
-        return f"container `{self.data.get('id', '')}` {text}"
+        return f"container `{self.id}` {text}"
 
     def hooks(self, name: str) -> "list[SavedHook]":
         """The hooks that were saved under this name."""
-        saved = self.data.get("hooks")
-        entries = saved.get(name) if isinstance(saved, dict) else None
-        return [SavedHook(entry) for entry in entries or () if isinstance(entry, dict)]
+        entries = self.saved_hooks.get(name)
+        return [SavedHook(entry) for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
 
     def spec_state(self, status: str) -> "dict[str, object]":
-        """The state as the spec has it (runtime.md, "State"); the pid is given unless it has stopped."""
-        state: dict[str, object] = {"ociVersion": SPEC_VERSION, "id": self.data.get("id", ""), "status": status}
-        if status != lifecycle.STOPPED:
-            state["pid"] = self.pid
-        state["bundle"] = self.data.get("bundle", "")
-        if self.data.get("annotations"):
-            state["annotations"] = self.data["annotations"]
-        return state
+        """The state as the spec has it; the pid is given unless it has stopped."""
+        return lifecycle.spec_state(self.id, status, self.pid, self.bundle, self.annotations)
 
 
 class SavedHook:
@@ -103,8 +156,7 @@ class SavedHook:
         self.env = [str(word) for word in env] if isinstance(env, list) else None
         self.timeout = timeout if isinstance(timeout, int) else None
 
-
-def integer(data: "dict[str, object]", key: str) -> int:
-    """A number, 0 if there is none."""
-    value = data.get(key)
-    return value if isinstance(value, int) else 0
+    @staticmethod
+    def entry(hook: "Hook") -> "dict[str, object]":
+        """What is read so again."""
+        return {"path": hook.path, "args": list(hook.args), "env": hook.env, "timeout": hook.timeout}

@@ -108,8 +108,8 @@ def state(data: bytes) -> None:
     (read,) = found
     assert type(read.pid) is int
     assert type(read.start_time) is int
-    assert read.cgroup is None or (isinstance(read.cgroup, str) and read.cgroup)
-    assert read.unit is None or all(isinstance(word, str) for word in read.unit)
+    assert isinstance(read.cgroup, str)
+    assert read.unit is None or all(isinstance(word, str) for word in read.unit.words)
     for name in ("poststart", "poststop"):
         for hook in read.hooks(name):
             assert isinstance(hook.path, str)

@@ -16,6 +16,7 @@ from pyrunc.commands import events, ps
 from pyrunc.container import Container
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import procs
+from pyrunc.savedstate import State
 
 from tests import kernelcalls, waiting
 from tests.runtime import CHECKOUT
@@ -99,8 +100,10 @@ def state(tmp_path: Path) -> Path:
     root = tmp_path / "root"
     root.mkdir(mode=0o700)
     container = Container.claim(str(root), "box")
-    values: dict[str, object] = dict.fromkeys(("id", "bundle", "rootfs", "created"), HOSTILE)
-    container.save(values | {"pid": os.getpid(), "startTime": 1, "annotations": {HOSTILE: HOSTILE}, "cgroup": "/x"})
+    state = State(saved=True)
+    state.id = state.bundle = state.rootfs = state.created = HOSTILE
+    state.pid, state.start_time, state.annotations, state.cgroup = os.getpid(), 1, {HOSTILE: HOSTILE}, "/x"
+    container.save(state)
     os.close(container.fd)
     return root
 

@@ -48,7 +48,7 @@ def process():
 @pytest.fixture
 def unit(request, manager):
     """A unit's name of this test's own; stopped afterwards."""
-    found = names.unit(f":pyrunc-test-{os.getpid()}:{request.node.originalname}", "box", user=USER)
+    found = names.unit(f":pyrunc-test-{os.getpid()}:{request.node.originalname}", "box", ADDRESS, user=USER)
     yield found
     manager.stop(found)
 
@@ -171,33 +171,33 @@ def test_name_of_a_failed_unit_is_free_again(manager, unit, process):
 
 def test_update_that_systemd_refuses_is_taken_back(manager, unit, process, monkeypatch):
     path = manager.start_scope(unit, process.pid, "a test", properties.of_settings(wanted({"pids": {"limit": 20}})))
-    managers.update(path, wanted({"pids": {"limit": 25}}), unit, ADDRESS)
+    managers.update(path, wanted({"pids": {"limit": 25}}), unit)
     assert (file(path, "pids.max").read_text(), shown(unit, "TasksMax")) == ("25\n", "25")
     monkeypatch.setattr(properties, "of_settings", lambda _: [("Nonsense", "t", 1)])
     with pytest.raises(PyruncError, match="Nonsense"):
-        managers.update(path, wanted({"pids": {"limit": 30}}), unit, ADDRESS)
+        managers.update(path, wanted({"pids": {"limit": 30}}), unit)
     assert file(path, "pids.max").read_text() == "25\n"
 
 
 def test_manager_of_scopes_makes_restricts_and_removes(unit, process):
     settings = wanted({"cpu": {"quota": 33333, "period": 100000}})
     want = managers.Want(managers.SYSTEMD, settings, None if USER else [devices.Rule("a", -1, -1, "rwm", allow=True)])
-    want.unit, want.address, want.properties = unit, ADDRESS, properties.of_settings(settings)
+    want.unit, want.properties = unit, properties.of_settings(settings)
     assert managers.place(want, lambda *_: None) == -1
     path = managers.adopt(want, process.pid, placed=False, description="a test")
     managers.restrict(want, path)
     assert file(path, "cpu.max").read_text() == "33333 100000\n"
-    managers.remove(path, unit, ADDRESS)
+    managers.remove(path, unit)
     assert process.wait() == -9
     assert not file(path, "").exists()
-    managers.remove(path, unit, ADDRESS)
+    managers.remove(path, unit)
 
 
 def test_limits_of_memory_come_last(unit, process):
     """While the scope is made, an interpreter is in it."""
     settings = wanted({"memory": {"limit": 8 << 20, "swap": 8 << 20}, "pids": {"limit": 20}})
     want = managers.Want(managers.SYSTEMD, settings, None)
-    want.unit, want.address, want.properties = unit, ADDRESS, properties.of_settings(settings)
+    want.unit, want.properties = unit, properties.of_settings(settings)
     path = managers.adopt(want, process.pid, placed=False, description="a test")
     files = ("memory.max", "memory.swap.max", "pids.max")
     assert [file(path, name).read_text() for name in files] == ["max\n", "max\n", "20\n"]
@@ -210,10 +210,10 @@ def test_limits_of_memory_come_last(unit, process):
 
 def test_process_below_the_scope(unit, process):
     want = managers.Want(managers.SYSTEMD, [], None)
-    want.unit, want.address, want.leaf = unit, ADDRESS, "/payload"
+    want.unit, want.leaf = unit, "/payload"
     path = managers.adopt(want, process.pid, placed=False, description="a test")
     assert fs.path_of(process.pid) == f"{path}/payload"
-    managers.remove(path, unit, ADDRESS)
+    managers.remove(path, unit)
     assert not file(path, "").exists()
 
 

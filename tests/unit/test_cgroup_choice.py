@@ -78,7 +78,7 @@ def test_process_is_moved_below_its_scope(monkeypatch, leaf):
     monkeypatch.setattr(fs, "make", lambda path: done.append(("make", path)) or (os.open("/", os.O_RDONLY), False))
     monkeypatch.setattr(fs, "join", lambda path, pid: done.append(("join", path, pid)))
     want = manager.Want(manager.SYSTEMD, [], None)
-    want.unit, want.address, want.leaf = Unit("s.slice", "x.scope"), "unix:path=/bus", leaf
+    want.unit, want.leaf = Unit("s.slice", "x.scope", "unix:path=/bus"), leaf
     assert manager.adopt(want, 77, placed=False, description="") == "/s.slice/x.scope"
     assert done == ([("make", "/s.slice/x.scope/a"), ("join", "/s.slice/x.scope/a", 77)] if leaf else [])
 
@@ -125,7 +125,7 @@ def test_scope_of_a_killed_create_is_stopped_if_nobody_is_in_it(monkeypatch, use
     monkeypatch.setattr(systemd, "Manager", Manager)
     monkeypatch.setattr(manager, "PATIENCE", 0)
     monkeypatch.setattr(fs, "processes", lambda path: users if path == "/s.slice/x.scope" else None)
-    manager.stop_unused(Unit("s.slice", "x.scope"), "unix:path=/bus")
+    manager.stop_unused(Unit("s.slice", "x.scope", "unix:path=/bus"))
     assert done == (["x.scope"] if stopped else [])
 
 
@@ -150,12 +150,12 @@ def test_scope_of_a_killed_create_is_stopped_if_nobody_is_in_it(monkeypatch, use
 )
 def test_what_init_copies_is_limited(monkeypatch, manager_, value, told, written):
     done, said = [], []
-    monkeypatch.setattr(manager, "_tell_systemd", lambda _, __, properties: said.extend(properties))
+    monkeypatch.setattr(manager, "_tell_systemd", lambda _, properties: said.extend(properties))
     monkeypatch.setattr(control, "apply", lambda _, settings: done.extend((each.file, each.value) for each in settings))
     settings = [Setting("pids.max", "5", "/pids/limit"), Setting("memory.max", value, "/memory/limit")]
     settings.append(Setting("memory.swap.max", "7", "/memory/swap"))
     want = manager.Want(manager_, settings, None)
-    want.unit = Unit("s.slice", "x.scope") if manager_ == manager.SYSTEMD else None
+    want.unit = Unit("s.slice", "x.scope", "") if manager_ == manager.SYSTEMD else None
     manager.limit_copies(want, "/x")
     assert (said, done) == (told, written)
 
@@ -177,5 +177,5 @@ def test_systemd_is_asked_again_before_its_properties_count_as_set(monkeypatch):
             pass
 
     monkeypatch.setattr(systemd, "Bus", Bus)
-    systemd.Manager("unix:path=/bus").set_properties(Unit("s.slice", "x.scope"), [("MemoryMax", "t", 1)])
+    systemd.Manager("unix:path=/bus").set_properties(Unit("s.slice", "x.scope", ""), [("MemoryMax", "t", 1)])
     assert called == ["AddMatch", "SetUnitProperties", "Ping"]

@@ -33,7 +33,7 @@ def test_claim_that_is_taken_for_a_leftover_is_made_again(
     assert done
     assert os.listdir(root) == ["box"]
     assert container.exists()
-    assert container.load().data == {"id": "box"}
+    assert container.load().to_json() == {"id": "box"}
 
 
 def test_claim_that_is_always_removed_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

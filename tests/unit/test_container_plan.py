@@ -1,21 +1,20 @@
 """From config, options and host to the plan of create. No container is made: the plan is a value."""
 
 import copy
-import re
-import time
 from typing import Any
 
 import pytest
+from pyrunc import SPEC_VERSION
 from pyrunc.cgroup import devices
 from pyrunc.errors import ConfigError
-from pyrunc.kernel import descriptors, resctrl
+from pyrunc.kernel import descriptors
 from pyrunc.kernel import syscalls as k
 from pyrunc.kernel.subids import Grant, IdRights
 from pyrunc.planning import container as plan
 from pyrunc.planning.facts import HostFacts
 from pyrunc.spec.config import Config, parse_config
 
-from tests.unit.spec_specimen import HOOK, MAPPING, SECCOMP, minimal, put
+from tests.unit.spec_specimen import HOOK, MAPPING, minimal, put
 
 ROOT = HostFacts(0, in_userns=False)
 PROCESS = {"cwd": "/", "args": ["sh"], "user": {"uid": 0, "gid": 0}}
@@ -265,48 +264,8 @@ def test_ids_of_the_process_are_mapped() -> None:
 
 def test_state() -> None:
     made = planned(("/annotations", {"a": "b"}))
-    plain = {"ociVersion": plan.SPEC_VERSION, "id": "c1", "status": "created"}
+    plain = {"ociVersion": SPEC_VERSION, "id": "c1", "status": "created"}
     assert made.state("created", 7) == plain | {"pid": 7, "bundle": "/bundle", "annotations": {"a": "b"}}
-    assert planned().state("created", 0) == plain | {"bundle": "/bundle"}
+    assert planned().state("stopped", 7) == plain | {"status": "stopped", "bundle": "/bundle"}
 
 
-def test_saved_state() -> None:
-    made = planned(
-        namespaces("pid"),
-        ("/hooks/poststart", [HOOK]),
-        ("/hooks/poststop", [{"path": "/x"}]),
-        ("/annotations", {"a": ""}),
-    )
-    saved = made.saved_state(7, 8, "/c1")
-    created = str(saved.pop("created"))
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", created)
-    assert abs(time.mktime(time.strptime(created, "%Y-%m-%dT%H:%M:%SZ")) - time.mktime(time.gmtime())) < 3600
-    assert saved == {
-        "id": "c1", "bundle": "/bundle", "rootfs": "/", "pid": 7, "startTime": 8, "annotations": {"a": ""},
-        "cgroup": "/c1", "cgroupFound": False, "cgroupLeaf": "", "unit": None,
-        "hooks": {"poststart": [HOOK], "poststop": [{"path": "/x", "args": [], "env": None, "timeout": None}]},
-        "process": True, "privatePids": True, "newKeyring": True, "keyring": "", "seccompListener": None,
-        "resctrl": None, "resctrlGroup": None, "resctrlMonitor": None,
-    }  # fmt: skip
-
-
-def test_saved_state_of_other_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resctrl, "mount_point", lambda: "/r")
-    monkeypatch.setattr(resctrl.Group, "check", lambda _: None)
-    made = plan.build(
-        config(
-            ("/linux/seccomp", SECCOMP), ("/linux/intelRdt", {"enableMonitoring": True}),
-            ("/annotations", {"run.oci.delegate-cgroup": "a/b"}), process=None,
-        ),
-        options(cgroup_manager="systemd", environment={b"DBUS_SYSTEM_BUS_ADDRESS": b"unix:path=/bus"}), ROOT,
-    )  # fmt: skip
-    saved = made.saved_state(7, 8, "/s/x")
-    assert saved["unit"] == ["system.slice", "pyrunc-c1.scope", made.cgroup.address]
-    assert (saved["cgroupLeaf"], made.saved_state(7, 8, "")["cgroupLeaf"]) == ("/a/b", "")
-    assert made.saved_state(7, 8, "")["cgroup"] is None
-    assert saved["seccompListener"] == ("/run/agent.sock", "a\0b")
-    assert (saved["process"], saved["privatePids"]) == (False, False)
-    assert made.resctrl is not None
-    assert [saved[key] for key in ("resctrl", "resctrlGroup", "resctrlMonitor")] == [
-        made.resctrl.directory, made.resctrl.own_group, made.resctrl.monitor,
-    ]  # fmt: skip

@@ -271,12 +271,13 @@ def test_scope(monkeypatch: pytest.MonkeyPatch) -> None:
     made = planned(*changes, cgroup_manager="systemd", environment={b"A": b"b"}).cgroup
     assert made.unit is not None
     assert (made.unit.slice, made.unit.name, made.path, made.named) == ("a.slice", "b-c.scope", "", True)
-    assert made.address == "{b'A': b'b'} False"
+    assert made.unit.address == "{b'A': b'b'} False"
     assert {one[0] for one in made.properties} >= {"TasksMax", "TimeoutStopUSec"}
     assert {one.file: one.value for one in made.settings} == {"pids.max": "1", "memory.oom.group": "1"}
     assert made.at_creation == [("OOMPolicy", "s", "kill")]
     other = planned(cgroup_manager="systemd", host=ordinary(GRANT)).cgroup
-    assert (other.unit is not None and other.unit.slice, other.address) == ("user.slice", "{} True")
+    assert other.unit is not None
+    assert (other.unit.slice, other.unit.address) == ("user.slice", "{} True")
 
 
 def test_limits_need_a_manager() -> None:
@@ -383,8 +384,3 @@ def test_setgroups_in_a_namespace_that_is_joined_is_asked_for_inside() -> None:
     one = [{"containerID": 0, "hostID": 1001, "size": 1}]
     ids = [("/linux/uidMappings", one), ("/linux/gidMappings", one)]
     assert planned(namespaces("user=/u"), *ids, host=ordinary()).denies_setgroups is False
-
-
-def test_a_listener_that_nothing_is_sent_to_is_not_saved() -> None:
-    silent = SECCOMP | {"syscalls": SECCOMP["syscalls"][:1]}  # type: ignore[index]  # a list
-    assert planned(("/linux/seccomp", silent)).saved_state(7, 8, "")["seccompListener"] is None

@@ -16,12 +16,12 @@ from pyrunc import lifecycle
 from pyrunc.arguments import Arguments
 from pyrunc.commands import delete
 from pyrunc.commands import list as list_command
-from pyrunc.container import JOURNAL, Container
+from pyrunc.container import Container
 from pyrunc.context import Context
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import procs
 from pyrunc.log import Log
-from pyrunc.savedstate import State
+from pyrunc.savedstate import FIELDS, State
 
 CONFIG = b'{"ociVersion": "1.0.2", "process": {"args": ["sh"], "cwd": "/"}, "root": {"path": "rootfs"}}'
 
@@ -71,8 +71,10 @@ class Root:
         container.note("cgroup", f"/none-such/{container_id}")
         container.note("init", [pid, start_time, *procs.vantage()])
         if saved:
-            facts = {"id": container_id, "pid": pid, "startTime": start_time, "seenFrom": procs.vantage()}
-            container.save({**facts, "bundle": "/bundle", "privatePids": True, "cgroup": f"/none-such/{container_id}"})
+            state = State(saved=True)
+            state.id, state.pid, state.start_time, state.seen_from = container_id, pid, start_time, procs.vantage()
+            state.bundle, state.private_pids, state.cgroup = "/bundle", True, f"/none-such/{container_id}"
+            container.save(state)
         os.close(container.fd)
         return self.path / container_id
 
@@ -205,11 +207,14 @@ def test_process_of_this_boot_is_not_one_of_another(root: Root, living: tuple[in
 
 def test_nothing_of_another_boot_is_taken_for_what_is_there_now() -> None:
     """Other containers may have its cgroup, its unit and its resctrl group by now."""
-    of_one_boot = {key: "/a" for key, kind in JOURNAL.items() if kind is str and key != "id"}
+    names = {key for key in FIELDS if key.startswith(("cgroup", "resctrl"))} - {"cgroupFound", "cgroupLeaf"}
+    of_one_boot: dict[str, object] = dict.fromkeys((*names, "mounted"), "/a")
     of_one_boot |= {"unit": ["a.slice", "b.scope", ""], "unitIntent": ["a.slice", "b.scope", ""], "pid": 7}
-    state = State({"id": "box", **of_one_boot}, saved=True, past=True)
-    assert state.data == {"id": "box"}
-    assert (state.pid, state.cgroup, state.unit, state.alive(), state.why_unsure()) == (0, None, None, False, "")
+    state = State(saved=True)
+    assert all(state.take(key, value) for key, value in {"id": "box", **of_one_boot}.items())
+    state.forget_last_boot()
+    assert state.to_json() == {"id": "box"}
+    assert (state.pid, state.cgroup, state.unit, state.alive(), state.why_unsure()) == (0, "", None, False, "")
 
 
 @pytest.mark.parametrize("link", [f"{ANOTHER_BOOT} 1", ANOTHER_BOOT, "nonsense", "", " "])

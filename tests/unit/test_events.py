@@ -34,7 +34,8 @@ class Watch:
 @pytest.fixture
 def lines(monkeypatch, capfd):
     def run(seen: Watch, **options: str | bool) -> list[dict[str, object]]:
-        state = State({"cgroup": "/cgroup"}, saved=True)
+        state = State(saved=True)
+        state.cgroup = "/cgroup"
         container = SimpleNamespace(id="x", load=lambda: state, status=lambda _: "running")
         monkeypatch.setattr(events.Container, "open", lambda *_: container)
         monkeypatch.setattr(events, "_statistics", lambda *_: {"n": 1})

@@ -33,10 +33,13 @@ MAY_IMPORT = {
     "savedstate": ("errors", "lifecycle", "kernel", "cgroup"),
     "container": ("errors", "jsontext", "lifecycle", "savedstate", "stateroot", "kernel", "cgroup"),
     "resources": ("errors", "kernel", "cgroup"),
-    "planning": ("errors", "kernel", "cgroup", "spec"),
+    "planning": ("errors", "lifecycle", "kernel", "cgroup", "spec"),
     "doctor": ("errors", "kernel", "cgroup", "container", "startup", "stateroot"),
     "criu": ("errors", "jsontext", "kernel"),
-    "stages": ("errors", "ending", "jsontext", "log", "kernel", "cgroup", "hooks", "container", "criu", "resources"),
+    "stages": (
+        "errors", "ending", "jsontext", "log", "kernel", "cgroup", "hooks", "savedstate", "container", "criu",
+        "resources",
+    ),
     "commands": (
         "errors", "jsontext", "arguments", "lifecycle", "log", "bundle", "kernel", "host", "spec", "cgroup", "hooks",
         "container", "planning", "criu", "stages", "doctor",

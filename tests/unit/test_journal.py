@@ -17,8 +17,8 @@ def test_value_comes_back_as_it_was(container: Container, value: str) -> None:
     container.note("cgroup", value)
     container.note("startTime", 4711)
     state = container.load()
-    assert state.data == {"id": "box", "cgroup": value, "startTime": 4711}
-    assert (state.pid, state.cgroup) == (0, value or None)
+    assert state.to_json() == {"id": "box", "startTime": 4711} | ({"cgroup": value} if value else {})
+    assert (state.pid, state.cgroup) == (0, value)
 
 
 def test_later_line_wins(container: Container) -> None:
@@ -29,7 +29,9 @@ def test_later_line_wins(container: Container) -> None:
 
 def test_unit(container: Container) -> None:
     container.note("unit", ["a.slice", "b c.scope", "unix:path=/x y"])
-    assert container.load().unit == ("a.slice", "b c.scope", "unix:path=/x y")
+    unit = container.load().unit
+    assert unit is not None
+    assert (unit.slice, unit.name, unit.address) == ("a.slice", "b c.scope", "unix:path=/x y")
 
 
 @pytest.mark.parametrize(
@@ -44,7 +46,7 @@ def test_line_that_is_not_ours_says_nothing(container: Container, line: bytes) -
     with open(f"{container.path}/journal", "ab") as journal:
         journal.write(line + b"\n")
     container.note("startTime", 4711)
-    assert container.load().data == {"id": "box", "cgroup": "/a", "startTime": 4711}
+    assert container.load().to_json() == {"id": "box", "cgroup": "/a", "startTime": 4711}
 
 
 def test_last_line_that_was_cut_off_says_nothing(container: Container) -> None:
@@ -54,4 +56,4 @@ def test_last_line_that_was_cut_off_says_nothing(container: Container) -> None:
     whole = journal.read_bytes()
     for length in range(len(before), len(whole)):
         journal.write_bytes(whole[:length])
-        assert container.load().data == {"id": "box"}
+        assert container.load().to_json() == {"id": "box"}

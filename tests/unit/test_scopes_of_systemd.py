@@ -5,7 +5,7 @@ from pyrunc.cgroup import systemd
 from pyrunc.cgroup.bus import CallError
 from pyrunc.cgroup.names import Unit
 
-UNIT = Unit("box.slice", "pyrunc-x.scope")
+UNIT = Unit("box.slice", "pyrunc-x.scope", "")
 
 
 class Manager(systemd.Manager):

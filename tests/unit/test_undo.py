@@ -29,11 +29,11 @@ class Host:
 def host(monkeypatch):
     host = Host()
 
-    def remove(path, unit, address, *, found, kill=True):
-        host.do("cgroup", path, unit and (unit.slice, unit.name, address), found, kill)
+    def remove(path, unit, *, found, kill=True):
+        host.do("cgroup", path, unit and tuple(unit.words), found, kill)
 
     monkeypatch.setattr(manager, "remove", remove)
-    monkeypatch.setattr(manager, "stop_unused", lambda unit, address: host.do("unused unit", unit.name, address))
+    monkeypatch.setattr(manager, "stop_unused", lambda unit: host.do("unused unit", unit.name, unit.address))
     monkeypatch.setattr(fs, "remove_unused", lambda path: host.do("unused cgroup", path))
     monkeypatch.setattr(events, "frozen", lambda path: path == "/frozen")
     monkeypatch.setattr(rootfs, "detach", lambda path, before: host.do("mounts", path, before))
@@ -101,7 +101,10 @@ def test_who_ends_by_a_signal_undoes_all_the_same(host):
 def undo(host, data, *, was_alive=False, warnings=None):
     """What delete undoes by this journal."""
     told = [] if warnings is None else warnings
-    resources = Resources.from_journal(State(data, saved=False), told.append, was_alive=was_alive)
+    state = State()
+    for key, value in data.items():
+        state.take(key, value)
+    resources = Resources.from_journal(state, told.append, was_alive=was_alive)
     resources.undo(lambda: host.do("processes", 77))
     return host.done[1:]
 
@@ -190,7 +193,7 @@ def test_scope_is_noted_before_and_after(monkeypatch, host):
 
     monkeypatch.setattr(manager, "adopt", adopt)
     want = manager.Want(manager.SYSTEMD, [], None)
-    want.unit, want.address = Unit("s.slice", "u.scope"), "bus"
+    want.unit = Unit("s.slice", "u.scope", "bus")
     made = parent.Created(want)
     assert made.resources.cgroup.make(lambda *entry: noted.append(entry)) == -1
     made.undo(PyruncError("it fails before"))

@@ -38,20 +38,20 @@ PATIENCE = 1.0  # seconds for a process that has been killed to be gone
 
 
 class Want:
-    """What a container's cgroup shall be. path: of cgroupfs; unit, address, properties, at_creation: of systemd; owner:
+    """What a container's cgroup shall be. path: of cgroupfs; unit, properties, at_creation: of systemd; owner:
     uid and gid that it (or the leaf) is delegated to; leaf: the path below it where the processes are, "/a" or "" for
     it itself; devices: None for no filter (only root of the host may attach one); asks_for_devices: the config has
     rules, so that they cannot be done without; named: nor can the cgroup, since the config says where it is; found: it
     was there, empty, before us (known by `place`), with this many processes killed in it for want of memory."""
 
     __slots__ = (
-        "address", "asks_for_devices", "at_creation", "devices", "found", "kills_before", "leaf", "manager", "named",
+        "asks_for_devices", "at_creation", "devices", "found", "kills_before", "leaf", "manager", "named",
         "owner", "path", "properties", "settings", "unit",
     )  # fmt: skip
 
     def __init__(self, manager: str, settings: "list[Setting]", devices: "list[Rule] | None") -> None:
         self.manager, self.settings, self.devices = manager, settings, devices
-        self.path = self.address = self.leaf = ""
+        self.path = self.leaf = ""
         self.named = self.found = False
         self.kills_before = 0
         self.asks_for_devices = devices is not None
@@ -139,7 +139,7 @@ def adopt(want: Want, pid: int, *, placed: bool, description: str) -> str:
 
         assert want.unit is not None
         at_once = [each for each in want.properties if each[0] not in OF_MEMORY]
-        manager = Manager(want.address)
+        manager = Manager(want.unit.address)
         try:
             path = manager.start_scope(want.unit, pid, description, at_once, want.at_creation)
         finally:
@@ -167,7 +167,7 @@ def limit_copies(want: Want, path: str) -> None:
     if want.unit is not None:
         from .properties import of_settings
 
-        _tell_systemd(want.unit, want.address, of_settings(roomy))
+        _tell_systemd(want.unit, of_settings(roomy))
     control.apply(path, roomy)
 
 
@@ -181,19 +181,19 @@ def restrict(want: Want, path: str) -> str:
     if want.unit is not None:
         from .properties import OF_MEMORY
 
-        _tell_systemd(want.unit, want.address, [each for each in want.properties if each[0] in OF_MEMORY])
+        _tell_systemd(want.unit, [each for each in want.properties if each[0] in OF_MEMORY])
     control.apply(path, want.settings)
     if want.owner is not None:
         control.delegate(path + want.leaf, *want.owner)
     return warning
 
 
-def _tell_systemd(unit: "Unit", address: str, properties: "list[Property]") -> None:
+def _tell_systemd(unit: "Unit", properties: "list[Property]") -> None:
     if not properties:
         return
     from .systemd import Manager
 
-    manager = Manager(address)
+    manager = Manager(unit.address)
     try:
         manager.set_properties(unit, properties)
     finally:
@@ -229,7 +229,7 @@ def check_survivors(want: Want, path: str) -> None:
     raise oom.error(path, "container init", limit.pointer if limit is not None else "")
 
 
-def update(path: str, settings: "list[Setting]", unit: "Unit | None" = None, address: str = "") -> None:
+def update(path: str, settings: "list[Setting]", unit: "Unit | None" = None) -> None:
     """Change the settings of a cgroup, all or none; with a unit, systemd hears of them. Raises PyruncError."""
     from . import control
 
@@ -241,16 +241,14 @@ def update(path: str, settings: "list[Setting]", unit: "Unit | None" = None, add
     if unit is None:
         return
     try:
-        _tell_systemd(unit, address, of_settings(settings))
+        _tell_systemd(unit, of_settings(settings))
     except BaseException:
         control.take_back(path, undo)
         raise
     control.apply(path, settings)  # systemd rounds, and has written what it rounded
 
 
-def remove(
-    path: str, unit: "Unit | None" = None, address: str = "", *, found: bool = False, kill: bool = True
-) -> None:
+def remove(path: str, unit: "Unit | None" = None, *, found: bool = False, kill: bool = True) -> None:
     """Kill what is in the cgroup (if `kill`), and remove it (unless it was `found`) and its unit; nothing if they are
     gone."""
     if path and kill:  # "": create was killed before systemd told where
@@ -258,7 +256,7 @@ def remove(
     if unit is not None:
         from .systemd import Manager
 
-        manager = Manager(address)
+        manager = Manager(unit.address)
         try:
             manager.stop(unit)
         finally:
@@ -267,14 +265,14 @@ def remove(
         fs.remove(path, keep=found)
 
 
-def stop_unused(unit: "Unit", address: str) -> None:
+def stop_unused(unit: "Unit") -> None:
     """Stop a scope that a killed create may have asked for. systemd does not always see that its process has died, and
     keeps it for ever; if somebody else is in it (for more than a moment, in which ours dies), it stays."""
     import time
 
     from .systemd import Manager
 
-    manager = Manager(address)
+    manager = Manager(unit.address)
     try:
         deadline = time.monotonic() + PATIENCE
         while used := fs.processes(manager.cgroup_of(unit)):

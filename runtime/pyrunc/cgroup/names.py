@@ -8,12 +8,17 @@ _UNIT_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWX
 
 
 class Unit:
-    """A systemd unit, `name`, and the slice that it lies in."""
+    """A systemd unit, `name`, the slice that it lies in, and the address of its manager's bus."""
 
-    __slots__ = ("name", "slice")
+    __slots__ = ("address", "name", "slice")
 
-    def __init__(self, slice_: str, name: str) -> None:
-        self.slice, self.name = slice_, name
+    def __init__(self, slice_: str, name: str, address: str) -> None:
+        self.slice, self.name, self.address = slice_, name, address
+
+    @property
+    def words(self) -> "list[str]":
+        """What it is made of again, for the journal and the state."""
+        return [self.slice, self.name, self.address]
 
 
 def fs_path(configured: str, container_id: str, own: "str | None" = None) -> str:
@@ -34,7 +39,7 @@ def fs_path(configured: str, container_id: str, own: "str | None" = None) -> str
     return f"{above}/{'/'.join(names)}"
 
 
-def unit(configured: str, container_id: str, *, user: bool = False) -> Unit:
+def unit(configured: str, container_id: str, address: str = "", *, user: bool = False) -> Unit:
     """The unit that `SLICE:PREFIX:NAME` names: the scope `PREFIX-NAME.scope`, or NAME itself if it ends in `.slice`.
 
     Without a slice it lies in system.slice, in the user's own manager (`user`) in user.slice. "" takes the id as name.
@@ -53,7 +58,7 @@ def unit(configured: str, container_id: str, *, user: bool = False) -> Unit:
     _check_slice(slice_)
     if set(name) - _UNIT_CHARACTERS or len(name) > _LONGEST_UNIT or name.startswith("."):
         raise ConfigError(f"`{name}` cannot be the name of a unit", pointer=_POINTER, hint="see systemd.unit(5)")
-    return Unit(slice_, name)
+    return Unit(slice_, name, address)
 
 
 def _check_slice(name: str) -> None:

@@ -148,9 +148,7 @@ def _dump(context: Context, arguments: Arguments, config: Config, state: State, 
     options = common_options(arguments, where, "dump.log", config.annotations)
     options |= _dump_options(arguments, where)
     options |= _container_options(config, state)
-    streams = state.data.get("streams")
-    created_with = [str(one) for one in streams] if isinstance(streams, list) else []
-    said, external = images.external_streams(state.pid, created_with)
+    said, external = images.external_streams(state.pid, state.streams)
     options["external"] = [*images.external_namespaces(state.pid, _joined(config)), *external]
     service.check_version(program, context.environment, options)
     pre_dump = arguments.flag("pre-dump")
@@ -210,10 +208,10 @@ def _container_options(config: Config, state: State) -> "dict[str, Value]":
     nodes = images.bound_nodes([device.path for device in config.linux.devices])
     options: dict[str, Value] = {
         "pid": state.pid,
-        "root": str(state.data.get("rootfs", "")),
+        "root": state.rootfs,
         "ext_mnt": images.external_mounts(state.pid, [*binds, *nodes], tuple(config.linux.masked_paths)),
     }
-    if state.cgroup is not None:
+    if state.cgroup:
         options["freeze_cgroup"] = directory(state.cgroup)
     return options
 

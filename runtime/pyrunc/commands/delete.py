@@ -96,7 +96,7 @@ def _ends(state: State) -> bool:
     if procs.wait_gone(state.pid, state.start_time, _MOMENT):
         return True
     for _ in range(_MOMENTS):
-        if state.cgroup is not None and events.empty(state.cgroup) and procs.ending(state.pid, state.start_time):
+        if state.cgroup and events.empty(state.cgroup) and procs.ending(state.pid, state.start_time):
             return True
         if procs.wait_gone(state.pid, state.start_time, _MOMENT):
             return True
@@ -109,7 +109,7 @@ def _run_poststop(context: Context, state: State, hooks: "list[SavedHook]") -> N
 
     streams = -1, -1
     try:
-        streams = oci_hooks.open_streams(hook_paths(state.data.get("annotations")))
+        streams = oci_hooks.open_streams(hook_paths(state.annotations))
     except PyruncError as error:
         context.log.warning(str(error))
     value = state.spec_state(lifecycle.STOPPED)

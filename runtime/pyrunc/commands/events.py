@@ -52,11 +52,10 @@ def _statistics(state: State, cgroup: str) -> "dict[str, object]":
     from pyrunc.cgroup import stats
 
     data = stats.stats(cgroup)
-    if state.data.get("resctrl"):
+    if state.resctrl:
         from pyrunc.kernel import resctrl
 
-        monitor = str(state.data.get("resctrlMonitor") or "")
-        data["intel_rdt"] = resctrl.statistics(str(state.data["resctrl"]), monitor)
+        data["intel_rdt"] = resctrl.statistics(state.resctrl, state.resctrl_monitor)
     return data
 
 

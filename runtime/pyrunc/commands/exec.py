@@ -100,10 +100,10 @@ def _let_go(arguments: Arguments, plan: ExecPlan, made: exec_parent.Entered, sta
     """Tell the caller of the process, let it run its program, and stay with it."""
     detach, pid_file = arguments.flag("detach"), arguments.text("pid-file")
     try:
-        if state.data.get("resctrl"):
+        if state.resctrl:
             from pyrunc.kernel import resctrl
 
-            resctrl.join(made.pid, str(state.data["resctrl"]), str(state.data.get("resctrlMonitor") or ""))
+            resctrl.join(made.pid, state.resctrl, state.resctrl_monitor)
         if pid_file:
             procs.write_pid_file(pid_file, made.pid)
         if arguments.text("pidfd-socket"):
@@ -134,8 +134,8 @@ def _plan(context: Context, arguments: Arguments, container: Container, state: S
     process = planning.process_of(_base(arguments, saved), _options(arguments))
     planning.check_terminal(process, detach=arguments.flag("detach"), console_socket=arguments.text("console-socket"))
     plan = ExecPlan(container.id, config, process, arguments.natural("preserve-fds"))
-    plan.new_keyring = state.data.get("newKeyring") is not False
-    plan.keyring = str(state.data.get("keyring") or f"_ses.{container.id}")  # without: an older version made it
+    plan.new_keyring = state.new_keyring
+    plan.keyring = state.keyring or f"_ses.{container.id}"  # without: an older version made it
     if "cgroup" in arguments.options:
         plan.cgroup = planning.sub_cgroup(arguments.text("cgroup"))
     if plan.profile is not None:

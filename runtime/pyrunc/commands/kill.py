@@ -36,7 +36,7 @@ def run(context: Context, arguments: Arguments) -> int:
 def _kill(context: Context, container_id: str, number: int, everything: bool) -> None:
     container = Container.open(context.root, container_id)
     state = container.load()
-    status, shared = container.status(state), state.data.get("privatePids") is False
+    status, shared = container.status(state), state.private_pids is False
     if (status, number, shared) == (lifecycle.STOPPED, SIGKILL, True) and state.cgroup:
         everything = everything or events.populated(state.cgroup)  # what its first process has left, as runc does
     lifecycle.require("kill --all" if everything else "kill", status, container.id)
@@ -48,12 +48,12 @@ def _kill(context: Context, container_id: str, number: int, everything: bool) ->
         return
     if not procs.signal(state.pid, state.start_time, number):
         raise NotPermitted("container not running")
-    if number == SIGKILL and state.cgroup is not None and shared:
+    if number == SIGKILL and state.cgroup and shared:
         cgroup_fs.kill(state.cgroup)  # without a pid namespace its other processes would live on
 
 
-def _all(cgroup: "str | None", number: int, pid: int, start_time: int) -> None:
-    if cgroup is None:
+def _all(cgroup: str, number: int, pid: int, start_time: int) -> None:
+    if not cgroup:
         procs.signal(pid, start_time, number)
     elif number == SIGKILL:
         cgroup_fs.kill(cgroup)

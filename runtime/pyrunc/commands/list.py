@@ -59,7 +59,7 @@ def _row(context: Context, name: str) -> "dict[str, object] | None":
     value = state.spec_state(status)
     row: dict[str, object] = {key: value.get(key, "") for key in ("ociVersion", "id")}
     row |= {"pid": state.pid if status != "stopped" else 0, "status": status, "bundle": value.get("bundle", "")}
-    row |= {"rootfs": state.data.get("rootfs", ""), "created": state.data.get("created", "")}
+    row |= {"rootfs": state.rootfs, "created": state.created}
     if value.get("annotations"):
         row["annotations"] = value["annotations"]
     return row | {"owner": owner}

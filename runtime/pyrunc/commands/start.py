@@ -44,7 +44,7 @@ def start(context: Context, container: Container) -> "Proxy | None":
     """
     state = container.load()
     lifecycle.require("start", container.status(state), container.id)
-    if state.data.get("process") is False:
+    if not state.has_process:
         raise PyruncError(f"container `{container.id}` has no process to start", pointer="/process")
     proxy = _proxy(context, container) if b"NOTIFY_SOCKET" in context.environment and container.has("notify") else None
     try:
@@ -123,7 +123,6 @@ def _read_report(result: int, fifo: int, state: State) -> bytes:
     """
     poll = select.poll()
     poll.register(result, select.POLLIN)
-    wanted = state.data.get("seccompListener")
     content = b""
     while True:
         if not poll.poll(_LOOK_AGAIN):  # the end of the stream says it all, unless a stranger holds the fifo, too
@@ -134,24 +133,24 @@ def _read_report(result: int, fifo: int, state: State) -> bytes:
         if not chunk:
             return content
         content += chunk
-        if isinstance(wanted, list):
+        if state.listener:
             from pyrunc.stages import security_steps
 
             number = security_steps.listener_of(content.removeprefix(STARTED))
             if number is not None:
-                _hand_over_listener(state, number, str(wanted[0] or ""), wanted[1])
+                _hand_over_listener(state, number)
                 content = STARTED
                 posix.write(fifo, b".")
 
 
-def _hand_over_listener(state: State, number: int, path: str, metadata: object) -> None:
+def _hand_over_listener(state: State, number: int) -> None:
     from pyrunc.kernel import listener, syscalls
 
+    path, metadata = state.listener
     pidfd = syscalls.pidfd_open(state.pid)
     try:
-        said = metadata if isinstance(metadata, str) else None
-        content = listener.process_state(state.spec_state(lifecycle.CREATED), state.pid, said)
-        listener.hand_over(pidfd, number, path, content)
+        content = listener.process_state(state.spec_state(lifecycle.CREATED), state.pid, metadata)
+        listener.hand_over(pidfd, number, path or "", content)
     finally:
         posix.close(pidfd)
 
@@ -162,7 +161,7 @@ def _poststart(context: Context, container: Container, state: State, hooks: "lis
     from pyrunc.spec.annotations import hook_paths
 
     try:
-        streams = oci_hooks.open_streams(hook_paths(state.data.get("annotations")))
+        streams = oci_hooks.open_streams(hook_paths(state.annotations))
         value = state.spec_state(lifecycle.RUNNING)
         oci_hooks.run("poststart", hooks, value, environ=context.environment, streams=streams)
     except PyruncError:

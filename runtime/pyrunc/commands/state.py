@@ -16,9 +16,9 @@ def run(context: Context, arguments: Arguments) -> int:
     status = container.status(state)
     value = state.spec_state(status)
     value["pid"] = 0 if status == lifecycle.STOPPED else state.pid
-    for key in ("rootfs", "created"):
-        if key in state.data:
-            value[key] = state.data[key]
+    for key, known in (("rootfs", state.rootfs), ("created", state.created)):
+        if known:
+            value[key] = known
     value["owner"] = container.owner()
     print_json(value, indented=True)
     return 0

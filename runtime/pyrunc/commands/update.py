@@ -3,7 +3,7 @@
 from pyrunc import jsontext
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.bundle import read_given
-from pyrunc.cgroup import control, devices, manager, names, values
+from pyrunc.cgroup import control, devices, manager, values
 from pyrunc.context import Context
 from pyrunc.errors import PyruncError, UsageError
 from pyrunc.spec.config import parse_resources
@@ -78,12 +78,10 @@ def _update(context: Context, arguments: Arguments) -> int:
     resources = _resources(arguments)
     container, state, cgroup = open_for(context, arguments, "update")
     lines = [arguments.text(name) for name in _SCHEMAS if name in arguments.options]
-    group = state.data.get("resctrl")
-    if lines and not isinstance(group, str):
+    if lines and not state.resctrl:
         raise UsageError("the container is in no resctrl group: its configuration has no linux.intelRdt")
     settings = values.settings(resources, context.log.warning, control.current(cgroup))
-    unit = names.Unit(state.unit[0], state.unit[1]) if state.unit else None
-    manager.update(cgroup, settings, unit, state.unit[2] if state.unit else "")
+    manager.update(cgroup, settings, state.unit)
     if resources.devices:
         import posix
 
@@ -95,7 +93,7 @@ def _update(context: Context, arguments: Arguments) -> int:
     if lines:
         from pyrunc.kernel import resctrl
 
-        resctrl.write_schemata(str(group), lines)  # also of a group that others are in: the caller named it
+        resctrl.write_schemata(state.resctrl, lines)  # also of a group that others are in: the caller named it
     container.unlock()
     return 0
 

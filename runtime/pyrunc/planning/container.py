@@ -4,9 +4,7 @@ The only module that knows both the spec's model and the kernel's; nobody after 
 A part of the config that cannot be honoured is refused here, before anything is touched.
 """
 
-import time
-
-from pyrunc import SPEC_VERSION
+from pyrunc import lifecycle
 from pyrunc.cgroup import fs as cgroup_fs
 from pyrunc.cgroup import manager, names
 from pyrunc.errors import ConfigError, UsageError, token
@@ -213,42 +211,7 @@ class ContainerPlan:
 
     def state(self, status: str, pid: int) -> "dict[str, object]":
         """The state as the spec has it (runtime.md, "State")."""
-        state: dict[str, object] = {"ociVersion": SPEC_VERSION, "id": self.container_id, "status": status}
-        if pid:
-            state["pid"] = pid
-        state["bundle"] = self.bundle
-        if self.annotations:
-            state["annotations"] = self.annotations
-        return state
-
-    def saved_state(self, pid: int, start_time: int, cgroup: str) -> "dict[str, object]":
-        """What state.json keeps for later commands."""
-        unit = self.cgroup.unit
-        return {
-            "id": self.container_id,
-            "bundle": self.bundle,
-            "rootfs": self.rootfs,
-            "pid": pid,
-            "startTime": start_time,
-            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "annotations": self.annotations,
-            "cgroup": cgroup or None,
-            "cgroupFound": self.cgroup.found,
-            "cgroupLeaf": self.cgroup.leaf if cgroup else "",
-            "unit": [unit.slice, unit.name, self.cgroup.address] if unit else None,
-            "hooks": {
-                name: [hook_value(hook) for hook in hooks]
-                for name, hooks in (("poststart", self.hooks.poststart), ("poststop", self.hooks.poststop))
-            },
-            "process": self.process is not None,
-            "privatePids": self.creates("pid"),
-            "newKeyring": self.new_keyring,
-            "keyring": self.keyring,
-            "seccompListener": self.listener if self.profile and self.profile.notifies else None,
-            "resctrl": self.resctrl.directory if self.resctrl else None,
-            "resctrlGroup": self.resctrl.own_group if self.resctrl else None,
-            "resctrlMonitor": self.resctrl.monitor if self.resctrl else None,
-        }
+        return lifecycle.spec_state(self.container_id, status, pid, self.bundle, self.annotations)
 
     @property
     def needs_middle(self) -> bool:
@@ -333,11 +296,6 @@ def _plain(path: str) -> str:
     return "" if ".." in parts else "/".join(part for part in parts if part not in ("", "."))
 
 
-def hook_value(hook: spec.Hook) -> "dict[str, object]":
-    """A hook as JSON, for the commands that run it later."""
-    return {"path": hook.path, "args": list(hook.args), "env": hook.env, "timeout": hook.timeout}
-
-
 def _mounts_cgroup_writable(config: spec.Config) -> bool:
     return any(mount.type in ("cgroup", "cgroup2") and "ro" not in mount.options for mount in config.mounts)
 
@@ -404,11 +362,10 @@ def _leaf(words: "Mapping[str, str]", cgroup_manager: str) -> str:
 def _scope(want: manager.Want, config: spec.Config, options: CreateOptions, configured: str, *, user: bool) -> None:
     from pyrunc.cgroup import properties, systemd
 
-    want.unit = names.unit(configured, options.container_id, user=user)
+    want.unit = names.unit(configured, options.container_id, systemd.address(options.environment, user=user), user=user)
     want.settings = properties.held(want.settings)
     want.at_creation = properties.of_creation(want.settings)
     want.properties = [*properties.of_settings(want.settings), *properties.of_annotations(config.annotations)]
-    want.address = systemd.address(options.environment, user=user)
 
 
 def build(config: spec.Config, options: CreateOptions, host: HostFacts) -> ContainerPlan:

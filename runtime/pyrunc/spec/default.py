@@ -1,6 +1,6 @@
 """The configuration that `spec` writes: a shell on a terminal, confined as container engines do it."""
 
-SPEC_VERSION = "1.3.0"
+from pyrunc import SPEC_VERSION
 
 _CAPABILITIES = ("CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE")
 _MASKED = (

@@ -43,7 +43,7 @@ _DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC
 
 class Target:
     """A container's init: its pidfd, the namespaces (CLONE_NEW*) in which it is and we are not, the identities of those
-    that the container was created with, its cgroup or None, the path below that where its processes are, a descriptor
+    that the container was created with, its cgroup or "", the path below that where its processes are, a descriptor
     of its root if it has no mount namespace of its own, else -1.
     """
 
@@ -51,17 +51,16 @@ class Target:
 
     def __init__(self, state: "State") -> None:
         self.pid, self.start_time, self.cgroup = state.pid, state.start_time, state.cgroup
-        self.leaf = str(state.data.get("cgroupLeaf") or "")
+        self.leaf = state.cgroup_leaf
         try:
             self.pidfd = syscalls.pidfd_open(state.pid)
             if not procs.alive(state.pid, state.start_time):  # asked after the pidfd has pinned the pid
                 raise ProcessLookupError(3, "")
             theirs, ours = (namespaces.identities(pid) for pid in (state.pid, "self"))
-            self.identities = state.namespaces()
+            self.identities = state.namespaces
             namespaces.refuse_others(self.identities, theirs)
             self.namespaces = sum(namespaces.FLAGS[kind] for kind in theirs if theirs[kind] != ours.get(kind))
-            mounted = state.data.get("mounted")
-            self.root = posix.open(mounted, _DIRECTORY) if isinstance(mounted, str) else -1
+            self.root = posix.open(state.mounted, _DIRECTORY) if state.mounted else -1
         except OSError as error:
             raise PyruncError.from_os("look at the container's first process", error) from None
 
@@ -111,7 +110,7 @@ def enter(plan: "ExecPlan", target: Target, console_socket: str) -> Entered:
         if isinstance(error, protocol.PeerGone) and _killed_for_memory(target) > killed_before:
             from pyrunc.cgroup import oom
 
-            raise oom.error(target.cgroup or "", "the process on its way into the container") from None
+            raise oom.error(target.cgroup, "the process on its way into the container") from None
         raise
     return made
 
@@ -136,7 +135,7 @@ def _clone(plan: "ExecPlan", target: Target) -> int:
 
 
 def _clone_into(plan: "ExecPlan", target: Target) -> int:
-    if target.cgroup is None:
+    if not target.cgroup:
         if plan.cgroup:
             raise PyruncError(f"container `{plan.container_id}` has no cgroup that --cgroup could name")
         return syscalls.fork_into()
@@ -157,7 +156,7 @@ def _cgroup_of_init(target: Target, errno: "int | None") -> str:
         return its if its.startswith(f"{target.cgroup}/") else ""
     # Moved, and the old one removed. Not to the root of the hierarchy, where it seems to be when it is gone, and not
     # out of what our cgroup namespace shows.
-    gone = errno in {ENOENT, ENODEV} and not cgroup_fs.exists(str(target.cgroup))
+    gone = errno in {ENOENT, ENODEV} and not cgroup_fs.exists(target.cgroup)
     return its if gone and its != "/" and not its.startswith("/..") else ""
 
 

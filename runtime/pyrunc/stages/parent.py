@@ -1,6 +1,7 @@
 """The parent's side of create: make the container's first process, serve it, and undo everything if something fails."""
 
 import posix
+import time
 from errno import EACCES, ENOENT, EPERM, EROFS
 
 from pyrunc.cgroup import fs as cgroup_fs
@@ -9,6 +10,7 @@ from pyrunc.container import Container
 from pyrunc.errors import ConfigError, PyruncError
 from pyrunc.kernel import credentials, descriptors, namespaces, procs, sealed, syscalls
 from pyrunc.resources import Cgroup, Resources
+from pyrunc.savedstate import SavedHook, State
 
 from . import children, init, last_steps, limits, protocol
 
@@ -305,15 +307,20 @@ def note_init(made: Created, container: Container) -> None:
 
 def save(plan: "ContainerPlan", container: Container, made: Created) -> None:
     """Write the state for later commands."""
-    streams = [] if plan.process is not None and plan.process.terminal else descriptors.targets(3 + plan.kept_fds)
-    more = {
-        "streams": streams,
-        "mounted": made.resources.mounts.path or None,
-        "mountsBefore": made.resources.mounts.before,
-        "namespaces": namespaces.identities(made.pid),
-        "seenFrom": made.seen_from,
-    }
-    container.save({**plan.saved_state(made.pid, made.start_time, made.cgroup), **more})
+    state, terminal = State(saved=True), plan.process is not None and plan.process.terminal
+    state.id, state.annotations = plan.container_id, plan.annotations
+    state.bundle, state.rootfs = plan.bundle, plan.rootfs
+    state.created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    state.pid, state.start_time, state.seen_from = made.pid, made.start_time, made.seen_from
+    state.namespaces, state.private_pids = namespaces.identities(made.pid), plan.creates("pid")
+    state.streams = [] if terminal else descriptors.targets(3 + plan.kept_fds)
+    state.has_process, state.new_keyring, state.keyring = plan.process is not None, plan.new_keyring, plan.keyring
+    if plan.profile is not None and plan.profile.notifies:
+        state.listener = list(plan.listener or ())
+    later = {"poststart": plan.hooks.poststart, "poststop": plan.hooks.poststop}
+    state.saved_hooks = {name: [SavedHook.entry(hook) for hook in hooks] for name, hooks in later.items() if hooks}
+    made.resources.save(state)
+    container.save(state)
 
 
 def deliver_terminal(plan: "ContainerPlan", made: Created, main: int, name: str) -> None:
