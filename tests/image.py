@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import mountoptions, rootfs, syscalls
-from pyrunc.kernel.mounts import Mount
+from pyrunc.kernel import syscalls
+from pyrunc.kernel.mount import mountoptions, rootfs
+from pyrunc.kernel.mount.mounts import Mount
 from pyrunc.kernel.syscalls import CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER
 
 

@@ -19,13 +19,13 @@ Entry = tuple[str, bool, str, CodeType | None, bytes]  # as startup.py says
 BUILT_IN = "built-in"  # as the interpreter names the place of what it is made with
 CLI = "cli"
 COMMANDS = (CLI, "create", "start", "state", "kill", "delete", "exec", "run")  # those that engines call
-_OF_CGROUPS = ("pyrunc.cgroup.control", "pyrunc.cgroup.devices", "pyrunc.cgroup.oom", "pyrunc.cgroup.values")
+_OF_CGROUPS = ("pyrunc.cgroup.limits", "pyrunc.cgroup.devices", "pyrunc.cgroup.oom", "pyrunc.cgroup.values")
 # What the function that starts every command imports, and commands in functions that nearly every call comes to.
 MORE = {
     CLI: ("pyrunc.kernel.descriptors", "pyrunc.host", "pyrunc.bundle"),
     "create": (*_OF_CGROUPS, "pyrunc.kernel.trees"),
     "run": (*_OF_CGROUPS, "pyrunc.kernel.trees"),
-    "state": ("pyrunc.kernel.privileges", "_prctl"),
+    "state": ("pyrunc.kernel.process.privileges", "_prctl"),
     "kill": ("pyrunc.kernel.syscalls",),
     "delete": ("pyrunc.kernel.trees",),
 }

@@ -16,10 +16,11 @@ import fcntl
 import posix
 from errno import EINVAL, ENOSYS
 
+from pyrunc.kernel.process import processes
+
 from . import jsontext, lifecycle, stateroot
 from .cgroup import events
 from .errors import NotFound, PyruncError
-from .kernel import procs
 from .savedstate import FIELDS, State
 
 STATE_VERSION = 1
@@ -176,13 +177,13 @@ class Container:
 
     def _mark_boot(self) -> None:
         try:
-            target = " ".join(procs.boot())
+            target = " ".join(processes.boot())
         except (FileNotFoundError, PermissionError):  # /proc with the option `subset=pid`
             target = f"{'?' * _BOOT_ID} 0"
         posix.symlink(target, "boot", dir_fd=self.fd)
 
     def _boot(self) -> "list[str]":
-        """What `procs.boot` was when the directory was made; [] if it bears no such mark, and may be another's."""
+        """What `processes.boot` was when the directory was made; [] if it bears no such mark, and may be another's."""
         try:
             words = posix.readlink("boot", dir_fd=self.fd).split(" ")
         except OSError as error:
@@ -197,7 +198,7 @@ class Container:
         """
         made = self._boot()
         try:
-            return bool(made) and made[0] != (here := procs.boot())[0] and made[1] == here[1]
+            return bool(made) and made[0] != (here := processes.boot())[0] and made[1] == here[1]
         except OSError as error:
             if error.errno in _ACCIDENTS:
                 raise PyruncError.from_os("look which boot this is", error) from None

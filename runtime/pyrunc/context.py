@@ -34,7 +34,7 @@ class Context:
         """Give up all privilege that only reading does not take, for good (`privileges`), in a process of our own."""
         if not self.own_process:
             return
-        from .kernel import privileges
+        from pyrunc.kernel.process import privileges
 
         try:  # noqa: SIM105  (contextlib costs a millisecond of start-up)
             self.log.open()  # it may lie where root's privilege is needed

@@ -15,9 +15,11 @@ from _signal import SIGKILL
 
 import _prctl
 
+from pyrunc.kernel import syscalls
+from pyrunc.kernel.process import credentials, sealed, signals
+
 from . import jsontext
 from .errors import PyruncError, printable
-from .kernel import credentials, sealed, signals, syscalls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ def privileged() -> bool:
 
 def in_user_namespace() -> bool:
     """Whether this process is in another user namespace than the host's."""
-    from .kernel import idmap  # most commands do not ask
+    from pyrunc.kernel.ids import idmap  # most commands do not ask
 
     return not idmap.is_initial()
 

@@ -12,14 +12,16 @@ holds the journal, is before all of them (`container`: claim, open and load, rem
 
 import posix
 
-from .cgroup import events, fs, manager, names
+from pyrunc.cgroup import cgroupfs, events, manager, names
+
 from .errors import PyruncError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .kernel.netdev import Device, Move
+    from pyrunc.kernel.network.netdevices import Device, Move
+
     from .kernel.resctrl import Group
     from .savedstate import State
 
@@ -120,7 +122,7 @@ class Mounts:
 
     def make(self, rootfs_path: str, note: "Note") -> None:
         """Look what is there; init will mount more."""
-        from .kernel import rootfs
+        from pyrunc.kernel.mount import rootfs
 
         self.path, self.before = rootfs.without_namespace(rootfs_path)
         note("mountsBefore", self.before)
@@ -140,7 +142,7 @@ class Mounts:
     def undo(self) -> None:
         """Detach what has come since."""
         if self.path:
-            from .kernel import rootfs
+            from pyrunc.kernel.mount import rootfs
 
             rootfs.detach(self.path, self.before)
 
@@ -206,7 +208,7 @@ class Cgroup:
         elif self._intended and self.want.unit is not None:
             manager.stop_unused(self.want.unit)
         elif self._intended:
-            fs.remove_unused(self.want.path)
+            cgroupfs.remove_unused(self.want.path)
 
     def _remove(self) -> None:
         want = self.want
@@ -214,7 +216,7 @@ class Cgroup:
         try:
             manager.remove(self.path, want.unit, found=want.found, kill=tell is None)
         except PyruncError:
-            if tell is None or not (pids := fs.processes(self.path)):
+            if tell is None or not (pids := cgroupfs.members(self.path)):
                 raise
             tell(f"cgroup `{self.path}` stays: process {pids[0]}, which is in it, is not this container's")
 
@@ -231,9 +233,9 @@ class Interfaces:
     def make(self, devices: "list[Device]", namespace: str, *, may_be_there: bool = False) -> None:
         """Move them into the network namespace at this path; may_be_there: which may have outlived the container, and
         have them still."""
-        from .kernel import netdev
+        from pyrunc.kernel.network import netdevices
 
-        self._move = netdev.Move(posix.open(namespace, posix.O_RDONLY | posix.O_CLOEXEC))
+        self._move = netdevices.Move(posix.open(namespace, posix.O_RDONLY | posix.O_CLOEXEC))
         self._move.all(self._move.missing(devices) if may_be_there else devices)
 
     def let_go(self) -> None:

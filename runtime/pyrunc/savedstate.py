@@ -1,9 +1,10 @@
 """What `state.json` (or, before it is there, the journal) says of a container, as commands ask for it."""
 
+from pyrunc.kernel.process import processes
+
 from . import lifecycle
 from .cgroup import events
 from .errors import PyruncError
-from .kernel import procs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class State:
         self.annotations: dict[str, str] = {}
         self.saved_hooks: dict[str, object] = {}
         self.pid = self.start_time = 0
-        self.seen_from: list[int] = []  # `procs.vantage` of these two; [] if an older pyrunc made it
+        self.seen_from: list[int] = []  # `processes.vantage` of these two; [] if an older pyrunc made it
         self.namespaces: dict[str, list[int]] = {}  # type -> [device, inode] of those that it was created with
         self.private_pids: bool | None = None  # the only one that is not said where it matters: create was killed
         self.has_process = self.new_keyring = True
@@ -99,14 +100,14 @@ class State:
 
     def alive(self) -> bool:
         """Whether the init process runs: that one, in this boot."""
-        return self.pid > 1 and procs.alive(self.pid, self.start_time)
+        return self.pid > 1 and processes.alive(self.pid, self.start_time)
 
     def why_unsure(self) -> str:
         """Why the init process may run although it is not seen to be alive; "" if it has surely ended."""
         if self.past:
             return ""
         try:
-            vantage = procs.vantage()
+            vantage = processes.vantage()
             if self.pid <= 1 or self.start_time <= 0:  # let go by nobody, unless the state is damaged
                 why = "its state does not say which process is its first" if self.saved else ""
             elif not self.seen_from:

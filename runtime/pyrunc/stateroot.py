@@ -69,7 +69,7 @@ def _is_outside(uid: int) -> bool:
     """Whether this is how an id looks that our user namespace does not have: of the host's root, say."""
     if uid != _UNMAPPED:
         return False
-    from .kernel import idmap
+    from pyrunc.kernel.ids import idmap
 
     try:
         return not idmap.is_initial()

@@ -20,7 +20,9 @@ from pyrunc.commands.create import VERB
 from pyrunc.container import Container
 from pyrunc.criu import images, rpc
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import procs, resctrl, seccomp, signals, subids
+from pyrunc.kernel import resctrl, seccomp
+from pyrunc.kernel.ids import subordinate
+from pyrunc.kernel.process import processes, signals
 from pyrunc.planning import security
 from pyrunc.savedstate import State
 from pyrunc.spec import annotations
@@ -189,8 +191,8 @@ def mountinfo(data: bytes) -> None:
         % (i, b"".join(b"\\%03o" % c if c in b" \t\n\\" else bytes([c]) for c in point))
         for i, point in enumerate(points)
     ]
-    with mock.patch.object(procs, "read", lambda *_: b"".join(lines)):
-        table = procs.mount_table() if lines else []
+    with mock.patch.object(processes, "read", lambda *_: b"".join(lines)):
+        table = processes.mount_table() if lines else []
     assert [point.encode("utf-8", "surrogateescape") for _, _, point in table] == [b"/" + point for point in points]
 
 
@@ -257,8 +259,8 @@ def command_line(data: bytes) -> None:
     refusal(lambda: arguments.take_options(words, VERB.options, arguments.Arguments()))
     for word in words:
         refusal(functools.partial(signals.number, word))
-    with mock.patch.object(subids, "_text", lambda _: data.decode("utf-8", "surrogateescape")):
-        assert all(0 <= grant.first < 10**10 > grant.count > 0 for grant in subids.lines(""))
+    with mock.patch.object(subordinate, "_text", lambda _: data.decode("utf-8", "surrogateescape")):
+        assert all(0 <= grant.first < 10**10 > grant.count > 0 for grant in subordinate.lines(""))
 
 
 def _json(*found: object) -> list[bytes]:

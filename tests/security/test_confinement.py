@@ -15,7 +15,9 @@ from types import SimpleNamespace
 
 import pytest
 from pyrunc.errors import ConfigError, PyruncError
-from pyrunc.kernel import credentials, listener, lsm, procfs, sealed, seccomp
+from pyrunc.kernel import listener, seccomp
+from pyrunc.kernel.mount import procfs
+from pyrunc.kernel.process import credentials, lsm, sealed
 from pyrunc.kernel.seccomp import Profile, Rule
 from pyrunc.planning import security
 from pyrunc.stages import exec_child, security_steps

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
-from pyrunc.kernel import lsm
-from pyrunc.kernel.capabilities import NAMES
+from pyrunc.kernel.process import lsm
+from pyrunc.kernel.process.capabilities import NAMES
 
 from tests import tracing
 from tests.bundle import Bundle

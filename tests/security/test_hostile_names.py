@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 from pyrunc import cli, jsontext, lifecycle
-from pyrunc.cgroup import fs
+from pyrunc.cgroup import cgroupfs
 from pyrunc.commands import events, ps
 from pyrunc.container import Container
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import procs
+from pyrunc.kernel.process import processes
 from pyrunc.savedstate import State
 
 from tests import kernelcalls, waiting
@@ -29,15 +29,15 @@ def test_mount_point_with_white_space(area: Path) -> None:
     point.mkdir()
     kernelcalls.mount("tmpfs", str(point), "tmpfs")
     try:
-        assert ("tmpfs", str(point)) in [entry[1:] for entry in procs.mount_table()]
+        assert ("tmpfs", str(point)) in [entry[1:] for entry in processes.mount_table()]
     finally:
         kernelcalls.umount(str(point))
 
 
 def test_cgroup_with_a_line_separator(monkeypatch: pytest.MonkeyPatch) -> None:
     """A container that owns its cgroup names those below; the kernel forbids the line feed alone."""
-    monkeypatch.setattr(fs, "read", lambda path: "1:name=x:/a\u20280::/forged\n0::/a\x85b\n")
-    assert fs.path_of(7) == "/a\x85b"
+    monkeypatch.setattr(cgroupfs, "read", lambda path: "1:name=x:/a\u20280::/forged\n0::/a\x85b\n")
+    assert cgroupfs.path_of(7) == "/a\x85b"
 
 
 def test_name_of_a_process_makes_no_line_of_ps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +129,7 @@ def test_no_output_has_a_control_character(
 ) -> None:
     (tmp_path / "config.json").write_text(json.dumps({HOSTILE: 1, "ociVersion": HOSTILE, "mounts": [{HOSTILE: 1}]}))
     monkeypatch.setattr(ps, "PROGRAM", "/bin/echo")
-    monkeypatch.setattr(ps.cgroup_fs, "processes", lambda _: [7])
+    monkeypatch.setattr(ps.cgroup_fs, "members", lambda _: [7])
     monkeypatch.setattr(ps, "_output", lambda _: [f"PID {HOSTILE}", f"7 {HOSTILE}"])
     monkeypatch.setattr(lifecycle, "derive", lambda **_: "running")
     monkeypatch.setattr(events, "_statistics", lambda *_: {HOSTILE: HOSTILE})

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from pyrunc.kernel import credentials, syscalls
+from pyrunc.kernel import syscalls
+from pyrunc.kernel.process import credentials
 
 from tests.bundle import Bundle
 from tests.peers import differs, only_pyrunc

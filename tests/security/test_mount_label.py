@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 from pyrunc.errors import ConfigError, PyruncError
-from pyrunc.kernel import lsm, mountoptions, mounts, rootfs
-from pyrunc.kernel.mounts import Attached
+from pyrunc.kernel.mount import mountoptions, mounts, rootfs
+from pyrunc.kernel.mount.mounts import Attached
+from pyrunc.kernel.process import lsm
 from pyrunc.planning import container as plan
 from pyrunc.planning import security
 from pyrunc.planning.facts import HostFacts

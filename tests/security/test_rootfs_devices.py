@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import devices, mounts, paths, procfs, rootfs, syscalls, sysctl
-from pyrunc.kernel.devices import Device
-from pyrunc.kernel.mounts import Attached
+from pyrunc.kernel import paths, syscalls, sysctl
+from pyrunc.kernel.mount import devices, mounts, procfs, rootfs
+from pyrunc.kernel.mount.devices import Device
+from pyrunc.kernel.mount.mounts import Attached
 from pyrunc.kernel.syscalls import CLONE_NEWNET, CLONE_NEWUSER, CLONE_NEWUTS
 from pyrunc.spec.sysctl import sysctl_path
 

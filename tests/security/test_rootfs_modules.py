@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import mounts, paths, procs, rootfs, syscalls
-from pyrunc.kernel.mounts import Attached
+from pyrunc.kernel import paths, syscalls
+from pyrunc.kernel.mount import mounts, rootfs
+from pyrunc.kernel.mount.mounts import Attached
+from pyrunc.kernel.process import processes
 
 from tests.image import Image, link, mount, untouched
 
@@ -173,8 +175,8 @@ def test_what_is_detached_is_no_other_mount(place: Image, monkeypatch: pytest.Mo
             reads.append(0)
             return found
 
-        table = procs.mount_table
-        monkeypatch.setattr(procs, "mount_table", mount_table)
+        table = processes.mount_table
+        monkeypatch.setattr(processes, "mount_table", mount_table)
         rootfs.detach(str(way.parent), [])
         points = [point for _, _, point in table()]
         return str(hosts / "m") in points, any(point.startswith(str(way.parent)) for point in points), len(reads)
@@ -211,7 +213,7 @@ def test_what_is_detached_is_no_mount_that_is_there_for_a_moment(place: Image, m
         look_up = paths.open_in
         monkeypatch.setattr(paths, "open_in", open_in)
         rootfs.detach(str(way.parent), [])
-        points = [point for _, _, point in procs.mount_table()]
+        points = [point for _, _, point in processes.mount_table()]
         return str(hosts / "m") in points, str(way / "m") in points, len(calls)
 
     assert place.inside(body) == [True, False, 2]

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import mounts, paths, procfs, rootfs, syscalls
-from pyrunc.kernel.mounts import Attached
+from pyrunc.kernel import paths, syscalls
+from pyrunc.kernel.mount import mounts, procfs, rootfs
+from pyrunc.kernel.mount.mounts import Attached
 from pyrunc.kernel.syscalls import CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER
 
 from tests.image import Image, mount, untouched

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from pyrunc.kernel import procs
+from pyrunc.kernel.process import processes
 
 from tests import kernelcalls
 from tests.bundle import Bundle
@@ -61,12 +61,12 @@ def in_a_pid_namespace(work: Callable[[], bool]) -> bool:
 
 def test_a_namespace_below_is_told_apart_though_the_number_is_the_same() -> None:
     assert in_a_pid_namespace(lambda: os.readlink("/proc/self") == str(os.getpid()))
-    assert not in_a_pid_namespace(procs.speaks_of_us)
+    assert not in_a_pid_namespace(processes.speaks_of_us)
 
 
 def test_our_own_proc_is_recognised() -> None:
-    assert procs.speaks_of_us()
-    assert told(os.fork, procs.speaks_of_us)
+    assert processes.speaks_of_us()
+    assert told(os.fork, processes.speaks_of_us)
 
 
 @pytest.fixture

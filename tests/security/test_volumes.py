@@ -5,7 +5,9 @@ import stat
 from pathlib import Path
 
 import pytest
-from pyrunc.kernel import copyup, credentials, paths
+from pyrunc.kernel import paths
+from pyrunc.kernel.mount import copyup
+from pyrunc.kernel.process import credentials
 
 from tests.bundle import Bundle
 from tests.kernelcalls import watch_opens

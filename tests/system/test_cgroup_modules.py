@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from pyrunc.cgroup import control, devices, events, fs, manager, stats, values, watch
+from pyrunc.cgroup import cgroupfs, devices, events, limits, manager, stats, values, watch
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import bpf
 from pyrunc.spec.reader import Reader
@@ -30,10 +30,10 @@ NULL_ONLY = [
 def cgroup(private_host, request):
     """The path of a cgroup of this test; made, and removed afterwards."""
     path = f"{CGROUP_PARENT}/{request.node.originalname}"
-    os.close(fs.make(path)[0])
+    os.close(cgroupfs.make(path)[0])
     yield path
-    fs.kill(path)
-    fs.remove(path)
+    cgroupfs.kill(path)
+    cgroupfs.remove(path)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def file(path, name):
 
 
 def settings(resources, path):
-    return values.settings(Resources(Reader(resources, "/linux/resources")), print, control.current(path))
+    return values.settings(Resources(Reader(resources, "/linux/resources")), print, limits.current(path))
 
 
 def limited(path, *controllers):
@@ -60,7 +60,7 @@ def limited(path, *controllers):
     missing = [controller for controller in controllers if controller not in there]
     if missing:
         pytest.skip(f"the unified hierarchy has no controller {', '.join(missing)}")
-    control.enable(path, dict.fromkeys(controllers, "/linux/resources"))
+    limits.enable(path, dict.fromkeys(controllers, "/linux/resources"))
 
 
 def run_in(path, script):
@@ -81,10 +81,10 @@ def test_tree_that_is_deeper_than_a_path(cgroup, sleeper):
         os.close(above)
     (Path(f"/proc/self/fd/{deepest}") / "cgroup.procs").write_text(str(sleeper.pid))
     os.close(deepest)
-    assert fs.processes(cgroup) == [sleeper.pid]
-    fs.signal(cgroup, signal.SIGTERM)
+    assert cgroupfs.members(cgroup) == [sleeper.pid]
+    cgroupfs.signal(cgroup, signal.SIGTERM)
     assert sleeper.wait() == -signal.SIGTERM
-    fs.remove(cgroup)
+    cgroupfs.remove(cgroup)
     assert not file(cgroup, "").exists()
 
 
@@ -92,8 +92,8 @@ def test_tree_that_is_deeper_than_a_path(cgroup, sleeper):
 def test_only_what_is_still_in_the_cgroup_is_signalled(cgroup, sleeper, monkeypatch, stays):
     """A pid may be another process's by the time of the signal; 0 stands for those of other pid namespaces."""
     lists = iter([[0, sleeper.pid], [0, sleeper.pid] if stays else [0]])
-    monkeypatch.setattr(fs, "processes", lambda path: next(lists))
-    fs.signal(cgroup, signal.SIGSTOP)
+    monkeypatch.setattr(cgroupfs, "members", lambda path: next(lists))
+    cgroupfs.signal(cgroup, signal.SIGSTOP)
     expected = "T" if stays else "S"
     eventually(lambda: Path(f"/proc/{sleeper.pid}/stat").read_text().split()[2] == expected, "the signal")
 
@@ -104,65 +104,65 @@ def test_only_what_is_still_in_the_cgroup_is_signalled(cgroup, sleeper, monkeypa
 def test_many_processes_are_all_listed(cgroup):
     started = [subprocess.Popen(["sleep", "1000"]) for _ in range(3)]
     child = f"{cgroup}/below"
-    os.close(fs.make(child)[0])
+    os.close(cgroupfs.make(child)[0])
     for process, path in zip(started, (cgroup, cgroup, child), strict=True):
         file(path, "cgroup.procs").write_text(str(process.pid))
-    assert sorted(fs.processes(cgroup)) == sorted(process.pid for process in started)
-    fs.kill(cgroup)
+    assert sorted(cgroupfs.members(cgroup)) == sorted(process.pid for process in started)
+    cgroupfs.kill(cgroup)
     assert [process.wait() for process in started] == [-9, -9, -9]
-    assert fs.processes(cgroup) == []
+    assert cgroupfs.members(cgroup) == []
 
 
 def test_used_cgroup_is_refused(cgroup, sleeper):
     with pytest.raises(PyruncError, match=f"not empty: process {sleeper.pid} is in"):
-        fs.make(cgroup)
+        cgroupfs.make(cgroup)
     assert sleeper.poll() is None
 
 
 def test_frozen_cgroup_is_refused(cgroup):
     file(cgroup, "cgroup.freeze").write_text("1")
     with pytest.raises(PyruncError, match="unexpectedly frozen"):
-        fs.make(cgroup)
+        cgroupfs.make(cgroup)
     file(cgroup, "cgroup.freeze").write_text("0")
-    os.close(fs.make(cgroup)[0])
+    os.close(cgroupfs.make(cgroup)[0])
 
 
 def test_too_many_cgroups_is_said(cgroup):
     file(cgroup, "cgroup.max.descendants").write_text("0")
     with pytest.raises(PyruncError, match=r"cgroup\.max\.descendants"):
-        fs.make(f"{cgroup}/below")
+        cgroupfs.make(f"{cgroup}/below")
 
 
 def test_freeze_and_thaw(cgroup, sleeper):
-    control.freeze(cgroup)
+    limits.freeze(cgroup)
     assert events.frozen(cgroup)
     assert "frozen 1" in file(cgroup, "cgroup.events").read_text()
     with pytest.raises(PyruncError, match="not empty"):
-        fs.make(cgroup)
-    control.thaw(cgroup)
+        cgroupfs.make(cgroup)
+    limits.thaw(cgroup)
     assert not events.frozen(cgroup)
     assert "frozen 0" in file(cgroup, "cgroup.events").read_text()
 
 
 def test_frozen_processes_can_be_killed(cgroup, sleeper):
-    control.freeze(cgroup)
-    fs.kill(cgroup)
+    limits.freeze(cgroup)
+    cgroupfs.kill(cgroup)
     assert sleeper.wait() == -9
 
 
 def test_thaw_under_a_frozen_parent_says_so(cgroup, sleeper, monkeypatch):
     child = f"{cgroup}/below"
-    os.close(fs.make(child)[0])
+    os.close(cgroupfs.make(child)[0])
     file(child, "cgroup.procs").write_text(str(sleeper.pid))
-    control.freeze(child)
-    control.freeze(cgroup)
-    monkeypatch.setattr(control, "FREEZE_DEADLINE", 0.1)
+    limits.freeze(child)
+    limits.freeze(cgroup)
+    monkeypatch.setattr(limits, "FREEZE_DEADLINE", 0.1)
     with pytest.raises(PyruncError, match="a cgroup above it is frozen"):
-        control.thaw(child)
+        limits.thaw(child)
 
 
 def test_ownership_goes_to_the_user(cgroup):
-    control.delegate(cgroup, 4711, 4712)
+    limits.delegate(cgroup, 4711, 4712)
     for name in ("", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"):
         facts = file(cgroup, name).stat()
         assert (facts.st_uid, facts.st_gid) == (4711, 4712), name
@@ -170,14 +170,14 @@ def test_ownership_goes_to_the_user(cgroup):
 
 
 def test_ownership_without_the_kernels_list(cgroup, monkeypatch, tmp_path):
-    monkeypatch.setattr(control, "_DELEGATE", str(tmp_path / "missing"))
-    control.delegate(cgroup, 4711, 4712)
+    monkeypatch.setattr(limits, "_DELEGATE", str(tmp_path / "missing"))
+    limits.delegate(cgroup, 4711, 4712)
     given = ("", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads")
     assert {file(cgroup, name).stat().st_uid for name in given} == {4711}
     assert file(cgroup, "cgroup.freeze").stat().st_uid == 0
     (tmp_path / "list").write_text("cgroup.freeze\nno.such.file\n")
-    monkeypatch.setattr(control, "_DELEGATE", str(tmp_path / "list"))
-    control.delegate(cgroup, 4711, 4712)
+    monkeypatch.setattr(limits, "_DELEGATE", str(tmp_path / "list"))
+    limits.delegate(cgroup, 4711, 4712)
     assert file(cgroup, "cgroup.freeze").stat().st_uid == 4711
 
 
@@ -187,20 +187,20 @@ def test_missing_controller_is_named_with_the_reason(cgroup):
         pytest.skip("the unified hierarchy has every controller")
     wanted = settings({"pids": {"limit": 5}}, cgroup)
     with pytest.raises(PyruncError, match="`pids` is bound to cgroup v1") as caught:
-        control.enable(cgroup, values.controllers(wanted))
+        limits.enable(cgroup, values.controllers(wanted))
     assert caught.value.pointer == "/linux/resources/pids/limit"
     with pytest.raises(PyruncError, match="`pids` is bound to cgroup v1"):
-        control.apply(cgroup, wanted)
+        limits.apply(cgroup, wanted)
 
 
 def test_unknown_controller_of_unified(cgroup):
     wanted = settings({"unified": {"nonsense.max": "1"}}, cgroup)
     with pytest.raises(PyruncError, match="no controller `nonsense`"):
-        control.enable(cgroup, values.controllers(wanted))
+        limits.enable(cgroup, values.controllers(wanted))
 
 
 def test_core_file_of_unified(cgroup):
-    control.apply(cgroup, settings({"unified": {"cgroup.max.descendants": "3"}}, cgroup))
+    limits.apply(cgroup, settings({"unified": {"cgroup.max.descendants": "3"}}, cgroup))
     assert file(cgroup, "cgroup.max.descendants").read_text() == "3\n"
 
 
@@ -208,24 +208,24 @@ def test_update_takes_back_what_it_wrote(cgroup):
     file(cgroup, "cgroup.max.depth").write_text("5")
     wanted = settings({"unified": {"cgroup.max.depth": "4", "cgroup.max.descendants": "nonsense"}}, cgroup)
     with pytest.raises(PyruncError, match="Invalid argument") as caught:
-        control.update(cgroup, wanted)
+        limits.update(cgroup, wanted)
     assert caught.value.pointer == "/linux/resources/unified/cgroup.max.descendants"
     assert file(cgroup, "cgroup.max.depth").read_text() == "5\n"
 
 
 def test_update_of_a_file_that_can_only_be_written(cgroup, sleeper):
-    control.update(cgroup, settings({"unified": {"cgroup.kill": "1"}}, cgroup))
+    limits.update(cgroup, settings({"unified": {"cgroup.kill": "1"}}, cgroup))
     assert sleeper.wait() == -9
 
 
 def test_process_joins(cgroup):
     process = subprocess.Popen(["sleep", "1000"])
-    fs.join(cgroup, process.pid)
-    assert fs.processes(cgroup) == [process.pid]
-    fs.kill(cgroup)
+    cgroupfs.join(cgroup, process.pid)
+    assert cgroupfs.members(cgroup) == [process.pid]
+    cgroupfs.kill(cgroup)
     assert process.wait() == -9
     with pytest.raises(PyruncError, match=f"move process {process.pid} to cgroup"):
-        fs.join(cgroup, process.pid)
+        cgroupfs.join(cgroup, process.pid)
 
 
 def test_manager_of_directories_makes_restricts_and_removes(private_host):
@@ -347,28 +347,28 @@ def test_limits_are_written(cgroup):
         "pids": {"limit": 20},
         "unified": {"memory.high": "50331648"},
     }
-    control.apply(cgroup, settings(resources, cgroup))
+    limits.apply(cgroup, settings(resources, cgroup))
     expected = {
         "memory.max": "67108864", "memory.low": "33554432", "memory.high": "50331648", "cpu.weight": "59",
         "cpu.max": "50000 100000", "cpu.max.burst": "10000", "pids.max": "20",
     }  # fmt: skip
     assert {name: file(cgroup, name).read_text().strip() for name in expected} == expected
-    control.update(cgroup, settings({"cpu": {"quota": 5000, "burst": 5000}, "memory": {"limit": 128 << 20}}, cgroup))
+    limits.update(cgroup, settings({"cpu": {"quota": 5000, "burst": 5000}, "memory": {"limit": 128 << 20}}, cgroup))
     assert file(cgroup, "cpu.max").read_text() == "5000 100000\n"
     assert file(cgroup, "memory.max").read_text() == f"{128 << 20}\n"
 
 
 def test_memory_hog_is_killed_and_counted(cgroup):
     limited(cgroup, "memory")
-    control.apply(cgroup, settings({"memory": {"limit": 8 << 20, "swap": 8 << 20}}, cgroup))
-    assert control.oom_kills(cgroup) == 0
+    limits.apply(cgroup, settings({"memory": {"limit": 8 << 20, "swap": 8 << 20}}, cgroup))
+    assert limits.oom_kills(cgroup) == 0
     assert run_in(cgroup, "exec head -c 100m /dev/zero | exec tail -c 50m > /dev/null").returncode != 0
-    assert control.oom_kills(cgroup) >= 1
+    assert limits.oom_kills(cgroup) >= 1
 
 
 def test_oom_is_reported_then_the_end(cgroup):
     limited(cgroup, "memory")
-    control.apply(cgroup, settings({"memory": {"limit": 8 << 20, "swap": 8 << 20}}, cgroup))
+    limits.apply(cgroup, settings({"memory": {"limit": 8 << 20, "swap": 8 << 20}}, cgroup))
     holder = subprocess.Popen(["sleep", "1000"])
     file(cgroup, "cgroup.procs").write_text(str(holder.pid))
     with watch.Watch(cgroup) as events:
@@ -383,21 +383,21 @@ def test_oom_is_reported_then_the_end(cgroup):
 def test_watch_of_a_cgroup_without_controllers_sees_its_end(cgroup, sleeper):
     with watch.Watch(cgroup) as events:
         assert events.wait(0) == ""
-        fs.kill(cgroup)
+        cgroupfs.kill(cgroup)
         assert events.wait(30) == "end"
 
 
 def test_processes_in_a_parent_are_named(cgroup, sleeper):
     limited(cgroup, "memory")
     with pytest.raises(PyruncError, match=f"process {sleeper.pid} must move to a child") as caught:
-        control.enable(f"{cgroup}/below", {"memory": "/linux/resources/memory/limit"})
+        limits.enable(f"{cgroup}/below", {"memory": "/linux/resources/memory/limit"})
     assert caught.value.errno == errno.EBUSY
 
 
 def test_statistics_of_a_cgroup(cgroup):
     limited(cgroup, "memory", "cpu", "pids")
     run_in(cgroup, "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done")
-    control.apply(cgroup, settings({"pids": {"limit": 9}, "memory": {"limit": 64 << 20}}, cgroup))
+    limits.apply(cgroup, settings({"pids": {"limit": 9}, "memory": {"limit": 64 << 20}}, cgroup))
     data = stats.stats(cgroup)
     assert data["pids"] == {"limit": 9}
     assert data["cpu"]["usage"]["total"] > 0

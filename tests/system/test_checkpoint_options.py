@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from pyrunc.criu import rpc
-from pyrunc.kernel import lsm
+from pyrunc.kernel.process import lsm
 
 from tests import consoles
 from tests.bundle import Bundle

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from pyrunc.criu import rpc
-from pyrunc.kernel import lsm
+from pyrunc.kernel.process import lsm
 
 from tests import fakecriu
 from tests.bundle import Bundle

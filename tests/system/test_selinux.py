@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from pyrunc.kernel import lsm
+from pyrunc.kernel.process import lsm
 
 from tests.bundle import Bundle
 from tests.descriptorpaths import lend, programs_found

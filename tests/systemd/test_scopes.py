@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from pyrunc.cgroup import control, devices, fs, names, properties, systemd, values
+from pyrunc.cgroup import cgroupfs, devices, limits, names, properties, systemd, values
 from pyrunc.cgroup import manager as managers
 from pyrunc.cgroup.bus import private
 from pyrunc.errors import PyruncError
@@ -69,7 +69,7 @@ def shown(unit, name):
 def test_scope_holds_the_process(manager, unit, process):
     path = manager.start_scope(unit, process.pid, "a test", [])
     assert path == f"{manager.cgroup()}/{unit.slice}/{unit.name}"
-    assert fs.processes(path) == [process.pid]
+    assert cgroupfs.members(path) == [process.pid]
     assert shown(unit, "Description") == "a test"
     assert shown(unit, "Delegate") == "yes"
     assert shown(unit, "Slice") == unit.slice
@@ -83,7 +83,7 @@ def test_limits_are_told_to_systemd_and_written(manager, unit, process):
         "unified": {"cgroup.max.descendants": "7"},
     })  # fmt: skip
     path = manager.start_scope(unit, process.pid, "a test", properties.of_settings(settings))
-    control.apply(path, settings)
+    limits.apply(path, settings)
     expected = {
         "memory.max": "67108864", "memory.low": "33554432", "cpu.weight": "59", "pids.max": "20",
         "cpu.max": "33333 100000", "cgroup.max.descendants": "7",
@@ -106,7 +106,7 @@ def test_what_systemd_writes_again_at_a_reload(manager, unit, process):
     settings = properties.held(wanted({"pids": {"limit": 0}, "unified": {"memory.oom.group": "1"}}))
     told = properties.of_settings(settings)
     path = manager.start_scope(unit, process.pid, "a test", told, properties.of_creation(settings))
-    control.apply(path, settings)
+    limits.apply(path, settings)
     expected = {"memory.oom.group": "1\n", "pids.max": "1\n"}
     assert {name: file(path, name).read_text() for name in expected} == expected
     subprocess.run([*SYSTEMCTL, "daemon-reload"], check=True)
@@ -163,7 +163,7 @@ def test_name_of_a_failed_unit_is_free_again(manager, unit, process):
     successor = subprocess.Popen(["sleep", "1000"])
     try:
         path = manager.start_scope(unit, successor.pid, "a test", [])
-        assert fs.processes(path) == [successor.pid]
+        assert cgroupfs.members(path) == [successor.pid]
     finally:
         successor.kill()
         successor.wait()
@@ -212,7 +212,7 @@ def test_process_below_the_scope(unit, process):
     want = managers.Want(managers.SYSTEMD, [], None)
     want.unit, want.leaf = unit, "/payload"
     path = managers.adopt(want, process.pid, placed=False, description="a test")
-    assert fs.path_of(process.pid) == f"{path}/payload"
+    assert cgroupfs.path_of(process.pid) == f"{path}/payload"
     managers.remove(path, unit)
     assert not file(path, "").exists()
 

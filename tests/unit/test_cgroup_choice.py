@@ -4,7 +4,7 @@ import os
 
 import pytest
 from pyrunc import arguments, cli
-from pyrunc.cgroup import control, devices, fs, manager, systemd
+from pyrunc.cgroup import cgroupfs, devices, limits, manager, systemd
 from pyrunc.cgroup.names import Unit
 from pyrunc.cgroup.values import Setting
 from pyrunc.context import Context
@@ -75,8 +75,9 @@ def test_process_is_moved_below_its_scope(monkeypatch, leaf):
 
     done = []
     monkeypatch.setattr(systemd, "Manager", Manager)
-    monkeypatch.setattr(fs, "make", lambda path: done.append(("make", path)) or (os.open("/", os.O_RDONLY), False))
-    monkeypatch.setattr(fs, "join", lambda path, pid: done.append(("join", path, pid)))
+    opened = lambda: (os.open("/", os.O_RDONLY), False)
+    monkeypatch.setattr(cgroupfs, "make", lambda path: done.append(("make", path)) or opened())
+    monkeypatch.setattr(cgroupfs, "join", lambda path, pid: done.append(("join", path, pid)))
     want = manager.Want(manager.SYSTEMD, [], None)
     want.unit, want.leaf = Unit("s.slice", "x.scope", "unix:path=/bus"), leaf
     assert manager.adopt(want, 77, placed=False, description="") == "/s.slice/x.scope"
@@ -88,7 +89,7 @@ def test_device_filter_that_the_host_refuses_is_an_error_if_it_was_asked_for(mon
     def attach(cgroup, rules):
         raise PyruncError("attach the device filter to the cgroup", errno=1)
 
-    monkeypatch.setattr(fs, "enter", lambda path: os.open("/", os.O_RDONLY))
+    monkeypatch.setattr(cgroupfs, "enter", lambda path: os.open("/", os.O_RDONLY))
     monkeypatch.setattr(devices, "attach", attach)
     want = manager.Want(manager.CGROUPFS, [], devices.rules_without_any([]))
     want.asks_for_devices = asked
@@ -124,7 +125,7 @@ def test_scope_of_a_killed_create_is_stopped_if_nobody_is_in_it(monkeypatch, use
 
     monkeypatch.setattr(systemd, "Manager", Manager)
     monkeypatch.setattr(manager, "PATIENCE", 0)
-    monkeypatch.setattr(fs, "processes", lambda path: users if path == "/s.slice/x.scope" else None)
+    monkeypatch.setattr(cgroupfs, "members", lambda path: users if path == "/s.slice/x.scope" else None)
     manager.stop_unused(Unit("s.slice", "x.scope", "unix:path=/bus"))
     assert done == (["x.scope"] if stopped else [])
 
@@ -151,7 +152,7 @@ def test_scope_of_a_killed_create_is_stopped_if_nobody_is_in_it(monkeypatch, use
 def test_what_init_copies_is_limited(monkeypatch, manager_, value, told, written):
     done, said = [], []
     monkeypatch.setattr(manager, "_tell_systemd", lambda _, properties: said.extend(properties))
-    monkeypatch.setattr(control, "apply", lambda _, settings: done.extend((each.file, each.value) for each in settings))
+    monkeypatch.setattr(limits, "apply", lambda _, settings: done.extend((each.file, each.value) for each in settings))
     settings = [Setting("pids.max", "5", "/pids/limit"), Setting("memory.max", value, "/memory/limit")]
     settings.append(Setting("memory.swap.max", "7", "/memory/swap"))
     want = manager.Want(manager_, settings, None)

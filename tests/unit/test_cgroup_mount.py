@@ -1,10 +1,11 @@
 """A mount of the unified hierarchy: its options are those of all its mounts, on the host as well."""
 
 import pytest
-from pyrunc.cgroup import events, files, fs
+from pyrunc.cgroup import cgroupfs, events, interface_files
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import filesystems, mountoptions, procs
-from pyrunc.kernel.mounts import Mount
+from pyrunc.kernel.mount import filesystems, mountoptions
+from pyrunc.kernel.mount.mounts import Mount
+from pyrunc.kernel.process import processes
 
 MOUNTINFO = b"""\
 25 30 0:23 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot
@@ -20,7 +21,7 @@ MOUNTINFO = b"""\
 def test_options_of_the_host_stay(monkeypatch, apart, given, expected):
     """A container's own namespace cannot change them."""
     done = []
-    monkeypatch.setattr(procs, "read", {"/proc/self/mountinfo": MOUNTINFO}.__getitem__)
+    monkeypatch.setattr(processes, "read", {"/proc/self/mountinfo": MOUNTINFO}.__getitem__)
     monkeypatch.setattr(filesystems, "_new", lambda mount, kind, words, flags, **_: done.append((kind, words)) or 7)
     mount = Mount("cgroup", "/sys/fs/cgroup", "cgroup", mountoptions.parse(["ro", *given]))
     assert filesystems.create(mount, -1, -1, existed=True, apart=apart) == 7
@@ -28,7 +29,7 @@ def test_options_of_the_host_stay(monkeypatch, apart, given, expected):
 
 
 def test_host_without_the_hierarchy(monkeypatch):
-    monkeypatch.setattr(procs, "read", lambda path: b"30 1 8:1 / / rw shared:1 - ext4 /dev/sda1 rw\n")
+    monkeypatch.setattr(processes, "read", lambda path: b"30 1 8:1 / / rw shared:1 - ext4 /dev/sda1 rw\n")
     assert filesystems._options_of_the_hierarchy() == []
 
 
@@ -41,13 +42,16 @@ def test_only_what_is_not_there_counts_as_not_mounted(monkeypatch, error, there)
 
     monkeypatch.setattr("posix.stat", fail)
     if there is False:
-        assert files.mount_point() is None
+        assert interface_files.mount_point() is None
         return
     with pytest.raises(PyruncError, match="look for cgroup v2 in `/sys/fs/cgroup`"):
-        files.mount_point()
+        interface_files.mount_point()
 
 
-@pytest.mark.parametrize("do", [fs.remove, fs.kill, fs.processes, events.populated, files.directory])
+ASKS = [cgroupfs.remove, cgroupfs.kill, cgroupfs.members, events.populated, interface_files.directory]
+
+
+@pytest.mark.parametrize("do", ASKS)
 def test_of_a_cgroup_that_was_made_no_answer_is_not_taken_for_none(monkeypatch, do):
     """EACCES, by a security module: delete would forget the cgroup, and what runs in it."""
 
@@ -67,7 +71,7 @@ def test_a_cgroup_that_cannot_be_looked_at_is_not_taken_for_running(monkeypatch,
         raise OSError(number, "")
 
     monkeypatch.setattr(events, "mount_point", lambda: "/sys/fs/cgroup")
-    monkeypatch.setattr(procs, "read", fail)
+    monkeypatch.setattr(processes, "read", fail)
     if frozen is False:
         assert events.frozen("/a") is False
         return
@@ -78,4 +82,4 @@ def test_a_cgroup_that_cannot_be_looked_at_is_not_taken_for_running(monkeypatch,
 def test_a_cgroup_may_have_a_name_that_is_no_text(tmp_path):
     """A container gives its cgroups what names it likes, and its processes' /proc/PID/cgroup shows them."""
     (tmp_path / "cgroup").write_bytes(b"0::/box/\xff\n")
-    assert files.read(str(tmp_path / "cgroup")) == "0::/box/\udcff\n"
+    assert interface_files.read(str(tmp_path / "cgroup")) == "0::/box/\udcff\n"

@@ -9,7 +9,7 @@ from pyrunc.cgroup import devices
 from pyrunc.errors import ConfigError
 from pyrunc.kernel import descriptors
 from pyrunc.kernel import syscalls as k
-from pyrunc.kernel.subids import Grant, IdRights
+from pyrunc.kernel.ids.subordinate import Grant, IdRights
 from pyrunc.planning import container as plan
 from pyrunc.planning.facts import HostFacts
 from pyrunc.spec.config import Config, parse_config

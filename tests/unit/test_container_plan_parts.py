@@ -3,12 +3,15 @@
 from typing import Any
 
 import pytest
+from pyrunc.cgroup import cgroupfs as cgroup_fs
 from pyrunc.cgroup import devices, systemd
-from pyrunc.cgroup import fs as cgroup_fs
 from pyrunc.errors import ConfigError, UsageError
-from pyrunc.kernel import lsm, mounts, netdev, notify
+from pyrunc.kernel import notify
 from pyrunc.kernel import syscalls as k
-from pyrunc.kernel.mountmap import MountMap
+from pyrunc.kernel.ids.mount_userns import MountMap
+from pyrunc.kernel.mount import mounts
+from pyrunc.kernel.network import netdevices
+from pyrunc.kernel.process import lsm
 from pyrunc.planning import container as plan
 
 from tests.unit.spec_specimen import MAPPING, SECCOMP
@@ -231,7 +234,7 @@ def test_kernel_parameters() -> None:
 
 
 def test_network_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(netdev, "require", lambda: None)
+    monkeypatch.setattr(netdevices, "require", lambda: None)
     made = planned(namespaces("network"), ("/linux/netDevices", {"eth0": {"name": "a"}, "ens4": {}})).net_devices
     assert [(one.outside, one.inside, one.pointer) for one in made] == [
         ("eth0", "a", "/linux/netDevices/eth0"), ("ens4", "ens4", "/linux/netDevices/ens4"),

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from pyrunc.cgroup import control, files, fs, manager
+from pyrunc.cgroup import cgroupfs, interface_files, limits, manager
 from pyrunc.cgroup.values import Setting
 from pyrunc.errors import PyruncError
 
@@ -18,7 +18,7 @@ def top(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         where.mkdir(exist_ok=True)
         (where / "cgroup.controllers").write_text("cpu memory pids\n")
         (where / "cgroup.subtree_control").write_text("pids\n")
-    monkeypatch.setattr(files, "MOUNTS", (str(tmp_path),))
+    monkeypatch.setattr(interface_files, "MOUNTS", (str(tmp_path),))
     return tmp_path
 
 
@@ -27,24 +27,24 @@ def written(where: Path) -> list[str]:
 
 
 def test_all_that_can_be_had_in_every_ancestor(top: Path) -> None:
-    control.enable("/a/b", NEEDED)
+    limits.enable("/a/b", NEEDED)
     assert written(top) == written(top / "a") == ["+cpu", "+memory"]
 
 
 def test_one_that_is_missing_is_an_error_where_it_is_needed(top: Path) -> None:
     (top / "a/cgroup.controllers").write_text("cpu\n")
     with pytest.raises(PyruncError) as caught:
-        control.enable("/a/b", NEEDED)
+        limits.enable("/a/b", NEEDED)
     assert caught.value.pointer == NEEDED["memory"]
-    control.enable("/a/b", {})
+    limits.enable("/a/b", {})
     assert "+cpu" in written(top / "a")
 
 
 def test_a_new_cgroup_gets_what_its_settings_need(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(fs, "exists", lambda _: False)
-    monkeypatch.setattr(fs, "make", lambda _: (os.open("/", os.O_RDONLY), False))
-    monkeypatch.setattr(control, "enable", lambda *arguments: asked.append(arguments))
+    monkeypatch.setattr(cgroupfs, "exists", lambda _: False)
+    monkeypatch.setattr(cgroupfs, "make", lambda _: (os.open("/", os.O_RDONLY), False))
+    monkeypatch.setattr(limits, "enable", lambda *arguments: asked.append(arguments))
     want = manager.Want(manager.CGROUPFS, [Setting("memory.max", "1", "/memory/limit")], None)
     want.path = "/a/b"
     os.close(manager.place(want, lambda *_: None))

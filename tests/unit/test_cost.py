@@ -17,7 +17,10 @@ from pyrunc.cgroup import bus, gvariant, names, properties, stats, values
 from pyrunc.container import Container
 from pyrunc.criu import rpc
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import mountoptions, mounts, procs, resctrl, seccomp, subids
+from pyrunc.kernel import resctrl, seccomp
+from pyrunc.kernel.ids import subordinate
+from pyrunc.kernel.mount import mountoptions, mounts
+from pyrunc.kernel.process import processes
 from pyrunc.planning import container as plan
 from pyrunc.planning import exec as exec_plan
 from pyrunc.planning.facts import HostFacts
@@ -216,7 +219,7 @@ def mounting(option: str) -> Config:
     return Config(Reader(value, ""))
 
 
-GRANTS = tuple(subids.Grant("ann", 10 * i, 5) for i in range(2 * SMALL))
+GRANTS = tuple(subordinate.Grant("ann", 10 * i, 5) for i in range(2 * SMALL))
 READINGS: dict[str, Callable[[int], Callable[[], object]]] = {
     "options of a mount": lambda n: lambda: mountoptions.parse(["ro", "a=b", "rslave", "rnosuid"] * n),
     "words of a command": lambda n: (
@@ -246,7 +249,7 @@ READINGS: dict[str, Callable[[int], Callable[[], object]]] = {
     "counters of a cgroup": lambda n: lambda: stats.counters("".join(f"k{i} {i}\n" for i in range(n))),
     "signature of D-Bus": lambda n: lambda: bus.split("(si)" * n),
     "structure of D-Bus": lambda n: lambda: bus._contents(f"({'i' * n})", list(range(n))),
-    "granted ranges": lambda n: lambda: subids.IdRights(1, 1, "ann", GRANTS[:n], (), {}).may_map("uid", 10 * n, 5),
+    "granted ranges": lambda n: lambda: subordinate.IdRights(1, 1, "ann", GRANTS[:n], (), {}).may_map("uid", 10 * n, 5),
     "message of a long error": lambda n: lambda: str(PyruncError("a" * n * 100)),
 }
 
@@ -328,7 +331,8 @@ def test_resctrl_schemata() -> None:
 
 def test_mounts(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     line = b"31 23 0:27 / /a\\040b rw,nosuid shared:1 - tmpfs tmpfs rw\n"
-    assert_linear(lambda n: lambda: (monkeypatch.setattr(procs, "read", lambda _: line * n), procs.mount_table()))
+    reads = lambda n: monkeypatch.setattr(processes, "read", lambda _: line * n)
+    assert_linear(lambda n: lambda: (reads(n), processes.mount_table()))
 
 
 @pytest.mark.parametrize("names", [lambda i: f"/a{i}/b", lambda i: f"/a/{i}/b"])
@@ -350,10 +354,10 @@ class Piece(bytes):
         raise AssertionError("pieces are added one by one")
 
 
-@pytest.mark.parametrize("read", [lambda: procs.read("/dev/null"), lambda: read_given("-")])
+@pytest.mark.parametrize("read", [lambda: processes.read("/dev/null"), lambda: read_given("-")])
 def test_pieces_of_a_file(read: Callable[[], bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     pieces = [Piece(b""), *[Piece(b"x")] * 9]
-    monkeypatch.setattr(procs.posix, "read", lambda *_: pieces.pop())
+    monkeypatch.setattr(processes.posix, "read", lambda *_: pieces.pop())
     assert read() == b"x" * 9
 
 

@@ -19,7 +19,7 @@ from pyrunc.commands import list as list_command
 from pyrunc.container import Container
 from pyrunc.context import Context
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import procs
+from pyrunc.kernel.process import processes
 from pyrunc.log import Log
 from pyrunc.savedstate import FIELDS, State
 
@@ -44,7 +44,7 @@ ANOTHER_BOOT = "00000000-0000-4000-8000-000000000000"
 def ended() -> tuple[int, int]:
     """Pid and start time of a process that has ended."""
     child = subprocess.Popen(["cat"], stdin=-1)
-    facts = procs.stat(child.pid)
+    facts = processes.stat(child.pid)
     child.communicate()
     assert facts is not None
     return child.pid, facts[1]
@@ -69,10 +69,10 @@ class Root:
         pid, start_time = self.process
         container.note("cgroupIntent", f"/none-such/{container_id}")
         container.note("cgroup", f"/none-such/{container_id}")
-        container.note("init", [pid, start_time, *procs.vantage()])
+        container.note("init", [pid, start_time, *processes.vantage()])
         if saved:
             state = State(saved=True)
-            state.id, state.pid, state.start_time, state.seen_from = container_id, pid, start_time, procs.vantage()
+            state.id, state.pid, state.start_time, state.seen_from = container_id, pid, start_time, processes.vantage()
             state.bundle, state.private_pids, state.cgroup = "/bundle", True, f"/none-such/{container_id}"
             container.save(state)
         os.close(container.fd)
@@ -187,7 +187,7 @@ def boot_again(directory: Path) -> None:
 def living() -> Iterator[tuple[int, int]]:
     """Pid and start time of a process that must live on."""
     child = subprocess.Popen(["cat"], stdin=-1)
-    facts = procs.stat(child.pid)
+    facts = processes.stat(child.pid)
     assert facts is not None
     yield child.pid, facts[1]
     assert child.poll() is None
@@ -234,7 +234,7 @@ def out_of_descriptors(*_: object, **__: object) -> None:
     raise OSError(errno.EMFILE, "")
 
 
-@pytest.mark.parametrize("what", ["posix.readlink", "pyrunc.kernel.procs.boot"])
+@pytest.mark.parametrize("what", ["posix.readlink", "pyrunc.kernel.process.processes.boot"])
 def test_want_of_descriptors_is_no_boot(root: Root, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     root.make("box")
     with monkeypatch.context() as patch:
@@ -248,7 +248,7 @@ def test_want_of_descriptors_is_no_boot(root: Root, monkeypatch: pytest.MonkeyPa
 
 def test_claim_without_descriptors_leaves_nothing(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("pyrunc.kernel.procs.boot", out_of_descriptors)
+        patch.setattr("pyrunc.kernel.process.processes.boot", out_of_descriptors)
         with pytest.raises(PyruncError, match=r"create the state directory .*: Too many open files"):
             Container.claim(str(root.path), "box")
     assert os.listdir(root.path) == ["whole"]

@@ -9,8 +9,8 @@ from pyrunc.doctor import causes, users
 from pyrunc.doctor.checks import CHECKS, examine
 from pyrunc.doctor.finding import MISSING, OK, Finding, Subject, read
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import mountoptions
-from pyrunc.kernel.mounts import Mount
+from pyrunc.kernel.mount import mountoptions
+from pyrunc.kernel.mount.mounts import Mount
 from pyrunc.planning.facts import HostFacts
 
 from conformance.broken_hosts.hosts import HOSTS
@@ -148,7 +148,7 @@ def test_a_user_namespace_that_there_is_no_room_for_just_now(monkeypatch, errno)
     def refused(*_):
         raise OSError(errno, "no room")
 
-    monkeypatch.setattr(users.procs, "try_in_child", refused)
+    monkeypatch.setattr(users.processes, "try_in_child", refused)
     assert "just now" in users.user_namespaces(subject()).text
 
 

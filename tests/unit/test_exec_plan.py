@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 from pyrunc.errors import ConfigError, UsageError
-from pyrunc.kernel import descriptors, lsm
+from pyrunc.kernel import descriptors
+from pyrunc.kernel.process import lsm
 from pyrunc.planning import exec as exec_plan
 from pyrunc.planning.exec import ExecOptions, ExecPlan, process_of
 from pyrunc.spec.config import parse_config, parse_process

@@ -4,7 +4,7 @@ import pytest
 from pyrunc import __version__
 from pyrunc.commands import features
 from pyrunc.errors import ConfigError
-from pyrunc.kernel import mountoptions
+from pyrunc.kernel.mount import mountoptions
 from pyrunc.kernel.seccomp import FLAGS
 from pyrunc.spec import linux, seccomp
 from pyrunc.spec.config import parse_config

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import idmap, procs
-from pyrunc.kernel.subids import IdRights
+from pyrunc.kernel.ids import idmap
+from pyrunc.kernel.ids.subordinate import IdRights
+from pyrunc.kernel.process import processes
 
 RANGES = ((0, 100000, 65536),)
 ALONE = {"uid": ((0, 1000, 1),), "gid": ((0, 1001, 1),)}
@@ -63,4 +64,4 @@ def test_a_file_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr("posix.read", fail)
     with pytest.raises(OSError, match="/etc/passwd"):
-        procs.read("/etc/passwd")
+        processes.read("/etc/passwd")

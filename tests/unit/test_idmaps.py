@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from pyrunc.errors import ConfigError
-from pyrunc.kernel import idmap, subids
-from pyrunc.kernel.idmap import Range
-from pyrunc.kernel.subids import Grant, IdRights
+from pyrunc.kernel.ids import idmap, subordinate
+from pyrunc.kernel.ids.idmap import Range
+from pyrunc.kernel.ids.subordinate import Grant, IdRights
 from pyrunc.planning import idmaps
 from pyrunc.planning.facts import HostFacts
 from pyrunc.spec.config import Config, parse_config
@@ -152,7 +152,7 @@ def test_root_gets_none() -> None:
 @pytest.mark.parametrize("in_userns", [False, True])
 def test_roots_ids_for_a_user_namespace_without_mappings(monkeypatch: pytest.MonkeyPatch, in_userns: bool) -> None:
     """Inside another user namespace the lines of /etc/subuid are not for its root."""
-    monkeypatch.setattr(subids, "lines", lambda _: [Grant("root", 5000, 10), Grant("ann", 100000, 65536)])
+    monkeypatch.setattr(subordinate, "lines", lambda _: [Grant("root", 5000, 10), Grant("ann", 100000, 65536)])
     maps = decide(asking({"type": "user"}), HostFacts(0, in_userns=in_userns))
     assert maps.uids == maps.gids == ((0, 0, 1), *([] if in_userns else [(1, 5000, 10)]))
     assert "root" in maps.warning
@@ -300,7 +300,7 @@ def test_with_another_source_than_the_files_the_helper_judges() -> None:
 def test_lines_of_a_file(tmp_path: Path) -> None:
     file = tmp_path / "subuid"
     file.write_bytes(b"bob:1:2\nann:10:20\n 1000:30:40 \n1001:5:5\nann:x:1\nann:1\nann:5:0\n\n\xff:1:1\nannn:1:1\n")
-    assert [str(grant) for grant in subids.granted(str(file), "ann", 1000)] == ["ann:10:20", "1000:30:40"]
+    assert [str(grant) for grant in subordinate.granted(str(file), "ann", 1000)] == ["ann:10:20", "1000:30:40"]
 
 
 def test_a_map_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,4 +311,4 @@ def test_a_map_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_file(tmp_path: Path) -> None:
-    assert subids.granted(str(tmp_path / "none"), "ann", 1000) == ()
+    assert subordinate.granted(str(tmp_path / "none"), "ann", 1000) == ()

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
-from pyrunc.kernel import lsm, syscalls
+from pyrunc.kernel import syscalls
+from pyrunc.kernel.process import lsm
 from pyrunc.kernel.seccomp import Filter
 from pyrunc.planning import container as planning
 from pyrunc.planning.exec import ExecPlan

@@ -5,8 +5,8 @@ import socket
 from pathlib import Path
 
 import pytest
+from pyrunc import logdaemon
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import logdaemon
 from pyrunc.log import Log
 
 

@@ -1,9 +1,9 @@
 """The option words of mounts (config.md, "Linux mount options") as flags."""
 
 import pytest
-from pyrunc.kernel import mountoptions
 from pyrunc.kernel import syscalls as k
-from pyrunc.kernel.mountoptions import parse
+from pyrunc.kernel.mount import mountoptions
+from pyrunc.kernel.mount.mountoptions import parse
 
 SPEC_WORDS = """
 async atime bind defaults dev diratime dirsync exec iversion lazytime loud noatime nodev nodiratime noexec

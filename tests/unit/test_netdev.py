@@ -4,13 +4,13 @@ import sys
 
 import pytest
 from pyrunc.errors import ConfigError
-from pyrunc.kernel import netdev
+from pyrunc.kernel.network import netdevices
 
 
 def test_without_pyroute2_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyroute2", None)  # an import of it fails
     with pytest.raises(ConfigError, match="python3-pyroute2") as caught:
-        netdev.require()
+        netdevices.require()
     assert caught.value.pointer == "/linux/netDevices"
 
 
@@ -20,11 +20,11 @@ def test_what_pyroute2_cannot_load_is_not_said_to_be_pyroute2(monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "pyroute2.netlink", None)
     monkeypatch.setitem(sys.modules, "pyroute2.iproute", None)
     with pytest.raises(ModuleNotFoundError):
-        netdev.require()
+        netdevices.require()
 
 
 def test_with_pyroute2_nothing_is_said() -> None:
-    netdev.require()
+    netdevices.require()
 
 
 @pytest.mark.parametrize(
@@ -36,4 +36,4 @@ def test_with_pyroute2_nothing_is_said() -> None:
     ],
 )  # fmt: skip
 def test_name_that_the_kernel_has_made(name: str, pattern: str, called: bool) -> None:
-    assert netdev._is_called(name, pattern) == called
+    assert netdevices._is_called(name, pattern) == called

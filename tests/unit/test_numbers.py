@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 from pyrunc.commands import update
 from pyrunc.errors import UsageError
-from pyrunc.kernel import resctrl, signals, subids
+from pyrunc.kernel import resctrl
+from pyrunc.kernel.ids import subordinate
+from pyrunc.kernel.process import signals
 
 NONE = ["\u00b2", "1\u00b2", "\u0663", "9" * 5000, "1_0", " 1", "", "+-1"]
 
@@ -28,7 +30,7 @@ def test_limit_of_update(text: str) -> None:
 def test_line_of_subuid(text: str, tmp_path: Path) -> None:
     file = tmp_path / "subuid"
     file.write_text(f"a:{text}:10\na:10:{text}\na:5:6\n")
-    assert [(grant.first, grant.count) for grant in subids.lines(str(file))] == [(5, 6)]
+    assert [(grant.first, grant.count) for grant in subordinate.lines(str(file))] == [(5, 6)]
 
 
 @pytest.mark.parametrize("text", NONE[:2])

@@ -1,9 +1,9 @@
-"""pyrunc.kernel.procs: how a child that we have not reaped has ended."""
+"""pyrunc.kernel.process.processes: how a child that we have not reaped has ended."""
 
 import subprocess
 
 import pytest
-from pyrunc.kernel import procs
+from pyrunc.kernel.process import processes
 
 from tests.waiting import eventually
 
@@ -13,32 +13,32 @@ from tests.waiting import eventually
 )
 def test_end_by_itself_is_told_from_sigkill(script: str, killed: bool) -> None:
     child = subprocess.Popen(["sh", "-c", script])
-    eventually(lambda: (procs.stat(child.pid) or ("",))[0] == "Z", "the child to end")
-    assert procs.killed(child.pid) == killed
+    eventually(lambda: (processes.stat(child.pid) or ("",))[0] == "Z", "the child to end")
+    assert processes.killed(child.pid) == killed
     child.wait()
 
 
 def test_child_that_runs_is_not_killed_until_it_is() -> None:
     child = subprocess.Popen(["sleep", "1000"])
-    assert not procs.killed(child.pid)
+    assert not processes.killed(child.pid)
     child.kill()
     # Not at once: between taking the signal and being marked as exiting it is neither.
-    eventually(lambda: procs.killed(child.pid), "the kill to be seen")
+    eventually(lambda: processes.killed(child.pid), "the kill to be seen")
     child.wait()
 
 
 def test_child_that_proc_hides_is_not_taken_for_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A procfs with the option hidepid, and a caller without CAP_SYS_PTRACE."""
-    monkeypatch.setattr(procs, "_stat_fields", lambda _: [])
-    assert not procs.killed(1)
+    monkeypatch.setattr(processes, "_stat_fields", lambda _: [])
+    assert not processes.killed(1)
 
 
 def test_child_that_is_seen_between_signal_and_end_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
     child = subprocess.Popen(["sleep", "1000"])
-    answers = [procs._stat_fields(child.pid)]
+    answers = [processes._stat_fields(child.pid)]
     child.kill()
-    eventually(lambda: (procs.stat(child.pid) or ("",))[0] == "Z", "the child to end")
-    answers.append(procs._stat_fields(child.pid))
-    monkeypatch.setattr(procs, "_stat_fields", lambda _: answers.pop(0))
-    assert procs.killed(child.pid)
+    eventually(lambda: (processes.stat(child.pid) or ("",))[0] == "Z", "the child to end")
+    answers.append(processes._stat_fields(child.pid))
+    monkeypatch.setattr(processes, "_stat_fields", lambda _: answers.pop(0))
+    assert processes.killed(child.pid)
     child.wait()

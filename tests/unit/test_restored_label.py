@@ -2,7 +2,7 @@
 
 import pytest
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import lsm
+from pyrunc.kernel.process import lsm
 
 
 @pytest.mark.parametrize(("asked", "path", "found"), [

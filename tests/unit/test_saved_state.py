@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from pyrunc.container import Container
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import procs, resctrl
+from pyrunc.kernel import resctrl
+from pyrunc.kernel.process import processes
 from pyrunc.planning import container as plan
 from pyrunc.savedstate import FIELDS, State
 from pyrunc.stages import parent
@@ -115,7 +116,7 @@ def saved(container: Container, *changes: tuple[str, object], process: bool = Tr
     settings = options(**words)
     made_by = plan.build(config(*changes, **({} if process else {"process": None})), settings, ROOT)
     made = parent.Created(made_by.cgroup)
-    made.pid, made.start_time, made.seen_from = os.getpid(), 8, procs.vantage()
+    made.pid, made.start_time, made.seen_from = os.getpid(), 8, processes.vantage()
     made.resources.cgroup.path = "/c1"
     if made_by.resctrl is not None:
         made.resources.groups._group = made_by.resctrl
@@ -138,7 +139,7 @@ def test_create_saves(container: Container) -> None:
         del data[key]
     assert data == {
         "id": "c1", "bundle": "/bundle", "rootfs": "/", "pid": os.getpid(), "startTime": 8,
-        "seenFrom": procs.vantage(), "annotations": {"a": ""}, "cgroup": "/c1", "privatePids": True,
+        "seenFrom": processes.vantage(), "annotations": {"a": ""}, "cgroup": "/c1", "privatePids": True,
         "hooks": {"poststart": [HOOK], "poststop": [{"path": "/x", "args": [], "env": None, "timeout": None}]},
     }  # fmt: skip
 

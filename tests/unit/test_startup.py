@@ -147,15 +147,15 @@ sys.path.append(sys.argv[1])
 from pyrunc.startup import load
 load("cli")
 from pyrunc import kernel, cli
-import pyrunc.kernel.signals
+import pyrunc.kernel.process.signals
 assert kernel.descriptors is sys.modules["pyrunc.kernel.descriptors"]
 print(cli.run.__code__.co_filename, cli.__spec__.name, cli.__package__, cli.__file__)
-print(kernel.__spec__.submodule_search_locations == kernel.__path__, kernel.signals.__name__)
+print(kernel.__spec__.submodule_search_locations == kernel.__path__, kernel.process.signals.__name__)
 """
     words = [*interpreter(), "-c", look, str(library)]
     lines = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
     where = f"{library}/pyrunc/cli.py"
-    assert lines == [f"{where} pyrunc.cli pyrunc {where}", "True pyrunc.kernel.signals"]
+    assert lines == [f"{where} pyrunc.cli pyrunc {where}", "True pyrunc.kernel.process.signals"]
 
 
 def installation(library: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import sealed
+from pyrunc.kernel.process import sealed
 from pyrunc.stages.step_list import IF_REMEMBERED, REMEMBER, StepList
 from pyrunc.stages.step_report import CHECK_CWD, END_BY, EXEC, FIND, HOOK, REPORT_TO, SPLIT, WRITE, error_of, is_record
 

@@ -4,15 +4,16 @@ import posix
 from pathlib import Path
 
 import pytest
-from pyrunc.kernel import programs, subids
-from pyrunc.kernel.subids import Grant, IdRights
+from pyrunc.kernel.ids import subordinate
+from pyrunc.kernel.ids.subordinate import Grant, IdRights
+from pyrunc.kernel.process import programs
 
 
 @pytest.fixture
 def files(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Path -> text, in place of the host's files; a path that is not in it is missing."""
     texts: dict[str, str] = {}
-    monkeypatch.setattr(subids, "_text", lambda path: texts.get(path, ""))
+    monkeypatch.setattr(subordinate, "_text", lambda path: texts.get(path, ""))
     return texts
 
 
@@ -37,7 +38,7 @@ def files(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 )
 def test_line(line: str, expected: "tuple[str, int, int] | None", files: dict[str, str]) -> None:
     files["/f"] = f"{line}\nend:5:6\n"
-    found = [(grant.owner, grant.first, grant.count) for grant in subids.lines("/f")]
+    found = [(grant.owner, grant.first, grant.count) for grant in subordinate.lines("/f")]
     assert found == [*([expected] if expected else []), ("end", 5, 6)]
 
 
@@ -46,11 +47,11 @@ def test_rights_of_this_user(files: dict[str, str], monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(programs, "find", lambda name, path: looked.append((name, path)) or f"/bin/{name}")
     monkeypatch.setattr(posix, "geteuid", lambda: 1000)
     monkeypatch.setattr(posix, "getegid", lambda: 1001)
-    monkeypatch.setattr(subids, "login_name", lambda uid: f"u{uid}")
+    monkeypatch.setattr(subordinate, "login_name", lambda uid: f"u{uid}")
     files["/etc/subuid"], files["/etc/subgid"] = "u1000:1:2\nother:3:4\n1000:5:6\n", "u1000:7:8\n"
     for sources in ("files", "sss"):
         files["/etc/nsswitch.conf"] = f"subid: {sources}\n"
-        found = subids.rights("/my/bin")
+        found = subordinate.rights("/my/bin")
         assert (found.uid, found.gid, found.user, found.elsewhere) == (1000, 1001, "u1000", sources == "sss")
         assert [str(grant) for grant in found.uids] == ["u1000:1:2", "1000:5:6"]
         assert [str(grant) for grant in found.gids] == ["u1000:7:8"]
@@ -77,7 +78,7 @@ def test_rights_of_this_user(files: dict[str, str], monkeypatch: pytest.MonkeyPa
 )
 def test_another_source(text: str, elsewhere: bool, files: dict[str, str]) -> None:
     files["/etc/nsswitch.conf"] = text
-    assert subids._granted_elsewhere() == elsewhere
+    assert subordinate._granted_elsewhere() == elsewhere
 
 
 @pytest.mark.parametrize(
@@ -98,18 +99,18 @@ def test_ranges_that_may_be_mapped(kind: str, first: int, count: int, good: bool
 
 
 def test_name_of_a_user() -> None:
-    assert subids.login_name(0) == "root"
-    assert subids.login_name(2**31 - 7) == "2147483641"
+    assert subordinate.login_name(0) == "root"
+    assert subordinate.login_name(2**31 - 7) == "2147483641"
 
 
 def test_what_is_read_of_a_file(tmp_path: Path) -> None:
     file = tmp_path / "subuid"
     file.write_bytes(b"a\xff" + b"x" * (4 << 20))
-    assert subids._text(str(file)) == "a\udcff" + "x" * ((4 << 20) - 2)
-    assert subids._text(str(tmp_path / "none")) == ""
-    assert subids._text(str(tmp_path)) == ""
+    assert subordinate._text(str(file)) == "a\udcff" + "x" * ((4 << 20) - 2)
+    assert subordinate._text(str(tmp_path / "none")) == ""
+    assert subordinate._text(str(tmp_path)) == ""
     posix.mkfifo(tmp_path / "fifo")  # nobody writes: to open it must not wait
-    assert subids._text(str(tmp_path / "fifo")) == ""
+    assert subordinate._text(str(tmp_path / "fifo")) == ""
 
 
 def test_the_file_is_closed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -122,8 +123,8 @@ def test_the_file_is_closed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
     monkeypatch.setattr(posix, "open", opens)
     monkeypatch.setattr(posix, "close", lambda fd: closed.append(fd) or real_close(fd))
-    subids._text("/dev/null")
-    subids._text(str(tmp_path))
+    subordinate._text("/dev/null")
+    subordinate._text(str(tmp_path))
     assert opened == closed
     assert len(opened) == 2
     assert flags == [posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK] * 2

@@ -1,4 +1,4 @@
-"""pyrunc.kernel.terminal and unixsocket: terminals of a container's devpts, console sockets, sizes and modes."""
+"""kernel.process.terminal and unixsocket: terminals of a container's devpts, console sockets, sizes and modes."""
 
 import fcntl
 import os
@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import terminal, unixsocket
+from pyrunc.kernel import unixsocket
+from pyrunc.kernel.process import terminal
 
 from tests.kernelcalls import CLONE_NEWNS, CLONE_NEWUSER, MS_BIND, MS_PRIVATE, MS_REC, mount, unshare
 

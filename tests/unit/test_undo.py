@@ -3,10 +3,11 @@
 from types import SimpleNamespace
 
 import pytest
-from pyrunc.cgroup import events, fs, manager
+from pyrunc.cgroup import cgroupfs, events, manager
 from pyrunc.cgroup.names import Unit
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import resctrl, rootfs
+from pyrunc.kernel import resctrl
+from pyrunc.kernel.mount import rootfs
 from pyrunc.resources import Resources
 from pyrunc.savedstate import State
 from pyrunc.stages import parent, restorer
@@ -34,7 +35,7 @@ def host(monkeypatch):
 
     monkeypatch.setattr(manager, "remove", remove)
     monkeypatch.setattr(manager, "stop_unused", lambda unit: host.do("unused unit", unit.name, unit.address))
-    monkeypatch.setattr(fs, "remove_unused", lambda path: host.do("unused cgroup", path))
+    monkeypatch.setattr(cgroupfs, "remove_unused", lambda path: host.do("unused cgroup", path))
     monkeypatch.setattr(events, "frozen", lambda path: path == "/frozen")
     monkeypatch.setattr(rootfs, "detach", lambda path, before: host.do("mounts", path, before))
     monkeypatch.setattr(rootfs, "without_namespace", lambda path: (path, [7]))
@@ -69,7 +70,7 @@ ALL = [
 @pytest.mark.parametrize("kind", [parent.Created, restorer.Restored])
 @pytest.mark.parametrize("fails", ["", *(step[0] for step in ALL)])
 def test_all_is_undone_though_a_part_cannot_be(monkeypatch, host, kind, fails):
-    monkeypatch.setattr(fs, "join", lambda path, pid: None)
+    monkeypatch.setattr(cgroupfs, "join", lambda path, pid: None)
     made, _ = made_all(kind)
     made.resources.interfaces._move.give_back = lambda: host.do("interfaces", "eth1")
     monkeypatch.setattr(kind, "end", lambda _: host.do("processes", 77))
@@ -110,14 +111,14 @@ def undo(host, data, *, was_alive=False, warnings=None):
 
 
 def test_delete_undoes_what_create_has_noted(monkeypatch, host):
-    monkeypatch.setattr(fs, "join", lambda path, pid: None)
+    monkeypatch.setattr(cgroupfs, "join", lambda path, pid: None)
     _, noted = made_all(parent.Created)
     assert undo(host, {**noted, "cgroup": "/a"}) == ALL[2:]
 
 
 @pytest.mark.parametrize("fails", ["processes", "cgroup", "mounts"])
 def test_delete_stops_at_what_cannot_be_undone(monkeypatch, host, fails):
-    monkeypatch.setattr(fs, "join", lambda path, pid: None)
+    monkeypatch.setattr(cgroupfs, "join", lambda path, pid: None)
     _, noted = made_all(parent.Created)
     host.fails = fails
     with pytest.raises(PyruncError, match=fails):
@@ -171,7 +172,7 @@ def test_who_may_be_anothers_is_not_killed(host, data, was_alive, kill):
 
 @pytest.mark.parametrize(("users", "frozen"), [([78], False), ([], False), ([78], True)])
 def test_cgroup_that_another_is_in_by_now_stays(monkeypatch, host, users, frozen):
-    monkeypatch.setattr(fs, "processes", lambda path: users)
+    monkeypatch.setattr(cgroupfs, "members", lambda path: users)
     host.fails, warnings, path = "cgroup", [], "/frozen" if frozen else "/a"
     if not users or frozen:
         with pytest.raises(PyruncError, match="cgroup"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from pyrunc.arguments import Arguments
-from pyrunc.cgroup import control, files, fs, manager, oom, values
+from pyrunc.cgroup import cgroupfs, interface_files, limits, manager, oom, values
 from pyrunc.commands import create
 from pyrunc.context import Context
 from pyrunc.errors import PyruncError
@@ -20,7 +20,7 @@ POD, CONTAINER = "/pod.slice", "/pod.slice/container"
 def tree(tmp_path, monkeypatch):
     """A function that writes files of a cgroup."""
     (tmp_path / "cgroup.controllers").touch()
-    monkeypatch.setattr(files, "MOUNTS", (str(tmp_path),))
+    monkeypatch.setattr(interface_files, "MOUNTS", (str(tmp_path),))
 
     def cgroup(path, limit="max", used=0, peak=0, reached=0, killed=0):
         where = Path(f"{tmp_path}{path}")
@@ -68,14 +68,14 @@ def test_a_host_without_memory(tree):
 
 
 def test_a_host_without_cgroups(monkeypatch):
-    monkeypatch.setattr(files, "MOUNTS", ("/nonexistent",))
+    monkeypatch.setattr(interface_files, "MOUNTS", ("/nonexistent",))
     manager.check_survivors(manager.Want(manager.DISABLED, [], None), "")
 
 
 def test_who_was_killed_in_a_cgroup_before_us_does_not_count(tree, monkeypatch):
     where = tree(CONTAINER, limit=4096, reached=1, killed=3)
-    monkeypatch.setattr(fs, "make", lambda _: (os.open(where, os.O_RDONLY), True))
-    monkeypatch.setattr(control, "enable", lambda *_: None)
+    monkeypatch.setattr(cgroupfs, "make", lambda _: (os.open(where, os.O_RDONLY), True))
+    monkeypatch.setattr(limits, "enable", lambda *_: None)
     found = want(4096)
     os.close(manager.place(found, lambda *_: None))
     manager.check_survivors(found, CONTAINER)
@@ -99,7 +99,7 @@ def test_the_last_word(tree, limit, used, feared):
 
 
 def test_no_last_word_without_cgroup_v2(monkeypatch):
-    monkeypatch.setattr(files, "MOUNTS", ("/nonexistent",))
+    monkeypatch.setattr(interface_files, "MOUNTS", ("/nonexistent",))
     assert not oom.last_word("/a/b")
 
 
@@ -107,7 +107,7 @@ def test_no_last_word_without_cgroup_v2(monkeypatch):
 def context(tmp_path, tree, monkeypatch):
     """That of a command in a pod with a small limit, and the log that its caller reads."""
     tree(POD, limit=5 << 20)
-    monkeypatch.setattr(fs, "own_path", lambda: POD)
+    monkeypatch.setattr(cgroupfs, "own_path", lambda: POD)
     file = tmp_path / "oci-log"
     return Context(Arguments(), Log(str(file), "json"), {}), file
 

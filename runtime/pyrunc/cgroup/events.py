@@ -2,7 +2,7 @@
 
 from pyrunc.errors import PyruncError
 
-from .files import mount_point, read
+from .interface_files import mount_point, read
 
 
 def frozen(path: str) -> bool:

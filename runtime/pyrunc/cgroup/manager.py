@@ -18,7 +18,7 @@ from errno import EACCES, ENODEV, ENOENT, EPERM
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import descriptors
 
-from . import fs
+from . import cgroupfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def place(want: Want, note: "Callable[[str, str | int], None]") -> int:
 
 
 def _place(want: Want, note: "Callable[[str, str | int], None]") -> int:
-    from . import control
+    from . import limits
 
     needed: dict[str, str] = {}
     if want.settings:
@@ -91,10 +91,10 @@ def _place(want: Want, note: "Callable[[str, str | int], None]") -> int:
         needed = values.controllers(want.settings)
     ours, found_before = False, want.found
     try:
-        if not fs.exists(want.path):
+        if not cgroupfs.exists(want.path):
             note("cgroupIntent", want.path)
             ours = True
-        fd, want.found = fs.make(want.path)
+        fd, want.found = cgroupfs.make(want.path)
     except BaseException as error:
         descriptors.free_reserve()
         if ours:  # a signal, or too few descriptors: it may be there
@@ -102,23 +102,23 @@ def _place(want: Want, note: "Callable[[str, str | int], None]") -> int:
         if not isinstance(error, PyruncError):
             raise
         if needed and error.errno in _NOT_PERMITTED:
-            raise control.not_ours(want.path, needed, error.errno) from None
+            raise limits.not_ours(want.path, needed, error.errno) from None
         error.pointer = "/linux/cgroupsPath" if want.named else ""
         raise
     try:
         if want.found or found_before:
             note("cgroupFound", want.found)
-        want.kills_before = control.oom_kills(want.path) if want.found else 0
+        want.kills_before = limits.oom_kills(want.path) if want.found else 0
         note("cgroup", want.path)
-        control.enable(want.path, needed)
+        limits.enable(want.path, needed)
         if want.leaf:
             above = fd
-            fd, _ = fs.make(want.path + want.leaf)
+            fd, _ = cgroupfs.make(want.path + want.leaf)
             posix.close(above)
     except BaseException:
         descriptors.free_reserve()
         posix.close(fd)
-        fs.remove(want.path, keep=want.found)
+        cgroupfs.remove(want.path, keep=want.found)
         raise
     return fd
 
@@ -126,7 +126,7 @@ def _place(want: Want, note: "Callable[[str, str | int], None]") -> int:
 def _remove_if_there(path: str) -> None:
     """Remove what may have been made. Why it was not to be says more than why that fails (EROFS, say)."""
     try:
-        fs.remove_unused(path)
+        cgroupfs.remove_unused(path)
     except PyruncError:
         return
 
@@ -145,11 +145,11 @@ def adopt(want: Want, pid: int, *, placed: bool, description: str) -> str:
         finally:
             manager.close()
         if want.leaf:
-            posix.close(fs.make(path + want.leaf)[0])
-            fs.join(path + want.leaf, pid)
+            posix.close(cgroupfs.make(path + want.leaf)[0])
+            cgroupfs.join(path + want.leaf, pid)
         return path
     if want.manager == CGROUPFS and not placed:
-        fs.join(want.path + want.leaf, pid)
+        cgroupfs.join(want.path + want.leaf, pid)
     return want.path
 
 
@@ -159,7 +159,7 @@ def limit_copies(want: Want, path: str) -> None:
     limit = next((setting for setting in want.settings if setting.file == "memory.max"), None)
     if limit is None or want.manager == DISABLED or not limit.value.isdigit():
         return
-    from . import control
+    from . import limits
     from .values import Setting
 
     swap = [setting for setting in want.settings if setting.file == "memory.swap.max"]
@@ -168,23 +168,23 @@ def limit_copies(want: Want, path: str) -> None:
         from .properties import of_settings
 
         _tell_systemd(want.unit, of_settings(roomy))
-    control.apply(path, roomy)
+    limits.apply(path, roomy)
 
 
 def restrict(want: Want, path: str) -> str:
     """Put filter, settings and ownership in force; a warning, or "". Raises PyruncError."""
     if want.manager == DISABLED:
         return "" if want.devices is None else _UNFILTERED + "it has no cgroup"
-    from . import control
+    from . import limits
 
     warning = _filter_devices(want, path) if want.devices is not None else ""
     if want.unit is not None:
         from .properties import OF_MEMORY
 
         _tell_systemd(want.unit, [each for each in want.properties if each[0] in OF_MEMORY])
-    control.apply(path, want.settings)
+    limits.apply(path, want.settings)
     if want.owner is not None:
-        control.delegate(path + want.leaf, *want.owner)
+        limits.delegate(path + want.leaf, *want.owner)
     return warning
 
 
@@ -205,7 +205,7 @@ def _filter_devices(want: Want, path: str) -> str:
     from . import devices
 
     assert want.devices is not None
-    fd = fs.enter(path)
+    fd = cgroupfs.enter(path)
     try:
         devices.attach(fd, want.devices)
     except PyruncError as error:
@@ -219,9 +219,9 @@ def _filter_devices(want: Want, path: str) -> str:
 
 def check_survivors(want: Want, path: str) -> None:
     """Raise PyruncError if init has been killed for want of memory."""
-    from . import control
+    from . import limits
 
-    if not path or control.oom_kills(path) <= want.kills_before:
+    if not path or limits.oom_kills(path) <= want.kills_before:
         return
     from . import oom
 
@@ -231,28 +231,28 @@ def check_survivors(want: Want, path: str) -> None:
 
 def update(path: str, settings: "list[Setting]", unit: "Unit | None" = None) -> None:
     """Change the settings of a cgroup, all or none; with a unit, systemd hears of them. Raises PyruncError."""
-    from . import control
+    from . import limits
 
     if unit is not None:
         from .properties import held, of_settings
 
         settings = held(settings)
-    undo = control.update(path, settings)
+    undo = limits.update(path, settings)
     if unit is None:
         return
     try:
         _tell_systemd(unit, of_settings(settings))
     except BaseException:
-        control.take_back(path, undo)
+        limits.take_back(path, undo)
         raise
-    control.apply(path, settings)  # systemd rounds, and has written what it rounded
+    limits.apply(path, settings)  # systemd rounds, and has written what it rounded
 
 
 def remove(path: str, unit: "Unit | None" = None, *, found: bool = False, kill: bool = True) -> None:
     """Kill what is in the cgroup (if `kill`), and remove it (unless it was `found`) and its unit; nothing if they are
     gone."""
     if path and kill:  # "": create was killed before systemd told where
-        fs.kill(path)  # first: systemd would ask the processes politely, and wait
+        cgroupfs.kill(path)  # first: systemd would ask the processes politely, and wait
     if unit is not None:
         from .systemd import Manager
 
@@ -262,7 +262,7 @@ def remove(path: str, unit: "Unit | None" = None, *, found: bool = False, kill: 
         finally:
             manager.close()
     if path:
-        fs.remove(path, keep=found)
+        cgroupfs.remove(path, keep=found)
 
 
 def stop_unused(unit: "Unit") -> None:
@@ -275,7 +275,7 @@ def stop_unused(unit: "Unit") -> None:
     manager = Manager(unit.address)
     try:
         deadline = time.monotonic() + PATIENCE
-        while used := fs.processes(manager.cgroup_of(unit)):
+        while used := cgroupfs.members(manager.cgroup_of(unit)):
             if time.monotonic() > deadline:
                 break
             time.sleep(0.01)

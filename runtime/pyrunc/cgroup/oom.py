@@ -5,7 +5,7 @@ The limits of all cgroups above count as well: those of a pod hold for the runti
 
 from pyrunc.errors import PyruncError
 
-from .files import directory, mount_point, number, read
+from .interface_files import directory, mount_point, number, read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

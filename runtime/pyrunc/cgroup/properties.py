@@ -1,6 +1,6 @@
 """Properties of a transient systemd unit: from the settings of `values`, and from annotations. Pure.
 
-A property is (name, D-Bus signature, value). What a unit cannot say is written into the cgroup afterwards by `control`;
+A property is (name, D-Bus signature, value). What a unit cannot say is written into the cgroup afterwards by `limits`;
 what it can say has to be told to systemd too, which would otherwise write its own idea at the next daemon-reload.
 """
 

@@ -4,7 +4,7 @@ It was made for cgroup v1, so that v2's numbers are translated: times from micro
 memory and swap together, and "max" is the largest number of 64 bits. Zeros are left out where runc leaves them out.
 """
 
-from .files import directory, read
+from .interface_files import directory, read
 from .values import members
 
 TYPE_CHECKING = False

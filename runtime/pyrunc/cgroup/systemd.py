@@ -2,7 +2,7 @@
 
 A scope is made around a process that exists: the init process is created first, waits, and moves on when it is in its
 cgroup. systemd gets all limits that a unit can express, since at every change of a unit it writes the unit's own values
-again; `control` then writes all settings into the cgroup, those that no property says too. The device filter is ours
+again; `limits` then writes all settings into the cgroup, those that no property says too. The device filter is ours
 alone: systemd leaves programs of others on a delegated cgroup in place.
 """
 
@@ -10,7 +10,7 @@ import time
 
 from pyrunc.errors import PyruncError
 
-from . import fs
+from . import cgroupfs
 from .bus import Bus, CallError
 from .names import Unit
 
@@ -195,11 +195,11 @@ def _usual(unit: Unit, pid: int, description: str) -> "list[tuple[str, str, Any]
 
 
 def _cgroup_of(pid: int) -> str:
-    from .files import read
+    from .interface_files import read
 
     for line in (read(f"/proc/{pid}/cgroup") or "").split("\n"):
         if line.startswith("0::"):
             return line[3:].removesuffix(" (deleted)")
-    if fs.mount_point() is None:
+    if cgroupfs.mount_point() is None:
         raise PyruncError("no cgroup v2 hierarchy is mounted", check="cgroups")
     raise PyruncError(f"process {pid} ended before it was in its cgroup")

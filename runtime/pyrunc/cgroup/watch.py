@@ -10,7 +10,7 @@ from errno import ENODEV
 
 from pyrunc.errors import PyruncError
 
-from .files import directory
+from .interface_files import directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -201,7 +201,7 @@ def _dump_options(arguments: Arguments, directories: "Directories") -> "dict[str
 
 def _container_options(config: Config, state: State) -> "dict[str, Value]":
     """What CRIU has to know of the container: process, root, cgroup, and what is mounted in it from outside."""
-    from pyrunc.cgroup.files import directory
+    from pyrunc.cgroup.interface_files import directory
     from pyrunc.criu import images
 
     binds = [mount.destination for mount in config.mounts if {"bind", "rbind"} & set(mount.options)]

@@ -7,7 +7,8 @@ from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.container import Container
 from pyrunc.context import Context
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import credentials, descriptors, procs
+from pyrunc.kernel import descriptors
+from pyrunc.kernel.process import credentials, processes
 from pyrunc.planning import facts
 from pyrunc.planning.container import ContainerPlan, CreateOptions, build
 from pyrunc.spec.config import parse_config
@@ -48,9 +49,9 @@ def create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[Co
 
 def _leave_word(context: Context) -> None:
     """Who is killed for want of memory can say nothing afterwards. An engine may have put us below a pod's limit."""
-    from pyrunc.cgroup import fs, oom
+    from pyrunc.cgroup import cgroupfs, oom
 
-    if word := oom.last_word(fs.own_path()):
+    if word := oom.last_word(cgroupfs.own_path()):
         context.log.leave_word(word)
 
 
@@ -77,7 +78,7 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
     here = facts.gather(context.environment)
     todo = build(config, options, here)
     if here.privileged and todo.joins_kind("pid") and not todo.splits:
-        from pyrunc.kernel import sealed
+        from pyrunc.kernel.process import sealed
 
         sealed.protect_interpreter(context.environment)
     for warning in config.warnings:
@@ -105,11 +106,11 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
         parent.create(todo, container, made, here)
         if options.pid_file:
             ending.hold()  # or the file could be there, and nobody know of it
-            procs.write_pid_file(options.pid_file, made.pid)
+            processes.write_pid_file(options.pid_file, made.pid)
             told = options.pid_file
             ending.release()
         if options.pidfd_socket:
-            procs.send_pidfd(options.pidfd_socket, made.pid)
+            processes.send_pidfd(options.pidfd_socket, made.pid)
         for warning in made.warnings:
             context.log.warning(warning)
         ending.hold()  # it is whole: who goes on with it releases the signals where he can undo it
@@ -117,7 +118,7 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
         ending.hold()
         descriptors.free_reserve()
         if told:
-            procs.remove_pid_file(told)
+            processes.remove_pid_file(told)
         made.undo(error)
         _end_of_unfinished(context, container, todo)
         raise

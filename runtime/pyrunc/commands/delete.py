@@ -8,7 +8,7 @@ from pyrunc.cgroup import events
 from pyrunc.container import Container
 from pyrunc.context import Context
 from pyrunc.errors import NotFound, PyruncError
-from pyrunc.kernel import procs
+from pyrunc.kernel.process import processes
 from pyrunc.resources import Resources
 from pyrunc.savedstate import SavedHook, State
 
@@ -77,7 +77,7 @@ def _end(context: Context, container: Container, state: State, *, was_alive: boo
     if was_alive:
         if unreached := state.only_first_reached():
             context.log.warning(unreached)
-        procs.signal(state.pid, state.start_time, SIGKILL)
+        processes.signal(state.pid, state.start_time, SIGKILL)
         if not _ends(state):
             hint = "it may be stuck in uninterruptible sleep (state D), e.g. on an unreachable NFS server"
             raise PyruncError(f"process {state.pid} of container `{container.id}` could not be killed", hint=hint)
@@ -93,12 +93,12 @@ def _ends(state: State) -> bool:
     The kernel keeps the first process of a pid namespace until all in it are reaped. What `exec --detach` has brought
     in is the child of who called that, who need not reap it soon, or at all.
     """
-    if procs.wait_gone(state.pid, state.start_time, _MOMENT):
+    if processes.wait_gone(state.pid, state.start_time, _MOMENT):
         return True
     for _ in range(_MOMENTS):
-        if state.cgroup and events.empty(state.cgroup) and procs.ending(state.pid, state.start_time):
+        if state.cgroup and events.empty(state.cgroup) and processes.ending(state.pid, state.start_time):
             return True
-        if procs.wait_gone(state.pid, state.start_time, _MOMENT):
+        if processes.wait_gone(state.pid, state.start_time, _MOMENT):
             return True
     return False
 

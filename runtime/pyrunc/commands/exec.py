@@ -9,7 +9,7 @@ from pyrunc.container import Container
 from pyrunc.context import Context
 from pyrunc.errors import NotPermitted, PyruncError, UsageError
 from pyrunc.jsontext import loads
-from pyrunc.kernel import capabilities, credentials, procs
+from pyrunc.kernel.process import capabilities, credentials, processes
 from pyrunc.planning import exec as planning
 from pyrunc.planning.exec import ExecOptions, ExecPlan
 from pyrunc.savedstate import State
@@ -76,7 +76,7 @@ def _enter(context: Context, arguments: Arguments) -> int:
     try:
         target = exec_parent.Target(state)
         if target.sees_us() and host.privileged():
-            from pyrunc.kernel import sealed
+            from pyrunc.kernel.process import sealed
 
             sealed.protect_interpreter(context.environment)
         plan.denies_setgroups = target.denies_setgroups()
@@ -86,7 +86,7 @@ def _enter(context: Context, arguments: Arguments) -> int:
     except PyruncError:
         if not state.alive():
             raise NotPermitted("container not running") from None
-        if procs.first_thread_ended(state.pid):
+        if processes.first_thread_ended(state.pid):
             text = f"cannot exec in container `{container.id}`: the first thread of its first process has ended"
             raise NotPermitted(text) from None
         raise
@@ -105,9 +105,9 @@ def _let_go(arguments: Arguments, plan: ExecPlan, made: exec_parent.Entered, sta
 
             resctrl.join(made.pid, state.resctrl, state.resctrl_monitor)
         if pid_file:
-            procs.write_pid_file(pid_file, made.pid)
+            processes.write_pid_file(pid_file, made.pid)
         if arguments.text("pidfd-socket"):
-            procs.send_pidfd(arguments.text("pidfd-socket"), made.pid)
+            processes.send_pidfd(arguments.text("pidfd-socket"), made.pid)
         if detach:
             exec_parent.release(plan, made, state.spec_state(lifecycle.RUNNING))
             return 0
@@ -119,7 +119,7 @@ def _let_go(arguments: Arguments, plan: ExecPlan, made: exec_parent.Entered, sta
         ending.hold()
         made.abandon()
         if pid_file:
-            procs.remove_pid_file(pid_file)
+            processes.remove_pid_file(pid_file)
         if isinstance(error, PyruncError) and not state.alive():
             raise NotPermitted("container not running") from None
         raise

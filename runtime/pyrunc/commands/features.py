@@ -6,7 +6,9 @@ Constant for one build: it asks neither the kernel nor for privilege.
 from pyrunc import SPEC_VERSION, __version__
 from pyrunc.arguments import Arguments, Verb
 from pyrunc.context import Context, print_out
-from pyrunc.kernel import capabilities, mountoptions, namespaces
+from pyrunc.kernel import namespaces
+from pyrunc.kernel.mount import mountoptions
+from pyrunc.kernel.process import capabilities
 from pyrunc.spec import seccomp
 from pyrunc.spec.annotations import PREFIX
 from pyrunc.spec.config import HOOKS

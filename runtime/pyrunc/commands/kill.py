@@ -4,12 +4,12 @@ from _signal import SIGKILL
 
 from pyrunc import lifecycle
 from pyrunc.arguments import Arguments, Option, Verb
+from pyrunc.cgroup import cgroupfs as cgroup_fs
 from pyrunc.cgroup import events
-from pyrunc.cgroup import fs as cgroup_fs
 from pyrunc.container import Container
 from pyrunc.context import Context
 from pyrunc.errors import NotPermitted
-from pyrunc.kernel import procs, signals
+from pyrunc.kernel.process import processes, signals
 
 VERB = Verb(
     "send a signal (SIGTERM if none is named) to a container",
@@ -46,7 +46,7 @@ def _kill(context: Context, container_id: str, number: int, everything: bool) ->
     if everything:
         _all(state.cgroup, number, state.pid, state.start_time)
         return
-    if not procs.signal(state.pid, state.start_time, number):
+    if not processes.signal(state.pid, state.start_time, number):
         raise NotPermitted("container not running")
     if number == SIGKILL and state.cgroup and shared:
         cgroup_fs.kill(state.cgroup)  # without a pid namespace its other processes would live on
@@ -54,7 +54,7 @@ def _kill(context: Context, container_id: str, number: int, everything: bool) ->
 
 def _all(cgroup: str, number: int, pid: int, start_time: int) -> None:
     if not cgroup:
-        procs.signal(pid, start_time, number)
+        processes.signal(pid, start_time, number)
     elif number == SIGKILL:
         cgroup_fs.kill(cgroup)
     else:

@@ -12,12 +12,12 @@ VERB = Verb("stop all processes of a container until it is resumed", ("ID",))
 def run(context: Context, arguments: Arguments) -> int:
     """Freeze; it is done when the command returns."""
     container, _, cgroup = open_for(context, arguments, "pause")
-    from pyrunc.cgroup import control
+    from pyrunc.cgroup import limits
 
     try:
-        control.freeze(cgroup)
+        limits.freeze(cgroup)
     except BaseException:
-        control.thaw(cgroup)
+        limits.thaw(cgroup)
         raise
     container.unlock()
     return 0

@@ -1,7 +1,7 @@
 """pyrunc ps: the processes of a container."""
 
 from pyrunc.arguments import Arguments, Option, Verb
-from pyrunc.cgroup import fs as cgroup_fs
+from pyrunc.cgroup import cgroupfs as cgroup_fs
 from pyrunc.container import Container
 from pyrunc.context import Context, print_json, print_lines
 from pyrunc.errors import PyruncError, UsageError
@@ -21,7 +21,7 @@ def run(context: Context, arguments: Arguments) -> int:
         raise UsageError(f"unknown format `{form}`", hint="use table or json")
     context.confine()
     container = Container.open(context.root, arguments.operands[0])
-    pids = cgroup_fs.processes(container.load().own_cgroup("list the processes of"))
+    pids = cgroup_fs.members(container.load().own_cgroup("list the processes of"))
     if form == "json":
         print_json(pids)
     else:

@@ -5,7 +5,8 @@ from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.container import Container
 from pyrunc.context import Context
 from pyrunc.errors import ConfigError, PyruncError
-from pyrunc.kernel import credentials, descriptors, lsm, procs
+from pyrunc.kernel import descriptors
+from pyrunc.kernel.process import credentials, lsm, processes
 from pyrunc.planning import facts
 from pyrunc.planning.container import build
 from pyrunc.spec.config import Config, parse_config
@@ -88,11 +89,11 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
         restorer.restore(todo, container, made, want, here)
         if options.pid_file:
             ending.hold()  # as in create
-            procs.write_pid_file(options.pid_file, made.pid)
+            processes.write_pid_file(options.pid_file, made.pid)
             told = options.pid_file
             ending.release()
         if options.pidfd_socket:  # crun's annotation for it; restore has no option
-            procs.send_pidfd(options.pidfd_socket, made.pid)
+            processes.send_pidfd(options.pidfd_socket, made.pid)
         for warning in made.warnings:
             context.log.warning(warning)
         ending.hold()  # as in create
@@ -100,7 +101,7 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
         ending.hold()
         descriptors.free_reserve()
         if told:
-            procs.remove_pid_file(told)
+            processes.remove_pid_file(told)
         made.undo(error)
         container.remove()
         raise
@@ -110,12 +111,12 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
 def _manage_strictly(todo: "ContainerPlan", asked: "dict[str, Value]") -> None:
     """--manage-cgroups-mode strict: no cgroup may be there. CRIU would find that of the container, which it runs in, so
     that one is looked for here, and the others cannot be there without it."""
-    from pyrunc.cgroup import fs
+    from pyrunc.cgroup import cgroupfs
     from pyrunc.criu import rpc
 
     if asked["manage_cgroups_mode"] != rpc.CGROUP_MODES["strict"]:
         return
-    if todo.cgroup.path and fs.exists(todo.cgroup.path):
+    if todo.cgroup.path and cgroupfs.exists(todo.cgroup.path):
         raise PyruncError(f"cgroup `{todo.cgroup.path}` exists, and --manage-cgroups-mode is strict")
     asked["manage_cgroups_mode"] = rpc.CGROUP_MODES["full"]
 

@@ -11,8 +11,8 @@ VERB = Verb("resume a paused container", ("ID",))
 def run(context: Context, arguments: Arguments) -> int:
     """Thaw."""
     container, _, cgroup = open_for(context, arguments, "resume")
-    from pyrunc.cgroup import control
+    from pyrunc.cgroup import limits
 
-    control.thaw(cgroup)
+    limits.thaw(cgroup)
     container.unlock()
     return 0

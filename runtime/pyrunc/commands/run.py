@@ -6,7 +6,8 @@ from pyrunc import ending
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.context import Context
 from pyrunc.errors import NotFound
-from pyrunc.kernel import descriptors, procs
+from pyrunc.kernel import descriptors
+from pyrunc.kernel.process import processes
 from pyrunc.stages import foreground
 
 from . import create, delete
@@ -58,7 +59,7 @@ def stay(context: Context, arguments: Arguments, container: "Container", made: "
         ending.hold()
         descriptors.free_reserve()
         if arguments.text("pid-file"):
-            procs.remove_pid_file(arguments.text("pid-file"))
+            processes.remove_pid_file(arguments.text("pid-file"))
         if container.exists():
             delete.destroy(context, container, container.load())
         raise

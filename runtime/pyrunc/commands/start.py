@@ -11,7 +11,7 @@ from pyrunc.arguments import Arguments, Verb
 from pyrunc.container import Container
 from pyrunc.context import Context
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import procs
+from pyrunc.kernel.process import processes
 from pyrunc.savedstate import SavedHook, State
 from pyrunc.stages.step_report import NAME, STARTED, early_end, error_of, is_record
 
@@ -77,10 +77,10 @@ def _release(container: Container, state: State) -> None:
     if is_record(report.removeprefix(STARTED)):
         raise error_of(report.removeprefix(STARTED))
     # Whose parent has reaped it already is left to that parent to tell of: it may have been a short program.
-    name, status = procs.ending(state.pid, state.start_time) or (b"", 0)
+    name, status = processes.ending(state.pid, state.start_time) or (b"", 0)
     if report != STARTED or name == NAME:
         # A `start` that was killed can have let it go as far as its wait for a seccomp agent; it must not run without.
-        procs.signal(state.pid, state.start_time, SIGKILL)
+        processes.signal(state.pid, state.start_time, SIGKILL)
         raise early_end(f"the first process of container `{container.id}`", status if name == NAME else 0)
     posix.unlink("exec.fifo", dir_fd=container.fd)
     posix.unlink("exec.result", dir_fd=container.fd)

@@ -8,7 +8,7 @@ from _signal import SIGKILL, SIGTERM
 
 from pyrunc.container import Container
 from pyrunc.errors import PyruncError, printable
-from pyrunc.kernel import procs
+from pyrunc.kernel.process import processes
 
 _MOMENT = 1.0  # seconds: longer than any command keeps the lock that has not to wait for others
 _PATIENCE = 10.0  # for what a command undoes, and for another delete
@@ -24,19 +24,19 @@ def lock(container: Container) -> None:
     if _comes(container, _MOMENT):
         return
     _kill_init(container)
-    if _comes(container, _PATIENCE if "delete" in procs.words(_holder(container)) else _MOMENT):
+    if _comes(container, _PATIENCE if "delete" in processes.words(_holder(container)) else _MOMENT):
         return
     for number in (SIGTERM, SIGKILL):
         holder = _holder(container)
-        facts = procs.stat(holder) if holder else None
+        facts = processes.stat(holder) if holder else None
         # A stranger's lock is not ours to break; and who has the lock at the second look had this pid at the first.
         ours = facts is not None and _is_of_ours(holder) and _holder(container) == holder
         if facts and ours:
-            procs.signal(holder, facts[1], number)
+            processes.signal(holder, facts[1], number)
         if _comes(container, _PATIENCE if ours else _MOMENT):
             return
     holder = _holder(container)
-    command = printable(" ".join(procs.words(holder)))[:200]
+    command = printable(" ".join(processes.words(holder)))[:200]
     who = f"process {holder} (`{command}`)" if holder else "a process that is not seen from here"
     raise PyruncError(f"container `{container.id}` is locked by {who}", hint="end that first")
 
@@ -56,7 +56,7 @@ def _kill_init(container: Container) -> None:
         state = container.load_or_journal()
     except PyruncError:  # the holder has not come to write one, or it is for the holder of the lock to tell of
         return
-    procs.signal(state.pid, state.start_time, SIGKILL)
+    processes.signal(state.pid, state.start_time, SIGKILL)
 
 
 def _holder(container: Container) -> int:
@@ -64,7 +64,7 @@ def _holder(container: Container) -> int:
     facts = posix.fstat(container.fd)
     where = f"{posix.major(facts.st_dev):02x}:{posix.minor(facts.st_dev):02x}:{facts.st_ino}".encode()
     try:
-        lines = procs.read("/proc/locks").split(b"\n")
+        lines = processes.read("/proc/locks").split(b"\n")
     except OSError:
         return 0
     for words in map(bytes.split, lines):  # "1: FLOCK  ADVISORY  WRITE 4711 00:1a:1234 0 EOF"
@@ -79,5 +79,6 @@ def _is_of_ours(pid: int) -> bool:
         theirs, ours = posix.stat(f"/proc/{pid}/exe"), posix.stat("/proc/self/exe")
     except OSError:
         return False
-    name = procs.script("self").rpartition("/")[2]
-    return (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino) and procs.script(pid).rpartition("/")[2] == name
+    name = processes.script("self").rpartition("/")[2]
+    same_program = (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)
+    return same_program and processes.script(pid).rpartition("/")[2] == name

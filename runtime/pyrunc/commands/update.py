@@ -3,7 +3,7 @@
 from pyrunc import jsontext
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.bundle import read_given
-from pyrunc.cgroup import control, devices, manager, values
+from pyrunc.cgroup import devices, limits, manager, values
 from pyrunc.context import Context
 from pyrunc.errors import PyruncError, UsageError
 from pyrunc.spec.config import parse_resources
@@ -80,14 +80,14 @@ def _update(context: Context, arguments: Arguments) -> int:
     lines = [arguments.text(name) for name in _SCHEMAS if name in arguments.options]
     if lines and not state.resctrl:
         raise UsageError("the container is in no resctrl group: its configuration has no linux.intelRdt")
-    settings = values.settings(resources, context.log.warning, control.current(cgroup))
+    settings = values.settings(resources, context.log.warning, limits.current(cgroup))
     manager.update(cgroup, settings, state.unit)
     if resources.devices:
         import posix
 
-        from pyrunc.cgroup import fs
+        from pyrunc.cgroup import cgroupfs
 
-        directory = fs.enter(cgroup)
+        directory = cgroupfs.enter(cgroup)
         devices.attach(directory, devices.rules(resources.devices))
         posix.close(directory)
     if lines:

@@ -11,15 +11,17 @@ from _stat import S_IFCHR, S_IFMT, S_IFREG, S_ISDIR
 
 from pyrunc import jsontext
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import devices, paths, procs, syscalls
-from pyrunc.kernel.mountoptions import parse
-from pyrunc.kernel.mounts import Attached, Mount, attach
+from pyrunc.kernel import paths, syscalls
+from pyrunc.kernel.mount import devices
+from pyrunc.kernel.mount.mountoptions import parse
+from pyrunc.kernel.mount.mounts import Attached, Mount, attach
+from pyrunc.kernel.mount.rootfs import prepare as rootfs_of
 from pyrunc.kernel.namespaces import FILES, Join
-from pyrunc.kernel.rootfs import prepare as rootfs_of
+from pyrunc.kernel.process import processes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrunc.kernel.idmap import Range
+    from pyrunc.kernel.ids.idmap import Range
 
     from .rpc import Value
 
@@ -69,7 +71,7 @@ def _mount_of(pid: int, number: int) -> int:
 def _mount_points(pid: int) -> "dict[int, str]":
     """Mount id -> mount point as the process sees it. PyruncError if it is gone."""
     try:
-        return {number: point for number, _, point in procs.mount_table(pid)}
+        return {number: point for number, _, point in processes.mount_table(pid)}
     except OSError as error:
         raise PyruncError.from_os(f"read the mounts of process {pid}", error) from None
 

@@ -15,7 +15,8 @@ import posix
 from _signal import SIGHUP, SIGINT, SIGKILL, SIGTERM
 
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import programs, syscalls
+from pyrunc.kernel import syscalls
+from pyrunc.kernel.process import programs
 
 from . import rpc
 

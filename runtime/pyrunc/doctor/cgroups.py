@@ -2,7 +2,7 @@
 
 import posix
 
-from pyrunc.cgroup import control, files, fs, systemd
+from pyrunc.cgroup import cgroupfs, interface_files, limits, systemd
 from pyrunc.cgroup.bus import private
 from pyrunc.errors import PyruncError
 
@@ -15,13 +15,13 @@ _BOOT_SYSTEMD = "boot with systemd as process 1, or use --cgroup-manager cgroupf
 
 def hierarchy(_: Subject) -> Finding:
     """cgroup v2 alone, beside version 1 (hybrid), or none."""
-    top = fs.mount_point()
+    top = cgroupfs.mount_point()
     if top is None:
         loss = "containers with limits are refused, the others run without a cgroup of their own"
-        if control.bound_to_v1("cpu") or control.bound_to_v1("memory"):
+        if limits.bound_to_v1("cpu") or limits.bound_to_v1("memory"):
             return Finding(MISSING, f"cgroup v1 only: {loss}", _UNIFIED)
         return Finding(MISSING, f"no cgroup v2 hierarchy is mounted: {loss}", "mount -t cgroup2 cgroup2 /sys/fs/cgroup")
-    bound = [name for name in _LIMITING if control.bound_to_v1(name)]
+    bound = [name for name in _LIMITING if limits.bound_to_v1(name)]
     if bound:
         text = f"hybrid: cgroup v2 at {top}, but {', '.join(bound)} belong to cgroup v1"
         return Finding(DEGRADED, f"{text}: these limits are refused", _UNIFIED)
@@ -30,11 +30,11 @@ def hierarchy(_: Subject) -> Finding:
 
 def controllers(subject: Subject) -> Finding:
     """The controllers of the cgroup below which this user's containers are."""
-    top = fs.mount_point()
+    top = cgroupfs.mount_point()
     if top is None:
         return Finding(MISSING, "no cgroup v2 hierarchy, no limits", "pyrunc doctor cgroups")
     below = "" if subject.host.privileged else _delegated(top, subject.host.uid_outside)
-    present = [] if below is None else (files.read(f"{top}{below}/cgroup.controllers") or "").split()
+    present = [] if below is None else (interface_files.read(f"{top}{below}/cgroup.controllers") or "").split()
     lacking = [name for name in _LIMITING if name not in present]
     if not lacking:
         return _all_there(subject, below or "/")
@@ -42,7 +42,7 @@ def controllers(subject: Subject) -> Finding:
         text = f"no cgroup is delegated to `{subject.name()}`: limits, and cgroups with a name, are refused"
     else:
         text = f"{', '.join(lacking)} not available in `{below or '/'}`: these limits are refused"
-    if any(control.bound_to_v1(name) for name in lacking):
+    if any(limits.bound_to_v1(name) for name in lacking):
         repair = _UNIFIED
     elif subject.host.privileged:
         repair = "boot without `cgroup_disable=`, or another kernel"
@@ -53,7 +53,7 @@ def controllers(subject: Subject) -> Finding:
 
 def _all_there(subject: Subject, below: str) -> Finding:
     """Whether the cgroupfs manager gets at them too: it moves processes, and so must be in what is delegated."""
-    text, own = f"{', '.join(_LIMITING)} in `{below}`", fs.own_path()
+    text, own = f"{', '.join(_LIMITING)} in `{below}`", cgroupfs.own_path()
     if subject.host.privileged or f"{own}/".startswith(below.rstrip("/") + "/"):
         return Finding(OK, text)
     text += f", but this process is not below it: in `{own}` only --systemd-cgroup can use them"
@@ -63,7 +63,7 @@ def _all_there(subject: Subject, below: str) -> Finding:
 def _delegated(top: str, uid: int) -> "str | None":
     """The highest cgroup that is the user's: above the own one, or that of the user's systemd manager."""
     manager = f"/user.slice/user-{uid}.slice/user@{uid}.service"
-    for path in (fs.own_path(), manager):
+    for path in (cgroupfs.own_path(), manager):
         names = path.strip("/").split("/")
         for i in range(len(names) + 1):
             above = "".join(f"/{name}" for name in names[:i] if name)

@@ -4,9 +4,10 @@ import posix
 from errno import E2BIG, EINVAL, ENOSYS
 
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import lsm, namespaces, sealed, seccomp, syscalls
+from pyrunc.kernel import namespaces, seccomp, syscalls
+from pyrunc.kernel.ids.mount_userns import MountMap
 from pyrunc.kernel.library import Library, NotInstalled
-from pyrunc.kernel.mountmap import MountMap
+from pyrunc.kernel.process import lsm, sealed
 
 from .finding import DEGRADED, MISSING, OK, Finding, Subject, number, package
 
@@ -66,7 +67,7 @@ def namespace_types(_: Subject) -> Finding:
 
 
 def memory_files(_: Subject) -> Finding:
-    """Whether pyrunc-init can be executed from a sealed file in memory (`kernel.sealed`)."""
+    """Whether pyrunc-init can be executed from a sealed file in memory (`kernel.process.sealed`)."""
     repair = "install pyrunc as root, so that its files are not this user's"
     forbidden = number("/proc/sys/vm/memfd_noexec") == 2  # the strictest of the pid namespaces
     try:

@@ -5,7 +5,8 @@ import posix
 
 from pyrunc import stateroot
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import procs, syscalls
+from pyrunc.kernel import syscalls
+from pyrunc.kernel.process import processes
 
 from .finding import DEGRADED, MISSING, OK, Finding, Subject
 
@@ -41,7 +42,7 @@ def proc_mount(subject: Subject) -> Finding:
 def _try(flags: int) -> int:
     """The errno of a new proc file system in new namespaces, 0 for success, -1 if there can be no such namespaces."""
     try:
-        return procs.try_in_child(flags, _mount_proc)
+        return processes.try_in_child(flags, _mount_proc)
     except OSError:
         return -1
 
@@ -55,7 +56,7 @@ def _mount_proc() -> None:
 def _mounts_below_proc() -> "list[str]":
     """Mount points that hide something; that of binfmt_misc is an empty directory made for it."""
     try:
-        points = {point for _, _, point in procs.mount_table()}
+        points = {point for _, _, point in processes.mount_table()}
     except OSError:  # no /proc at all
         return []
     return sorted(point for point in points if point.startswith("/proc/") and point != "/proc/sys/fs/binfmt_misc")

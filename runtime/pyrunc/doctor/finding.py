@@ -2,7 +2,8 @@
 
 import posix
 
-from pyrunc.kernel import procs, subids
+from pyrunc.kernel.ids import subordinate
+from pyrunc.kernel.process import processes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Subject:
 
     def name(self) -> str:
         """The user's login name, or the number."""
-        return subids.login_name(self.host.euid)
+        return subordinate.login_name(self.host.euid)
 
 
 class Finding:
@@ -52,7 +53,7 @@ class Finding:
 def read(path: str) -> str:
     """The text of a file of the host; "" if it cannot be read."""
     try:
-        return procs.read(path).decode("utf-8", "replace")
+        return processes.read(path).decode("utf-8", "replace")
     except OSError:
         return ""
 

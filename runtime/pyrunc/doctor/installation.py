@@ -8,7 +8,7 @@ import posix
 from _stat import S_ISLNK, S_ISVTX
 
 from pyrunc import startup, stateroot
-from pyrunc.kernel import procs
+from pyrunc.kernel.process import processes
 
 from .finding import DEGRADED, OK, Finding, Subject
 
@@ -48,7 +48,7 @@ def _files(directory: str) -> "Iterator[str]":
 
 def _program() -> str:
     """The launcher, as it was called; the package, if it was found in another way."""
-    path = procs.script("self")
+    path = processes.script("self")
     return path if path.startswith("/") and posix.access(path, posix.F_OK) else _PACKAGE
 
 

@@ -7,7 +7,9 @@ import posix
 from _struct import unpack_from
 from errno import EAGAIN, ENOMEM, ENOSPC, ENOSYS, EUSERS
 
-from pyrunc.kernel import capabilities, procs, subids, syscalls
+from pyrunc.kernel import syscalls
+from pyrunc.kernel.ids import subordinate
+from pyrunc.kernel.process import capabilities, processes
 
 from .finding import DEGRADED, MISSING, OK, Finding, Subject, number, package, status_field
 
@@ -52,7 +54,7 @@ _APPARMOR_SWITCH = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"  # U
 def user_namespaces(subject: Subject) -> Finding:
     """A child in a new user namespace tries what its privilege there is for: a mount."""
     try:
-        failure = procs.try_in_child(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS, _make_private)
+        failure = processes.try_in_child(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS, _make_private)
     except OSError as error:
         text, repair = _why_refused(error.errno or 0)
         return Finding(MISSING, text, repair, fatal=subject.ordinary)
@@ -129,7 +131,7 @@ def subordinate_ids(subject: Subject) -> Finding:
 
 def _end(path: str) -> int:
     """The first id behind all ranges that leave room for another."""
-    ends = [grant.first + grant.count for grant in subids.lines(path)]
+    ends = [grant.first + grant.count for grant in subordinate.lines(path)]
     return max([end for end in ends if end + _USUAL_COUNT < 1 << 31], default=0)
 
 

@@ -7,8 +7,7 @@ files of both are made by the kernel with the directory (Documentation/filesyste
 import posix
 
 from pyrunc.errors import ConfigError, PyruncError
-
-from . import procs
+from pyrunc.kernel.process import processes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ _POINTER = "/linux/intelRdt"
 
 def mount_point() -> str:
     """Where resctrl is mounted. ConfigError if it is not."""
-    for _, kind, point in procs.mount_table():
+    for _, kind, point in processes.mount_table():
         if kind == "resctrl":
             return point
     hint = "where CPU and kernel can, `mount -t resctrl resctrl /sys/fs/resctrl` makes it"
@@ -184,7 +183,7 @@ def _parse(lines: "list[str]") -> "dict[tuple[str, str], str]":
 
 def _read(path: str) -> str:
     try:
-        return procs.read(path).decode("utf-8", "replace")
+        return processes.read(path).decode("utf-8", "replace")
     except OSError as error:
         raise PyruncError.from_os(f"read `{path}`", error, pointer=_POINTER) from None
 

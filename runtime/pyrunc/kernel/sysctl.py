@@ -1,8 +1,7 @@
 """`linux.sysctl`: kernel parameters of the container's own namespaces."""
 
 from pyrunc.errors import ConfigError
-
-from . import procfs
+from pyrunc.kernel.mount import procfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

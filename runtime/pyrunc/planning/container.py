@@ -5,11 +5,14 @@ A part of the config that cannot be honoured is refused here, before anything is
 """
 
 from pyrunc import lifecycle
-from pyrunc.cgroup import fs as cgroup_fs
+from pyrunc.cgroup import cgroupfs as cgroup_fs
 from pyrunc.cgroup import manager, names
 from pyrunc.errors import ConfigError, UsageError, token
-from pyrunc.kernel import credentials, descriptors, idmap, mountoptions, mounts, namespaces
-from pyrunc.kernel.mounts import Mount
+from pyrunc.kernel import descriptors, namespaces
+from pyrunc.kernel.ids import idmap
+from pyrunc.kernel.mount import mountoptions, mounts
+from pyrunc.kernel.mount.mounts import Mount
+from pyrunc.kernel.process import credentials
 from pyrunc.kernel.syscalls import MS_RDONLY, MS_REC
 from pyrunc.spec import annotations
 from pyrunc.spec import config as spec

@@ -2,12 +2,13 @@
 
 import posix
 
-from pyrunc.kernel import credentials, idmap
+from pyrunc.kernel.ids import idmap
+from pyrunc.kernel.process import credentials
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrunc.kernel.idmap import Range
-    from pyrunc.kernel.subids import Grant, IdRights
+    from pyrunc.kernel.ids.idmap import Range
+    from pyrunc.kernel.ids.subordinate import Grant, IdRights
 
 
 class HostFacts:
@@ -41,18 +42,18 @@ class HostFacts:
         """The subordinate ids of root, "uid" or "gid"; in another user namespace the lines are not for its root."""
         if self.in_userns:
             return ()
-        from pyrunc.kernel import subids  # few configs ask
+        from pyrunc.kernel.ids import subordinate  # few configs ask
 
-        return subids.granted(f"/etc/sub{kind}", "root", 0)
+        return subordinate.granted(f"/etc/sub{kind}", "root", 0)
 
 
 def gather(environment: "dict[bytes, bytes]") -> HostFacts:
     """The facts of this process."""
     euid, rights = posix.geteuid(), None
     if euid != 0:
-        from pyrunc.kernel import subids
+        from pyrunc.kernel.ids import subordinate
 
-        rights = subids.rights(environment.get(b"PATH", b"").decode("utf-8", "surrogateescape"))
+        rights = subordinate.rights(environment.get(b"PATH", b"").decode("utf-8", "surrogateescape"))
     if idmap.is_initial():
         return HostFacts(euid, in_userns=False, rights=rights)
     facts = HostFacts(euid, in_userns=True, denies_setgroups=credentials.setgroups_denied(), rights=rights)

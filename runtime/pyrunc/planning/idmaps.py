@@ -7,8 +7,8 @@ come from `facts`.
 """
 
 from pyrunc.errors import ConfigError
-from pyrunc.kernel.idmap import Range, outside, single
-from pyrunc.kernel.subids import Grant, IdRights
+from pyrunc.kernel.ids.idmap import Range, outside, single
+from pyrunc.kernel.ids.subordinate import Grant, IdRights
 from pyrunc.spec.linux import IDMapping, Linux
 from pyrunc.spec.process import Process
 
@@ -16,7 +16,7 @@ from .facts import HostFacts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrunc.kernel.devices import Device
+    from pyrunc.kernel.mount.devices import Device
 
 _NO_ID = 2**32 - 1  # (uid_t)-1
 _ROOTS = "to files, root of the container is the root that calls pyrunc"

@@ -1,4 +1,4 @@
-"""Mounts of the config, as `kernel.mounts` takes them: their id maps."""
+"""Mounts of the config, as `kernel.mount.mounts` takes them: their id maps."""
 
 from pyrunc.errors import ConfigError
 
@@ -6,7 +6,7 @@ from .facts import HostFacts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrunc.kernel.mountmap import MountMap
+    from pyrunc.kernel.ids.mount_userns import MountMap
     from pyrunc.spec.config import Mount
     from pyrunc.spec.linux import Linux
 
@@ -19,7 +19,7 @@ def mapping(mount: "Mount", linux: "Linux", pointer: str, host: HostFacts) -> "M
 
     if host.euid != 0:
         raise ConfigError("an id-mapped mount takes root's privilege", pointer=asked_by(mount, pointer)[1])
-    from pyrunc.kernel.mountmap import MountMap
+    from pyrunc.kernel.ids.mount_userns import MountMap
 
     wanted = mapping_of(mount, linux, pointer)
     return MountMap(wanted.uids, wanted.gids, recursive=wanted.recursive) if wanted else None

@@ -4,13 +4,13 @@ From the spec's model to what `kernel` takes; few containers have any of it, so 
 """
 
 from pyrunc.errors import ConfigError, token
-from pyrunc.kernel import devices as nodes
+from pyrunc.kernel.mount import devices as nodes
 
 from .facts import HostFacts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrunc.kernel.netdev import Device
+    from pyrunc.kernel.network.netdevices import Device
     from pyrunc.kernel.resctrl import Group
     from pyrunc.spec.linux import IntelRdt, Linux
 
@@ -32,14 +32,14 @@ def net_devices(linux: "Linux", host: HostFacts) -> "list[Device]":
     """The network interfaces that are to move in."""
     if not linux.net_devices:
         return []
-    from pyrunc.kernel import netdev
+    from pyrunc.kernel.network import netdevices
 
     if host.euid != 0:
         text = "moving network interfaces takes CAP_NET_ADMIN, which an ordinary user does not have"
         raise ConfigError(text, pointer="/linux/netDevices")
-    netdev.require()
+    netdevices.require()
     return [
-        netdev.Device(outside, device.name or outside, f"/linux/netDevices/{token(outside)}")
+        netdevices.Device(outside, device.name or outside, f"/linux/netDevices/{token(outside)}")
         for outside, device in linux.net_devices.items()
     ]
 

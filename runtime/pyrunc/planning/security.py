@@ -1,10 +1,10 @@
-"""From the config's seccomp profile and labels to what `kernel.seccomp` and `kernel.lsm` take, for create and exec."""
+"""From the config's seccomp profile and labels to what `seccomp` and `lsm` take, for create and exec."""
 
 from pyrunc.spec import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrunc.kernel.lsm import Attribute
+    from pyrunc.kernel.process.lsm import Attribute
     from pyrunc.kernel.seccomp import Filter, Profile
     from pyrunc.spec.config import Config
     from pyrunc.spec.process import Process
@@ -51,7 +51,7 @@ def attributes(process: "Process | None") -> "list[Attribute]":
     """The labels that the security modules are to give the program."""
     if process is None or not (process.selinux_label or process.apparmor_profile):
         return []
-    from pyrunc.kernel import lsm
+    from pyrunc.kernel.process import lsm
 
     return lsm.exec_attributes(process.selinux_label or "", process.apparmor_profile or "")
 
@@ -60,7 +60,7 @@ def mount_label(label: "str | None") -> str:
     """The SELinux context of the container's mounts, "" for none. Raises ConfigError where SELinux is off."""
     if not label:
         return ""
-    from pyrunc.kernel import lsm
+    from pyrunc.kernel.process import lsm
 
     lsm.require_selinux("/linux/mountLabel")
     return label

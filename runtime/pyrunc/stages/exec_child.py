@@ -15,7 +15,8 @@ from errno import EINVAL
 import _prctl
 
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import credentials, namespaces, paths, sealed, syscalls
+from pyrunc.kernel import namespaces, paths, syscalls
+from pyrunc.kernel.process import credentials, sealed
 
 from . import last_steps, limits, protocol
 from .step_list import StepList
@@ -84,13 +85,14 @@ def _prepare(plan: "ExecPlan") -> int:
         use_cpus(plan.final_cpus, "final")
     proc = -1
     if plan.attributes:
-        from pyrunc.kernel import lsm, procfs
+        from pyrunc.kernel.mount import procfs
+        from pyrunc.kernel.process import lsm
 
         proc = procfs.private()
         if plan.new_keyring and plan.process.selinux_label:  # for the case that the container's is not there any more
             lsm.label_new_keys(proc, plan.process.selinux_label)
     if plan.process.terminal:
-        from pyrunc.kernel import terminal  # noqa: F401  (loaded for later)
+        from pyrunc.kernel.process import terminal  # noqa: F401  (loaded for later)
     if plan.attributes or plan.filter is not None:
         from . import security_steps  # noqa: F401  (loaded for later)
     sys.path.clear()  # from here on an import would run code from the image
@@ -124,7 +126,7 @@ def _open_console(plan: "ExecPlan", root: int, channel: "Channel") -> int:
     """A terminal of the container's: its main end goes to the command, the other is returned; -1 without."""
     if not plan.process.terminal:
         return -1
-    from pyrunc.kernel import terminal
+    from pyrunc.kernel.process import terminal
 
     size = plan.process.console_size
     main, peer, name = terminal.open_console(root, (size.height, size.width) if size else None)

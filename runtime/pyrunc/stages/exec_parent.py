@@ -24,10 +24,11 @@ import posix
 from errno import EBUSY, ENODEV, ENOENT, EOPNOTSUPP
 
 from pyrunc import ending
-from pyrunc.cgroup import files
-from pyrunc.cgroup import fs as cgroup_fs
+from pyrunc.cgroup import cgroupfs as cgroup_fs
+from pyrunc.cgroup import interface_files
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import credentials, namespaces, procs, sealed, syscalls
+from pyrunc.kernel import namespaces, syscalls
+from pyrunc.kernel.process import credentials, processes, sealed
 
 from . import children, exec_child, limits, protocol, step_report
 
@@ -54,7 +55,7 @@ class Target:
         self.leaf = state.cgroup_leaf
         try:
             self.pidfd = syscalls.pidfd_open(state.pid)
-            if not procs.alive(state.pid, state.start_time):  # asked after the pidfd has pinned the pid
+            if not processes.alive(state.pid, state.start_time):  # asked after the pidfd has pinned the pid
                 raise ProcessLookupError(3, "")
             theirs, ours = (namespaces.identities(pid) for pid in (state.pid, "self"))
             self.identities = state.namespaces
@@ -117,7 +118,8 @@ def enter(plan: "ExecPlan", target: Target, console_socket: str) -> Entered:
 
 def _killed_for_memory(target: Target) -> int:
     """How many processes in the container's cgroup the OOM killer has ended."""
-    return files.number(f"{files.directory(target.cgroup)}/memory.events", "oom_kill") if target.cgroup else 0
+    path = target.cgroup and f"{interface_files.directory(target.cgroup)}/memory.events"
+    return interface_files.number(path, "oom_kill") if path else 0
 
 
 def _clone(plan: "ExecPlan", target: Target) -> int:
@@ -174,7 +176,7 @@ def _serve(plan: "ExecPlan", made: Entered, console_socket: str) -> None:
     channel, process = made.channel, plan.process
     if process.terminal:
         name = channel.expect(protocol.CONSOLE, "entering the container")
-        from pyrunc.kernel import terminal
+        from pyrunc.kernel.process import terminal
 
         (made.terminal,) = channel.fds
         if not console_socket:
@@ -207,7 +209,7 @@ def release(plan: "ExecPlan", made: Entered, state: "dict[str, object]") -> None
         elif plan.filter is not None and plan.filter.listens:
             _hand_over_listener(plan, made, message, state)
     made.channel.close()
-    name, status = procs.ending(made.pid) or (b"", 0)
+    name, status = processes.ending(made.pid) or (b"", 0)
     if not started or name == step_report.NAME:
         raise step_report.early_end("the container's process", status if name == step_report.NAME else 0)
 

@@ -12,7 +12,8 @@ import select
 from _signal import SIGCHLD, SIGCONT, SIGHUP, SIGWINCH
 
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import syscalls, terminal
+from pyrunc.kernel import syscalls
+from pyrunc.kernel.process import terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,7 +12,10 @@ from _signal import SIGKILL
 import _prctl
 
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import credentials, devices, mounts, namespaces, network, paths, procfs, rootfs, syscalls
+from pyrunc.kernel import namespaces, paths, syscalls
+from pyrunc.kernel.mount import devices, mounts, procfs, rootfs
+from pyrunc.kernel.network import loopback
+from pyrunc.kernel.process import credentials
 
 from . import last_steps, limits, protocol
 
@@ -86,7 +89,7 @@ def _enter_namespaces(plan: "ContainerPlan", channel: "Channel") -> None:
             channel.send(protocol.WARNING, warning)
     _set_names(plan)
     if plan.creates("network"):
-        network.loopback_up()
+        loopback.loopback_up()
 
 
 def join(plan: "ContainerPlan") -> None:
@@ -158,13 +161,13 @@ def load_what_is_needed(plan: "ContainerPlan") -> None:
     """Import what the rest of this file uses, and switch importing off: root of a user namespace might not read it, and
     in the image's root, or in a mount namespace that is joined, an import would run what lies there."""
     if any(mount.options.tmpcopyup for mount in plan.mounts):
-        from pyrunc.kernel import copyup  # noqa: F401  (loaded for later)
+        from pyrunc.kernel.mount import copyup  # noqa: F401  (loaded for later)
     if plan.hooks.create_container:
         from pyrunc import hooks  # noqa: F401  (loaded for later)
     if plan.sysctl:
         from pyrunc.kernel import sysctl  # noqa: F401  (loaded for later)
     if plan.process is not None and plan.process.terminal:
-        from pyrunc.kernel import terminal  # noqa: F401  (loaded for later)
+        from pyrunc.kernel.process import terminal  # noqa: F401  (loaded for later)
     if plan.attributes or plan.filter is not None:
         from . import security_steps  # noqa: F401  (loaded for later)
     if plan.hooks.start_container:
@@ -189,7 +192,7 @@ def _open_console(plan: "ContainerPlan", root: int, attached: "mounts.Attached",
     """The terminal's other end goes to the parent; ours becomes the container's standard streams. -1 without."""
     if plan.process is None or not plan.process.terminal:
         return -1
-    from pyrunc.kernel import terminal
+    from pyrunc.kernel.process import terminal
 
     size = plan.process.console_size
     main, peer, name = terminal.open_console(root, (size.height, size.width) if size else None)

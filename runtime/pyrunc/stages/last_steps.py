@@ -11,7 +11,8 @@ from _struct import pack
 from errno import EACCES, EINVAL, ENOSYS, EPERM
 
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import capabilities, credentials, sealed, syscalls
+from pyrunc.kernel import syscalls
+from pyrunc.kernel.process import capabilities, credentials, sealed
 
 from .step_list import EXPECT, IF_REMEMBERED, REMEMBER, RETRY_EINTR, StepList
 from .step_report import CALL, CHECK_CWD, END_BY, EXEC, FIND, HOOK, NAME, REPORT_TO, SPLIT, STARTED

@@ -4,11 +4,12 @@ import posix
 import time
 from errno import EACCES, ENOENT, EPERM, EROFS
 
-from pyrunc.cgroup import fs as cgroup_fs
+from pyrunc.cgroup import cgroupfs as cgroup_fs
 from pyrunc.cgroup import manager
 from pyrunc.container import Container
 from pyrunc.errors import ConfigError, PyruncError
-from pyrunc.kernel import credentials, descriptors, namespaces, procs, sealed, syscalls
+from pyrunc.kernel import descriptors, namespaces, syscalls
+from pyrunc.kernel.process import credentials, processes, sealed
 from pyrunc.resources import Cgroup, Resources
 from pyrunc.savedstate import SavedHook, State
 
@@ -16,7 +17,7 @@ from . import children, init, last_steps, limits, protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrunc.kernel.idmap import Range
+    from pyrunc.kernel.ids.idmap import Range
     from pyrunc.planning.container import ContainerPlan
     from pyrunc.planning.facts import HostFacts
 
@@ -33,7 +34,7 @@ class Created:
         self.warnings: list[str] = []
         self.resources = Resources(Cgroup(want))
         self.pid, self.start_time, self.terminal = 0, 0, -1
-        self.seen_from: list[int] = []  # `procs.vantage` of pid and start_time
+        self.seen_from: list[int] = []  # `processes.vantage` of pid and start_time
         self.helper = 0  # the process that makes init
         self.channel: Channel | None = None
 
@@ -97,7 +98,7 @@ def _refuse_to_change_the_host(plan: "ContainerPlan") -> None:
     for key, name in (("hostname", plan.hostname), ("domainname", plan.domainname)):
         if name is None or "uts" not in ours:
             continue
-        if procs.read(f"/proc/sys/kernel/{key}").rstrip(b"\n") != name.encode("utf-8", "surrogateescape"):
+        if processes.read(f"/proc/sys/kernel/{key}").rstrip(b"\n") != name.encode("utf-8", "surrogateescape"):
             text = f"the {key} `{name}` would become the host's: the uts namespace is the runtime's"
             raise ConfigError(text, pointer=f"/{key}")
 
@@ -105,7 +106,7 @@ def _refuse_to_change_the_host(plan: "ContainerPlan") -> None:
 def _make_nodes(plan: "ContainerPlan") -> None:
     """Make the device nodes that init may not make."""
     if plan.makes_nodes:
-        from pyrunc.kernel import nodes
+        from pyrunc.kernel.mount import nodes
 
         nodes.make(plan.devices, *_user_ranges(plan), plan.mount_label)
 
@@ -115,7 +116,7 @@ def _user_ranges(plan: "ContainerPlan") -> "tuple[tuple[Range, ...], tuple[Range
     joined = plan.joined("user")
     if joined < 0:
         return plan.maps.uids, plan.maps.gids
-    from pyrunc.kernel import idmap
+    from pyrunc.kernel.ids import idmap
 
     return idmap.of_namespace(joined)
 
@@ -278,7 +279,7 @@ def run_hooks(plan: "ContainerPlan", pid: int) -> None:
 
 
 def _map_ids(plan: "ContainerPlan", host: "HostFacts", made: Created) -> None:
-    from pyrunc.kernel import idmap
+    from pyrunc.kernel.ids import idmap
 
     maps = plan.maps
     if not maps.automatic or host.rights is None:
@@ -299,9 +300,9 @@ def network_namespace(plan: "ContainerPlan", made: Created) -> str:
 
 def note_init(made: Created, container: Container) -> None:
     """Write down who init is."""
-    facts = procs.stat(made.pid)
+    facts = processes.stat(made.pid)
     made.start_time = facts[1] if facts else 0
-    made.seen_from = procs.vantage()
+    made.seen_from = processes.vantage()
     container.note("init", [made.pid, made.start_time, *made.seen_from])
 
 
@@ -325,7 +326,7 @@ def save(plan: "ContainerPlan", container: Container, made: Created) -> None:
 
 def deliver_terminal(plan: "ContainerPlan", made: Created, main: int, name: str) -> None:
     """Send the terminal's main end, the descriptor `main`, to the console socket, or keep it."""
-    from pyrunc.kernel import terminal
+    from pyrunc.kernel.process import terminal
 
     made.terminal = main
     if not plan.options.console_socket:

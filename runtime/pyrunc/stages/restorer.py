@@ -11,14 +11,15 @@ from pyrunc.cgroup import manager
 from pyrunc.container import Container
 from pyrunc.criu import images, rpc, service
 from pyrunc.errors import ConfigError, PyruncError
-from pyrunc.kernel import credentials, paths, procs, syscalls
+from pyrunc.kernel import paths, syscalls
+from pyrunc.kernel.process import credentials, processes
 
 from . import children, parent, protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.criu.rpc import Value
-    from pyrunc.kernel.devices import Device
+    from pyrunc.kernel.mount.devices import Device
     from pyrunc.planning.container import ContainerPlan
     from pyrunc.planning.facts import HostFacts
 
@@ -53,7 +54,7 @@ class Restored(parent.Created):
         if self.criu is not None:
             self.criu.kill()
             self.criu.close()
-        if self.pid > 1 and procs.signal(self.pid, self.start_time, SIGKILL):
+        if self.pid > 1 and processes.signal(self.pid, self.start_time, SIGKILL):
             _reap(self.pid)
 
 
@@ -95,7 +96,7 @@ def restore(plan: "ContainerPlan", container: Container, made: Restored, want: I
     def answer(criu: service.Service, notification: rpc.Response) -> None:
         _answer(plan, container, made, criu, notification)
         if notification.script == "post-restore" and "lsm_profile" in want.options:
-            from pyrunc.kernel import lsm
+            from pyrunc.kernel.process import lsm
 
             lsm.check_restored(made.pid, str(want.options["lsm_profile"]))
 
@@ -192,7 +193,7 @@ def _answer(
         _made(container, made, notification.pid)
         parent.run_hooks(plan, made.pid)
     elif notification.script == "orphan-pts-master":
-        from pyrunc.kernel import terminal
+        from pyrunc.kernel.process import terminal
 
         parent.deliver_terminal(plan, made, criu.fds[0], terminal.name_of(criu.fds[0]))
     elif notification.script == "post-restore":
@@ -213,7 +214,7 @@ def _make_root_readonly(pid: int) -> None:
         syscalls.mount_setattr(root, set_=syscalls.MOUNT_ATTR_RDONLY)
 
     try:
-        errno = procs.try_in_child(0, work)
+        errno = processes.try_in_child(0, work)
     finally:
         posix.close(namespace)
     if errno:

@@ -8,7 +8,8 @@ loaded: steps behind `load_filter` run under the profile.
 import posix
 from _struct import calcsize, pack, unpack_from
 
-from pyrunc.kernel import lsm, seccomp, syscalls
+from pyrunc.kernel import seccomp, syscalls
+from pyrunc.kernel.process import lsm
 
 from .step_list import RETRY_EINTR, StepList
 from .step_report import WRITE
@@ -19,7 +20,7 @@ _BENEATH = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_XDEV | syscalls.RESOLV
 
 
 def set_attributes(steps: StepList, attributes: "list[lsm.Attribute]", proc: int) -> None:
-    """Write the attributes; proc: a private procfs, open while the list runs. Opened in the list: see `kernel.lsm`."""
+    """Write the attributes; proc: a private procfs, open while the list runs. Opened in the list: see `lsm`."""
     how = steps.blob(pack("=QQQ", posix.O_WRONLY | posix.O_CLOEXEC, 0, _BENEATH))
     for attribute in attributes:
         path, value = steps.string(lsm.own_path(attribute)), steps.blob(attribute.value)

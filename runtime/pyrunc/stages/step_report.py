@@ -56,7 +56,7 @@ def early_end(who: str, status: int) -> PyruncError:
     if signal in (0, SIGILL, SIGTRAP):
         text = "could neither run its program nor tell why: the seccomp profile forbids both"
         return PyruncError(f"{who} {text}", pointer=place)
-    from pyrunc.kernel import signals
+    from pyrunc.kernel.process import signals
 
     return PyruncError(f"{who} was killed by {signals.name(signal)} before it ran its program")
 

@@ -8,15 +8,24 @@ else. That process ends before the container's first one is there: then no path 
 import posix
 
 from pyrunc.errors import ConfigError, PyruncError
-
-from . import idmap, procs, syscalls
-from .paths import O_PATH
-from .syscalls import CLONE_FILES, CLONE_NEWNS, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MS_PRIVATE, OPEN_TREE_CLONE
+from pyrunc.kernel import syscalls
+from pyrunc.kernel.ids import idmap
+from pyrunc.kernel.paths import O_PATH
+from pyrunc.kernel.process import processes
+from pyrunc.kernel.syscalls import (
+    CLONE_FILES,
+    CLONE_NEWNS,
+    MOUNT_ATTR_NOEXEC,
+    MOUNT_ATTR_NOSUID,
+    MS_PRIVATE,
+    OPEN_TREE_CLONE,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyrunc.kernel.ids.idmap import Range
+
     from .devices import Device
-    from .idmap import Range
 
 
 def make(  # the maps are those of the container's user namespace
@@ -30,7 +39,7 @@ def make(  # the maps are those of the container's user namespace
     try:
         for device in owners:
             device.node = posix.open("/", O_PATH | posix.O_CLOEXEC)  # a number for the child, which shares the table
-        if errno := procs.try_in_child(CLONE_NEWNS | CLONE_FILES, lambda: _make(owners, label)):
+        if errno := processes.try_in_child(CLONE_NEWNS | CLONE_FILES, lambda: _make(owners, label)):
             raise PyruncError("make device nodes outside of the user namespace", errno=errno, pointer="/linux/devices")
     except OSError as error:
         text = "start the process that makes device nodes"

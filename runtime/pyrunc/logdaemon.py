@@ -7,7 +7,7 @@ NAME=VALUE (systemd's "Journal Native Protocol"), /dev/log what syslog(3) writes
 import _socket
 import posix
 
-from . import unixsocket
+from pyrunc.kernel import unixsocket
 
 JOURNALD, SYSLOG = "journald", "syslog"
 SOCKETS = {JOURNALD: "/run/systemd/journal/socket", SYSLOG: "/dev/log"}

@@ -5,8 +5,9 @@ import posix
 from errno import EINVAL
 
 from pyrunc.errors import PyruncError
+from pyrunc.kernel import syscalls
 
-from . import procs, syscalls
+from . import processes
 
 _MFD_EXEC = 0x10  # Linux 6.3; older kernels say EINVAL and make every memory file executable
 _F_ADD_SEALS, _ALL_SEALS = 1033, 0xF  # SEAL, SHRINK, GROW, WRITE
@@ -20,7 +21,7 @@ def helper() -> int:
     Where the kernel forbids executable memory files (vm.memfd_noexec=2), the file itself: through a private read-only
     copy of its mount, which takes CAP_SYS_ADMIN, or, for an ordinary user, if it is another's and he may not write it.
     """
-    path = f"{__file__.rpartition('/')[0].rpartition('/')[0]}/pyrunc-init"
+    path = f"{__file__.rsplit('/', 3)[0]}/pyrunc-init"
     try:
         return _in_memory(path)
     except PermissionError:
@@ -65,7 +66,7 @@ def protect_interpreter(environment: "dict[bytes, bytes]") -> None:
 
 
 def _command_line() -> "list[str]":
-    return [_text(word) for word in procs.read("/proc/self/cmdline").split(b"\0")[:-1]]
+    return [_text(word) for word in processes.read("/proc/self/cmdline").split(b"\0")[:-1]]
 
 
 def _text(data: bytes) -> str:

@@ -11,8 +11,7 @@ import posix
 from errno import EEXIST, EINVAL, EPERM
 
 from pyrunc.errors import ConfigError, PyruncError
-
-from . import syscalls
+from pyrunc.kernel import syscalls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,8 +4,9 @@ import posix
 from _signal import SIGKILL
 
 from pyrunc.errors import PyruncError
+from pyrunc.kernel import syscalls
 
-from . import idmap, syscalls
+from . import idmap
 from .idmap import Range
 
 

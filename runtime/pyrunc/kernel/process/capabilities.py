@@ -4,8 +4,7 @@ from _struct import pack
 from errno import EINVAL
 
 from pyrunc.errors import PyruncError
-
-from . import syscalls
+from pyrunc.kernel import syscalls
 
 NAMES = (
     "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID",

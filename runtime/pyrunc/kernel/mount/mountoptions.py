@@ -3,7 +3,7 @@
 Later words win, as in mount(8). A word that is not in the tables is data for the file system.
 """
 
-from .syscalls import (
+from pyrunc.kernel.syscalls import (
     MOUNT_ATTR__ATIME,
     MOUNT_ATTR_NOATIME,
     MOUNT_ATTR_NODEV,

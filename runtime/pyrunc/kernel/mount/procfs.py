@@ -9,9 +9,8 @@ from _signal import SIGKILL
 from errno import ECHILD, EINVAL, EPERM, EXDEV
 
 from pyrunc.errors import PyruncError
-
-from . import syscalls
-from .syscalls import (
+from pyrunc.kernel import syscalls
+from pyrunc.kernel.syscalls import (
     AT_FDCWD,
     OPEN_TREE_CLONE,
     PROC_SUPER_MAGIC,

@@ -9,8 +9,8 @@ from errno import EACCES, EBUSY, ENOENT, EOPNOTSUPP, EPERM
 
 from pyrunc.errors import PyruncError
 
-from . import files
-from .files import directory, read, write
+from . import interface_files
+from .interface_files import directory, read, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _unavailable(controller: str, where: str, pointer: str) -> PyruncError:
             hint=f"boot with `systemd.unified_cgroup_hierarchy=1`, or `cgroup_no_v1={controller}`, or remove the limit",
             check=f"cgroups controllers={controller}",
         )  # fmt: skip
-    if where in files.MOUNTS:
+    if where in interface_files.MOUNTS:
         return PyruncError(
             f"there is no controller `{controller}`", pointer=pointer,
             hint="the kernel was built without it, or started with `cgroup_disable`; remove the limit",
@@ -125,7 +125,7 @@ def _unavailable(controller: str, where: str, pointer: str) -> PyruncError:
 
 
 def not_ours(path: str, needed: "dict[str, str]", errno: int) -> PyruncError:
-    """The error for limits in a cgroup that this user cannot make (`fs.make` has failed with `errno`)."""
+    """The error for limits in a cgroup that this user cannot make (`cgroupfs.make` has failed with `errno`)."""
     controller, pointer = next(iter(needed.items()))
     if bound_to_v1(controller):
         return _unavailable(controller, directory(path), pointer)
@@ -301,4 +301,4 @@ def _wait_for(events: int, line: str) -> bool:
 
 def oom_kills(path: str) -> int:
     """How many processes of the cgroup the OOM killer ended; 0 without the memory controller."""
-    return files.number(f"{directory(path)}/memory.events", "oom_kill")
+    return interface_files.number(f"{directory(path)}/memory.events", "oom_kill")

@@ -4,7 +4,7 @@ import posix
 from errno import EACCES, ENODEV, ENOENT, ENOTDIR, EOPNOTSUPP
 
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import procs
+from pyrunc.kernel.process import processes
 
 MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")  # the second on a hybrid host
 _NOT_THERE = (ENOENT, ENOTDIR)
@@ -41,7 +41,7 @@ def read(where: str) -> "str | None":
     Names in it are what a container has called its cgroups: bytes of any kind, as os.fsdecode() gives them.
     """
     try:
-        return procs.read(where).decode(errors="surrogateescape")
+        return processes.read(where).decode(errors="surrogateescape")
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -10,8 +10,7 @@ from errno import EACCES, EDQUOT, EINVAL, EMFILE, ENFILE, ENOMEM, ENOSYS, EOPNOT
 import _prctl
 
 from pyrunc.errors import ConfigError, PyruncError
-
-from . import paths, syscalls
+from pyrunc.kernel import paths, syscalls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,7 +100,9 @@ def new_session_keyring(name: str, label: str = "") -> str:
     well.
     """
     if label:
-        from . import lsm, procfs
+        from pyrunc.kernel.mount import procfs
+
+        from . import lsm
 
         proc = procfs.private()
         lsm.label_new_keys(proc, label)

@@ -9,10 +9,10 @@ from _stat import S_ISDIR
 from errno import EINVAL, ENOENT, ENOTDIR, EPERM
 
 from pyrunc.errors import PyruncError
-
-from . import filesystems, mountoptions, paths, procs, syscalls
-from .paths import O_PATH
-from .syscalls import (
+from pyrunc.kernel import paths, syscalls
+from pyrunc.kernel.paths import O_PATH
+from pyrunc.kernel.process import processes
+from pyrunc.kernel.syscalls import (
     AT_EMPTY_PATH,
     AT_RECURSIVE,
     MNT_DETACH,
@@ -24,6 +24,8 @@ from .syscalls import (
     MS_SLAVE,
     OPEN_TREE_CLONE,
 )
+
+from . import filesystems, mountoptions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ def prepare(path: str, propagation: str = "", *, private: bool = True) -> int:
 def _make_parent_private(directory: int) -> None:
     """Make the mount that holds the root filesystem private, or pivot_root(2) refuses and our mounts reach the host."""
     wanted = syscalls.mount_id(directory)
-    point = next((point for number, _, point in procs.mount_table() if number == wanted), "/")
+    point = next((point for number, _, point in processes.mount_table() if number == wanted), "/")
     mount = posix.open(point, O_PATH | posix.O_CLOEXEC)
     try:
         syscalls.mount_setattr(mount, propagation=MS_PRIVATE)
@@ -133,7 +135,7 @@ def move_root(root: int) -> None:
     """
     try:
         inside = posix.readlink(f"/proc/self/fd/{root}") + "/"
-        for _, kind, point in reversed(procs.mount_table()):
+        for _, kind, point in reversed(processes.mount_table()):
             if kind in ("proc", "sysfs") and not point.startswith(inside):
                 _hide(point)
         posix.fchdir(root)
@@ -163,7 +165,7 @@ def _hide(point: str) -> None:
 
 def mounts_at(path: str) -> "list[tuple[int, str]]":
     """(mount id, mount point) of all that is mounted at and below `path`, the last one first."""
-    table = reversed(procs.mount_table())
+    table = reversed(processes.mount_table())
     return [(number, point) for number, _, point in table if point == path or point.startswith(path + "/")]
 
 

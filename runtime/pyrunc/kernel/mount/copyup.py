@@ -5,8 +5,7 @@ from _stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
 from errno import ENODATA, ENXIO, EOPNOTSUPP
 
 from pyrunc.errors import PyruncError
-
-from . import paths
+from pyrunc.kernel import paths
 
 _DEEPEST = 256  # directories; a descriptor pair and a stack frame each
 _CHUNK = 1 << 30

@@ -8,11 +8,9 @@ from _stat import S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_ISLNK, S_ISREG
 from errno import EINVAL, ELOOP, ENOENT
 
 from pyrunc.errors import ConfigError, PyruncError
-
-from . import paths, syscalls
-from .mounts import Attached
-from .paths import O_PATH
-from .syscalls import (
+from pyrunc.kernel import paths, syscalls
+from pyrunc.kernel.paths import O_PATH
+from pyrunc.kernel.syscalls import (
     AT_EMPTY_PATH,
     AT_FDCWD,
     MOUNT_ATTR_NOEXEC,
@@ -21,6 +19,8 @@ from .syscalls import (
     MS_PRIVATE,
     OPEN_TREE_CLONE,
 )
+
+from .mounts import Attached
 
 _BOUND = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC
 _FORMATS = {"c": S_IFCHR, "u": S_IFCHR, "b": S_IFBLK, "p": S_IFIFO}

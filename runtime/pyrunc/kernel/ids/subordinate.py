@@ -2,7 +2,7 @@
 
 import posix
 
-from . import programs
+from pyrunc.kernel.process import programs
 
 _MAX_FILE = 4 << 20  # bytes: a file of a whole university's users
 _DIGITS = 10  # of an id: 32 bits

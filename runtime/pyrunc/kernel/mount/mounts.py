@@ -9,10 +9,10 @@ from _stat import S_IFDIR, S_IFLNK, S_IFMT, S_ISDIR, S_ISLNK
 from errno import EACCES, EINVAL, ELOOP, EPERM
 
 from pyrunc.errors import ConfigError, PyruncError
-
-from . import filesystems, paths, procs, syscalls
-from .paths import O_PATH
-from .syscalls import (
+from pyrunc.kernel import paths, syscalls
+from pyrunc.kernel.paths import O_PATH
+from pyrunc.kernel.process import processes
+from pyrunc.kernel.syscalls import (
     AT_EMPTY_PATH,
     AT_FDCWD,
     AT_RECURSIVE,
@@ -26,11 +26,14 @@ from .syscalls import (
     PROC_SUPER_MAGIC,
 )
 
+from . import filesystems
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from .mountmap import MountMap
+    from pyrunc.kernel.ids.mount_userns import MountMap
+
     from .mountoptions import MountOptions
 
     _Names = dict[str, "_Names"]  # by components; "" is where a name ends. Comparing each with each would be quadratic
@@ -185,7 +188,7 @@ def _flags_below(source: str) -> int:
         top = posix.open(source, O_PATH | posix.O_CLOEXEC)
         path = posix.readlink(f"/proc/self/fd/{top}").rstrip("/")
         posix.close(top)
-        for _, _, point in procs.mount_table():
+        for _, _, point in processes.mount_table():
             if point.startswith(f"{path}/"):
                 mounted = posix.open(point, O_PATH | posix.O_CLOEXEC)
                 flags |= syscalls.mount_flags(mounted)

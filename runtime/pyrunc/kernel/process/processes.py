@@ -171,7 +171,7 @@ def signal(pid: int, start_time: int, number: int) -> bool:
     """Send a signal to that very process; False if it is gone. The pidfd pins the pid before the start time is read."""
     if pid <= 1:
         return False
-    from . import syscalls
+    from pyrunc.kernel import syscalls
 
     try:
         pidfd = syscalls.pidfd_open(pid)
@@ -190,7 +190,7 @@ def signal(pid: int, start_time: int, number: int) -> bool:
 
 def wait_gone(pid: int, start_time: int, seconds: float) -> bool:
     """Wait until that very process has ended (a zombie has); False if it has not by then."""
-    from . import syscalls
+    from pyrunc.kernel import syscalls
 
     try:
         pidfd = syscalls.pidfd_open(pid)
@@ -208,7 +208,9 @@ def wait_gone(pid: int, start_time: int, seconds: float) -> bool:
 
 def try_in_child(flags: int, work: "Callable[[], None]") -> int:
     """Do `work` in a child in new namespaces (CLONE_NEW*): 0, or the errno by which it failed. OSError of the clone."""
-    from . import credentials, syscalls
+    from pyrunc.kernel import syscalls
+
+    from . import credentials
 
     if posix.geteuid() == 0:
         credentials.hide()  # before the clone: root of what is joined, or a container that sees it, may be hostile
@@ -291,7 +293,7 @@ _NO_TMPFILE = (EISDIR, EINVAL, EOPNOTSUPP)  # a kernel or a file system that has
 
 def send_pidfd(path: str, pid: int) -> None:
     """Send a pidfd of the process to the AF_UNIX socket at `path`, with SCM_RIGHTS (`--pidfd-socket`)."""
-    from . import syscalls, unixsocket
+    from pyrunc.kernel import syscalls, unixsocket
 
     pidfd = syscalls.pidfd_open(pid)
     try:

@@ -4,9 +4,10 @@ import posix
 from errno import EBUSY, EINVAL, ENODEV, EOPNOTSUPP, EPERM
 
 from pyrunc.errors import PyruncError
-
-from . import idmap, paths, procfs, procs, syscalls
-from .syscalls import (
+from pyrunc.kernel import paths, syscalls
+from pyrunc.kernel.ids import idmap
+from pyrunc.kernel.process import processes
+from pyrunc.kernel.syscalls import (
     AT_FDCWD,
     AT_RECURSIVE,
     CGROUP2_SUPER_MAGIC,
@@ -17,6 +18,8 @@ from .syscalls import (
     PROC_SUPER_MAGIC,
     SYSFS_MAGIC,
 )
+
+from . import procfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,7 +99,7 @@ def create(
 def _options_of_the_hierarchy() -> list[str]:
     """Those of the unified hierarchy, such as nsdelegate: all its mounts have the same, and one that is made from the
     host's cgroup namespace sets them anew (apply_cgroup_root_flags() in kernel/cgroup/cgroup.c of Linux)."""
-    for line in procs.read("/proc/self/mountinfo").split(b"\n"):
+    for line in processes.read("/proc/self/mountinfo").split(b"\n"):
         words = line.partition(b" - ")[2].split(b" ")  # type, source, options: proc(5)
         if words[0] == b"cgroup2":
             return [word for word in words[-1].decode().split(",") if word not in {"rw", "ro"}]
@@ -195,7 +198,7 @@ def _mount_classic(mount: "Mount", kind: str, words: list[str], covered: int, ro
         raise mount.refusal(f"its options are longer than {_LONGEST_DATA} bytes")
     before = posix.open(".", paths.O_PATH | posix.O_CLOEXEC)
     try:
-        older = {number for number, _, _ in procs.mount_table()}
+        older = {number for number, _, _ in processes.mount_table()}
         posix.fchdir(covered)
         syscalls.mount(mount.source or kind, ".", kind, options.flags, data)
         tree = paths.open_in(root, mount.destination)
@@ -222,7 +225,7 @@ def _stand_in(mount: "Mount", kind: str, error: PyruncError, apart: "Collection[
     what the container may see."""
     path, magic, readonly = _STAND_INS[kind]
     error.hint = error.hint or _NEEDS[kind]
-    if _SHOWS.get(kind) in apart or (kind == "proc" and not procs.speaks_of_us()):
+    if _SHOWS.get(kind) in apart or (kind == "proc" and not processes.speaks_of_us()):
         raise error
     on, _ = mount.options.attributes
     try:

@@ -5,12 +5,11 @@ from _signal import SIGKILL
 from errno import EINVAL, EPERM
 
 from pyrunc.errors import PyruncError
-
-from . import procs
+from pyrunc.kernel.process import processes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .subids import IdRights
+    from .subordinate import IdRights
 
 Range = tuple[int, int, int]  # first id inside, first id outside, how many
 
@@ -26,7 +25,7 @@ def read(kind: str, pid: "int | str" = "self") -> "tuple[Range, ...]":
     """The "uid" or "gid" map of the user namespace that this process or `pid` is in, with the ids outside as this
     process has them; empty for a kernel without them."""
     try:
-        numbers = [int(word) for word in procs.read(f"/proc/{pid}/{kind}_map").split()]
+        numbers = [int(word) for word in processes.read(f"/proc/{pid}/{kind}_map").split()]
     except FileNotFoundError:
         return ()
     return tuple((numbers[i], numbers[i + 1], numbers[i + 2]) for i in range(0, len(numbers), 3))
@@ -34,7 +33,7 @@ def read(kind: str, pid: "int | str" = "self") -> "tuple[Range, ...]":
 
 def of_namespace(namespace: int) -> "tuple[tuple[Range, ...], tuple[Range, ...]]":
     """(uid map, gid map) of a user namespace: of a process that has joined it and waits for us to look."""
-    from . import syscalls
+    from pyrunc.kernel import syscalls
 
     joined, tell = posix.pipe2(posix.O_CLOEXEC)
     release, hold = posix.pipe2(posix.O_CLOEXEC)

@@ -9,10 +9,10 @@ from _signal import SIGKILL
 from errno import EACCES, EAGAIN, EBUSY, ENODEV, ENOENT, ENOTEMPTY, EOPNOTSUPP, EPERM, EROFS
 
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import procs
+from pyrunc.kernel.process import processes
 
 from .events import frozen, populated
-from .files import directory, mount_point, read, write
+from .interface_files import directory, mount_point, read, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ __all__ = [
     "join",
     "kill",
     "make",
+    "members",
     "mount_point",
     "own_path",
     "path_of",
-    "processes",
     "remove",
     "remove_unused",
     "signal",
@@ -77,7 +77,7 @@ def make(path: str) -> "tuple[int, bool]":
         raise PyruncError.from_os(f"make cgroup `{where}`", error, hint=hint, check=check) from None
     if not found:
         return fd, False
-    if used := processes(path):
+    if used := members(path):
         posix.close(fd)
         hint = "give the container a cgroup of its own"
         raise PyruncError(f"the container's cgroup is not empty: process {used[0]} is in `{path}`", hint=hint)
@@ -129,7 +129,7 @@ def fork(path: str, fd: int, flags: int = 0) -> int:
     from pyrunc.kernel import syscalls
 
     pid = syscalls.fork_into(flags, fd)
-    if pid == 0 or not procs.killed(pid):
+    if pid == 0 or not processes.killed(pid):
         return pid
     posix.waitpid(pid, 0)
     gate, opener = posix.pipe2(posix.O_CLOEXEC)
@@ -151,7 +151,7 @@ def fork(path: str, fd: int, flags: int = 0) -> int:
     return pid
 
 
-def processes(path: str) -> "list[int]":
+def members(path: str) -> "list[int]":
     """The processes in the cgroup and below it; none if it is gone."""
     top = mount_point(surely=True)
     if top is None or not path.strip("/"):
@@ -166,7 +166,7 @@ def signal(path: str, number: int) -> None:
     descriptor, and signalled if it is still listed then. Those of other pid namespaces (0) cannot be."""
     from pyrunc.kernel import syscalls
 
-    pids = [pid for pid in processes(path) if pid > 0]
+    pids = [pid for pid in members(path) if pid > 0]
     for start in range(0, len(pids), _PINNED):
         pinned: list[tuple[int, int]] = []
         try:
@@ -175,7 +175,7 @@ def signal(path: str, number: int) -> None:
                     pinned.append((pid, syscalls.pidfd_open(pid)))
                 except ProcessLookupError:
                     continue
-            listed = set(processes(path))
+            listed = set(members(path))
             for pid, pidfd in pinned:
                 try:
                     if pid in listed:

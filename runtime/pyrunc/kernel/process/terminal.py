@@ -9,8 +9,7 @@ import posix
 import sys
 
 from pyrunc.errors import PyruncError
-
-from . import paths, syscalls, unixsocket
+from pyrunc.kernel import paths, syscalls, unixsocket
 
 # asm-generic/ioctls.h: the numbers of all architectures but alpha, mips, parisc, powerpc and sparc.
 _TIOCGWINSZ, _TIOCSWINSZ = 0x5413, 0x5414
