@@ -10,7 +10,7 @@ from pathlib import Path
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import syscalls
 from pyrunc.kernel.mount import mountoptions, rootfs
-from pyrunc.kernel.mount.mounts import Mount
+from pyrunc.kernel.mount.mountoptions import Mount
 from pyrunc.kernel.syscalls import CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER
 
 

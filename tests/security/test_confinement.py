@@ -17,7 +17,7 @@ import pytest
 from pyrunc.errors import ConfigError, PyruncError
 from pyrunc.kernel import listener, seccomp
 from pyrunc.kernel.mount import procfs
-from pyrunc.kernel.process import credentials, lsm, sealed
+from pyrunc.kernel.process import keyring, lsm, sealed
 from pyrunc.kernel.seccomp import Profile, Rule
 from pyrunc.planning import security
 from pyrunc.stages import exec_child, security_steps
@@ -386,11 +386,11 @@ def test_list_of_profiles_that_cannot_be_read_leaves_the_answer_to_the_kernel(mo
 def test_keyring_of_a_labelled_container_is_made_with_its_label(monkeypatch):
     done = []
     monkeypatch.setattr(lsm, "label_new_keys", lambda _, label: done.append(label))
-    monkeypatch.setattr(credentials.syscalls, "join_session_keyring", lambda name: done.append(name) or 1)
-    monkeypatch.setattr(credentials.syscalls, "keyctl", lambda *_: 0)
-    monkeypatch.setattr(credentials.syscalls, "describe_key", lambda _: f"keyring;{os.getuid()};0;3f0b0000;_ses.x")
-    credentials.new_session_keyring("_ses.x", "system_u:system_r:container_t:s0")
-    credentials.new_session_keyring("_ses.y")
+    monkeypatch.setattr(keyring.syscalls, "join_session_keyring", lambda name: done.append(name) or 1)
+    monkeypatch.setattr(keyring.syscalls, "keyctl", lambda *_: 0)
+    monkeypatch.setattr(keyring.syscalls, "describe_key", lambda _: f"keyring;{os.getuid()};0;3f0b0000;_ses.x")
+    keyring.new_session_keyring("_ses.x", "system_u:system_r:container_t:s0")
+    keyring.new_session_keyring("_ses.y")
     assert done == ["system_u:system_r:container_t:s0", "_ses.x", "_ses.y"]
 
 

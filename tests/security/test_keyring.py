@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from pyrunc.kernel import syscalls
-from pyrunc.kernel.process import credentials
+from pyrunc.kernel.process import keyring
 
 from tests.bundle import Bundle
 from tests.peers import differs, only_pyrunc
@@ -109,7 +109,7 @@ def forget_keyring(container: Container) -> None:
 def test_foreign_keyring_of_the_very_name_is_left_for_another() -> None:
     process = squatted("_ses.known")
     try:
-        found = in_child(lambda: (credentials.new_session_keyring("_ses.known"), own_keyring()))
+        found = in_child(lambda: (keyring.new_session_keyring("_ses.known"), own_keyring()))
     finally:
         process.communicate()
     kind, uid, *_, name = found.split("'")[3].split(";")
@@ -122,7 +122,7 @@ def test_system_call_that_is_forbidden_is_warned_about(monkeypatch: pytest.Monke
         raise PermissionError(1, "")
 
     monkeypatch.setattr(syscalls, "join_session_keyring", forbidden)
-    assert "shares the session keyring" in credentials.new_session_keyring("_ses.x")
+    assert "shares the session keyring" in keyring.new_session_keyring("_ses.x")
 
 
 @only_pyrunc("the peers say nothing")

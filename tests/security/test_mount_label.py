@@ -57,7 +57,7 @@ def test_annotation_says_which_option_it_becomes(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("option", ["context", "fscontext", "defcontext", "rootcontext"])
 def test_label_reaches_the_file_system(tmp_path: Path, option: str) -> None:
     """tmpfs knows no `context` where SELinux is off: that it refuses the word shows that it got it."""
-    mount = mounts.Mount("", "/t", "tmpfs", mountoptions.parse(()), LABEL)
+    mount = mountoptions.Mount("", "/t", "tmpfs", mountoptions.parse(()), LABEL)
     mount.label_option = option
     with untouched(tmp_path) as image, pytest.raises(PyruncError, match=f"'{option}'"):
         image.inside(lambda root: mounts.attach(root, mount, Attached()))

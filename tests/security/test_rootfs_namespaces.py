@@ -179,7 +179,7 @@ for source, destination, kind, options in (
     ("tmpfs", "/etc", "tmpfs", ("tmpcopyup",)),
     ("/etc/hostname", "/new/dir/file", "", ("bind", "ro")), ("tmpfs", "/t", "tmpfs", ("iversion",)),
 ):
-    mounts.attach(root, mounts.Mount(source, destination, kind, mountoptions.parse(options)), mounts.Attached())
+    mounts.attach(root, mountoptions.Mount(source, destination, kind, mountoptions.parse(options)), mounts.Attached())
 devices.create(root, [], mounts.Attached())
 devices.link(root, mounts.Attached())
 null = paths.null_device()

@@ -4,7 +4,7 @@ import pytest
 from pyrunc.cgroup import cgroupfs, events, interface_files
 from pyrunc.errors import PyruncError
 from pyrunc.kernel.mount import filesystems, mountoptions
-from pyrunc.kernel.mount.mounts import Mount
+from pyrunc.kernel.mount.mountoptions import Mount
 from pyrunc.kernel.process import processes
 
 MOUNTINFO = b"""\

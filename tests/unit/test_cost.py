@@ -19,7 +19,7 @@ from pyrunc.criu import rpc
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import resctrl, seccomp
 from pyrunc.kernel.ids import subordinate
-from pyrunc.kernel.mount import mountoptions, mounts
+from pyrunc.kernel.mount import mountoptions
 from pyrunc.kernel.process import processes
 from pyrunc.planning import container as plan
 from pyrunc.planning import exec as exec_plan
@@ -312,7 +312,7 @@ def test_mounts_of_what_earlier_mounts_make(source: str) -> None:
 
     def work(size: int) -> Callable[[], object]:
         options = mountoptions.parse(["bind"])
-        entries = tuple(mounts.Mount(source, f"/d{i}" + "/a" * 50, "", options) for i in range(size))
+        entries = tuple(mountoptions.Mount(source, f"/d{i}" + "/a" * 50, "", options) for i in range(size))
         return lambda: plan.find_earlier(entries, "/r")
 
     assert_linear(work, 50)
@@ -339,7 +339,7 @@ def test_mounts(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_mounts_of_earlier_mounts(names: Callable[[int], str]) -> None:
     def bind_all(n: int) -> Callable[[], None]:
         options = mountoptions.parse(("rbind",))
-        made = tuple(mounts.Mount(f"/root{names(i)}", names(i + 1), "", options) for i in range(n))
+        made = tuple(mountoptions.Mount(f"/root{names(i)}", names(i + 1), "", options) for i in range(n))
         return lambda: plan.find_earlier(made, "/root")
 
     assert_linear(bind_all)

@@ -148,7 +148,7 @@ def test_a_user_namespace_that_there_is_no_room_for_just_now(monkeypatch, errno)
     def refused(*_):
         raise OSError(errno, "no room")
 
-    monkeypatch.setattr(users.processes, "try_in_child", refused)
+    monkeypatch.setattr(users.trial, "try_in_child", refused)
     assert "just now" in users.user_namespaces(subject()).text
 
 

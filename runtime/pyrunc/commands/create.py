@@ -8,7 +8,7 @@ from pyrunc.container import Container
 from pyrunc.context import Context
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import descriptors
-from pyrunc.kernel.process import credentials, processes
+from pyrunc.kernel.process import credentials, keyring, processes
 from pyrunc.planning import facts
 from pyrunc.planning.container import ContainerPlan, CreateOptions, build
 from pyrunc.spec.config import parse_config
@@ -144,7 +144,7 @@ def common_options(context: Context, arguments: Arguments, *, detach: bool) -> C
     options.console_socket, options.pid_file = arguments.text("console-socket"), arguments.text("pid-file")
     options.new_keyring = not arguments.flag("no-new-keyring")
     if options.new_keyring:
-        options.keyring = credentials.keyring_name(options.container_id)
+        options.keyring = keyring.new_name(options.container_id)
     options.preserve_fds = arguments.natural("preserve-fds")
     options.cgroup_manager = context.cgroup_manager
     options.environment = context.environment

@@ -15,6 +15,7 @@ from pyrunc.planning.exec import ExecOptions, ExecPlan
 from pyrunc.savedstate import State
 from pyrunc.spec.config import parse_config
 from pyrunc.stages import exec_parent
+from pyrunc.stages.target import Target
 
 OPTIONS = (
     Option("process", "read the process from FILE (JSON, as `process` of config.json)", "FILE", "p"),
@@ -74,7 +75,7 @@ def _enter(context: Context, arguments: Arguments) -> int:
         lifecycle.require("exec", status, container.id)
     plan = _plan(context, arguments, container, state)
     try:
-        target = exec_parent.Target(state)
+        target = Target(state)
         if target.sees_us() and host.privileged():
             from pyrunc.kernel.process import sealed
 

@@ -13,8 +13,8 @@ from pyrunc import jsontext
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import paths, syscalls
 from pyrunc.kernel.mount import devices
-from pyrunc.kernel.mount.mountoptions import parse
-from pyrunc.kernel.mount.mounts import Attached, Mount, attach
+from pyrunc.kernel.mount.mountoptions import Mount, parse
+from pyrunc.kernel.mount.mounts import Attached, attach
 from pyrunc.kernel.mount.rootfs import prepare as rootfs_of
 from pyrunc.kernel.namespaces import FILES, Join
 from pyrunc.kernel.process import processes

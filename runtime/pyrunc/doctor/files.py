@@ -6,7 +6,7 @@ import posix
 from pyrunc import stateroot
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import syscalls
-from pyrunc.kernel.process import processes
+from pyrunc.kernel.process import processes, trial
 
 from .finding import DEGRADED, MISSING, OK, Finding, Subject
 
@@ -42,7 +42,7 @@ def proc_mount(subject: Subject) -> Finding:
 def _try(flags: int) -> int:
     """The errno of a new proc file system in new namespaces, 0 for success, -1 if there can be no such namespaces."""
     try:
-        return processes.try_in_child(flags, _mount_proc)
+        return trial.try_in_child(flags, _mount_proc)
     except OSError:
         return -1
 

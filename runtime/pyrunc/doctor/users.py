@@ -9,7 +9,7 @@ from errno import EAGAIN, ENOMEM, ENOSPC, ENOSYS, EUSERS
 
 from pyrunc.kernel import syscalls
 from pyrunc.kernel.ids import subordinate
-from pyrunc.kernel.process import capabilities, processes
+from pyrunc.kernel.process import capabilities, trial
 
 from .finding import DEGRADED, MISSING, OK, Finding, Subject, number, package, status_field
 
@@ -54,7 +54,7 @@ _APPARMOR_SWITCH = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"  # U
 def user_namespaces(subject: Subject) -> Finding:
     """A child in a new user namespace tries what its privilege there is for: a mount."""
     try:
-        failure = processes.try_in_child(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS, _make_private)
+        failure = trial.try_in_child(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS, _make_private)
     except OSError as error:
         text, repair = _why_refused(error.errno or 0)
         return Finding(MISSING, text, repair, fatal=subject.ordinary)

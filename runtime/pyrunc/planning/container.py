@@ -11,7 +11,7 @@ from pyrunc.errors import ConfigError, UsageError, token
 from pyrunc.kernel import descriptors, namespaces
 from pyrunc.kernel.ids import idmap
 from pyrunc.kernel.mount import mountoptions, mounts
-from pyrunc.kernel.mount.mounts import Mount
+from pyrunc.kernel.mount.mountoptions import Mount
 from pyrunc.kernel.process import credentials
 from pyrunc.kernel.syscalls import MS_RDONLY, MS_REC
 from pyrunc.spec import annotations

@@ -16,7 +16,7 @@ import _prctl
 
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import namespaces, paths, syscalls
-from pyrunc.kernel.process import credentials, sealed
+from pyrunc.kernel.process import credentials, keyring, sealed
 
 from . import last_steps, limits, protocol
 from .step_list import StepList
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from pyrunc.planning.exec import ExecPlan
 
-    from .exec_parent import Target
     from .protocol import Channel
+    from .target import Target
 
 
 def run(plan: "ExecPlan", target: "Target", channel: "Channel", helper: int) -> None:
@@ -117,7 +117,7 @@ def _enter_namespaces(plan: "ExecPlan", target: "Target", channel: "Channel") ->
     if target.root >= 0:
         paths.change_root(target.root)
     # The container's: that of the name is there.
-    if plan.new_keyring and (warning := credentials.new_session_keyring(plan.keyring)):
+    if plan.new_keyring and (warning := keyring.new_session_keyring(plan.keyring)):
         channel.send(protocol.WARNING, warning)
     posix.umask(0o022)
 

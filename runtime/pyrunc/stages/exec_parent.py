@@ -27,52 +27,17 @@ from pyrunc import ending
 from pyrunc.cgroup import cgroupfs as cgroup_fs
 from pyrunc.cgroup import interface_files
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import namespaces, syscalls
-from pyrunc.kernel.process import credentials, processes, sealed
+from pyrunc.kernel import syscalls
+from pyrunc.kernel.process import processes, sealed
 
 from . import children, exec_child, limits, protocol, step_report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.planning.exec import ExecPlan
-    from pyrunc.savedstate import State
 
     from .protocol import Channel
-
-_DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC
-
-
-class Target:
-    """A container's init: its pidfd, the namespaces (CLONE_NEW*) in which it is and we are not, the identities of those
-    that the container was created with, its cgroup or "", the path below that where its processes are, a descriptor
-    of its root if it has no mount namespace of its own, else -1.
-    """
-
-    __slots__ = ("cgroup", "identities", "leaf", "namespaces", "pid", "pidfd", "root", "start_time")
-
-    def __init__(self, state: "State") -> None:
-        self.pid, self.start_time, self.cgroup = state.pid, state.start_time, state.cgroup
-        self.leaf = state.cgroup_leaf
-        try:
-            self.pidfd = syscalls.pidfd_open(state.pid)
-            if not processes.alive(state.pid, state.start_time):  # asked after the pidfd has pinned the pid
-                raise ProcessLookupError(3, "")
-            theirs, ours = (namespaces.identities(pid) for pid in (state.pid, "self"))
-            self.identities = state.namespaces
-            namespaces.refuse_others(self.identities, theirs)
-            self.namespaces = sum(namespaces.FLAGS[kind] for kind in theirs if theirs[kind] != ours.get(kind))
-            self.root = posix.open(state.mounted, _DIRECTORY) if state.mounted else -1
-        except OSError as error:
-            raise PyruncError.from_os("look at the container's first process", error) from None
-
-    def sees_us(self) -> bool:
-        """Whether the container's processes could look for the interpreter, with the privilege to trace it: they share
-        our pid and user namespaces. In another pid namespace they meet pyrunc-init alone (`exec_child`)."""
-        return not self.namespaces & (syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUSER)
-
-    def denies_setgroups(self) -> bool:
-        """Whether its user namespace forbids setgroups(2), as an ordinary user's does (user_namespaces(7))."""
-        return credentials.setgroups_denied(f"/proc/{self.pid}")
+    from .target import Target
 
 
 class Entered:
@@ -90,7 +55,7 @@ class Entered:
             posix.close(self.terminal)
 
 
-def enter(plan: "ExecPlan", target: Target, console_socket: str) -> Entered:
+def enter(plan: "ExecPlan", target: "Target", console_socket: str) -> Entered:
     """Make the process, up to the point where it only has to be let go. Nothing is left of one that fails."""
     ours, theirs = protocol.pair()
     made = Entered(ours)
@@ -116,13 +81,13 @@ def enter(plan: "ExecPlan", target: Target, console_socket: str) -> Entered:
     return made
 
 
-def _killed_for_memory(target: Target) -> int:
+def _killed_for_memory(target: "Target") -> int:
     """How many processes in the container's cgroup the OOM killer has ended."""
     path = target.cgroup and f"{interface_files.directory(target.cgroup)}/memory.events"
     return interface_files.number(path, "oom_kill") if path else 0
 
 
-def _clone(plan: "ExecPlan", target: Target) -> int:
+def _clone(plan: "ExecPlan", target: "Target") -> int:
     """Clone `exec_child` into the cgroup; 0 in it."""
     before = posix.sched_getaffinity(0) if plan.initial_cpus else None
     if plan.initial_cpus:
@@ -136,7 +101,7 @@ def _clone(plan: "ExecPlan", target: Target) -> int:
     return pid
 
 
-def _clone_into(plan: "ExecPlan", target: Target) -> int:
+def _clone_into(plan: "ExecPlan", target: "Target") -> int:
     if not target.cgroup:
         if plan.cgroup:
             raise PyruncError(f"container `{plan.container_id}` has no cgroup that --cgroup could name")
@@ -151,7 +116,7 @@ def _clone_into(plan: "ExecPlan", target: Target) -> int:
     return _fork_into(its)
 
 
-def _cgroup_of_init(target: Target, errno: "int | None") -> str:
+def _cgroup_of_init(target: "Target", errno: "int | None") -> str:
     """Where the first process is instead of in the container's cgroup, if that is why nothing can be cloned into it."""
     its = cgroup_fs.path_of(target.pid)
     if errno in {EBUSY, EOPNOTSUPP}:  # an init such as systemd has divided it: only its parts may hold processes

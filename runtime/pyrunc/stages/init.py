@@ -15,7 +15,7 @@ from pyrunc.errors import PyruncError
 from pyrunc.kernel import namespaces, paths, syscalls
 from pyrunc.kernel.mount import devices, mounts, procfs, rootfs
 from pyrunc.kernel.network import loopback
-from pyrunc.kernel.process import credentials
+from pyrunc.kernel.process import credentials, keyring
 
 from . import last_steps, limits, protocol
 
@@ -85,7 +85,7 @@ def _enter_namespaces(plan: "ContainerPlan", channel: "Channel") -> None:
     posix.setsid()
     if plan.new_keyring:
         label = (plan.process.selinux_label or "") if plan.process is not None else ""
-        if warning := credentials.new_session_keyring(plan.keyring, label):
+        if warning := keyring.new_session_keyring(plan.keyring, label):
             channel.send(protocol.WARNING, warning)
     _set_names(plan)
     if plan.creates("network"):

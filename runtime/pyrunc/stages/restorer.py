@@ -12,7 +12,7 @@ from pyrunc.container import Container
 from pyrunc.criu import images, rpc, service
 from pyrunc.errors import ConfigError, PyruncError
 from pyrunc.kernel import paths, syscalls
-from pyrunc.kernel.process import credentials, processes
+from pyrunc.kernel.process import keyring, processes, trial
 
 from . import children, parent, protocol
 
@@ -182,7 +182,7 @@ def _prepare(plan: "ContainerPlan", root: str, want: Images) -> None:
     posix.sched_setaffinity(0, range(_MOST_CPUS))  # what is restored inherits it: see `last_steps.use_all_cpus`
     if plan.new_keyring:
         label = (plan.process.selinux_label or "") if plan.process is not None else ""
-        credentials.new_session_keyring(plan.keyring, label)
+        keyring.new_session_keyring(plan.keyring, label)
 
 
 def _answer(
@@ -214,7 +214,7 @@ def _make_root_readonly(pid: int) -> None:
         syscalls.mount_setattr(root, set_=syscalls.MOUNT_ATTR_RDONLY)
 
     try:
-        errno = processes.try_in_child(0, work)
+        errno = trial.try_in_child(0, work)
     finally:
         posix.close(namespace)
     if errno:

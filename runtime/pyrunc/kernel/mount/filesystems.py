@@ -25,7 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from .mounts import Mount
+    from .mountoptions import Mount
 
 _MQUEUE_MAGIC = 0x19800202
 

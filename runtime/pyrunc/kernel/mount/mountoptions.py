@@ -1,8 +1,11 @@
-"""The words of `mounts[].options` (config.md, "Linux mount options"), as the kernel's flags. Pure: no system calls.
+"""A mount, and the words of its options (config.md, "Linux mount options") as flags of the kernel. No system calls.
 
 Later words win, as in mount(8). A word that is not in the tables is data for the file system.
 """
 
+from errno import EACCES, EPERM
+
+from pyrunc.errors import ConfigError, PyruncError
 from pyrunc.kernel.syscalls import (
     MOUNT_ATTR__ATIME,
     MOUNT_ATTR_NOATIME,
@@ -34,6 +37,10 @@ from pyrunc.kernel.syscalls import (
     MS_SYNCHRONOUS,
     MS_UNBINDABLE,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.kernel.ids.mount_userns import MountMap
 
 _ATIME = MS_NOATIME | MS_RELATIME | MS_STRICTATIME  # one choice of three
 
@@ -199,6 +206,44 @@ class MountOptions:
     def iversion(self) -> bool:
         """Whether the inode version counter is asked for, which only mount(2) can say."""
         return bool(self.flags & MS_I_VERSION)
+
+
+class Mount:
+    """One entry of `mounts`.
+
+    source: absolute for a bind mount; kind: the type, "" if none; label: SELinux context for its files, "" for none,
+    given by the mount option label_option (`context`, or another of mount(8));
+    pointer: JSON pointer of the entry; mapping: for an id-mapped mount; sealed: read-only at the end, when what lies in
+    it has been made; earlier: what is bound lies in a mount that is made before this one, at this path of the root
+    """
+
+    __slots__ = (
+        "destination", "earlier", "kind", "label", "label_option", "mapping", "options", "pointer", "sealed", "source",
+    )  # fmt: skip
+
+    def __init__(  # noqa: PLR0917  a record, built at one place
+        self, source: str, destination: str, kind: str, options: MountOptions, label: str = "", pointer: str = ""
+    ) -> None:
+        self.source, self.destination, self.kind = source, destination, kind
+        self.options, self.label, self.pointer = options, label, pointer
+        self.label_option, self.sealed, self.earlier = "context", False, ""
+        self.mapping: MountMap | None = None
+
+    @property
+    def name(self) -> str:
+        """The destination without what means nothing in a path: relative to the root, "" for the root itself."""
+        return "/".join(part for part in self.destination.split("/") if part not in ("", "."))
+
+    def failure(self, error: OSError, hint: str = "") -> PyruncError:
+        """The error of a system call for this mount."""
+        message = f"mount `{self.source or self.kind}` to `{self.destination}`"
+        check = "user-namespaces proc-mount" if self.kind == "proc" and error.errno in (EPERM, EACCES) else ""
+        return PyruncError.from_os(message, error, pointer=self.pointer, hint=hint, check=check)
+
+    def refusal(self, why: str) -> ConfigError:
+        """The error for something that is not allowed."""
+        message = f"mount `{self.source or self.kind}` to `{self.destination}`: {why}"
+        return ConfigError(message, pointer=self.pointer)
 
 
 def parse(options: "tuple[str, ...] | list[str]") -> MountOptions:

@@ -6,9 +6,9 @@ destination which is swapped for a symlink meanwhile never leads out (CVE-2021-3
 
 import posix
 from _stat import S_IFDIR, S_IFLNK, S_IFMT, S_ISDIR, S_ISLNK
-from errno import EACCES, EINVAL, ELOOP, EPERM
+from errno import EINVAL, ELOOP, EPERM
 
-from pyrunc.errors import ConfigError, PyruncError
+from pyrunc.errors import PyruncError
 from pyrunc.kernel import paths, syscalls
 from pyrunc.kernel.paths import O_PATH
 from pyrunc.kernel.process import processes
@@ -27,14 +27,12 @@ from pyrunc.kernel.syscalls import (
 )
 
 from . import filesystems
+from .mountoptions import Mount
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from pyrunc.kernel.ids.mount_userns import MountMap
-
-    from .mountoptions import MountOptions
 
     _Names = dict[str, "_Names"]  # by components; "" is where a name ends. Comparing each with each would be quadratic
 
@@ -51,44 +49,6 @@ _COVERABLE = frozenset(
 _INSIDE_PROC = "this may not be covered, it is inside /proc"
 
 _PROC_ROOT_INODE = 1
-
-
-class Mount:
-    """One entry of `mounts`.
-
-    source: absolute for a bind mount; kind: the type, "" if none; label: SELinux context for its files, "" for none,
-    given by the mount option label_option (`context`, or another of mount(8));
-    pointer: JSON pointer of the entry; mapping: for an id-mapped mount; sealed: read-only at the end, when what lies in
-    it has been made; earlier: what is bound lies in a mount that is made before this one, at this path of the root
-    """
-
-    __slots__ = (
-        "destination", "earlier", "kind", "label", "label_option", "mapping", "options", "pointer", "sealed", "source",
-    )  # fmt: skip
-
-    def __init__(  # noqa: PLR0917  a record, built at one place
-        self, source: str, destination: str, kind: str, options: "MountOptions", label: str = "", pointer: str = ""
-    ) -> None:
-        self.source, self.destination, self.kind = source, destination, kind
-        self.options, self.label, self.pointer = options, label, pointer
-        self.label_option, self.sealed, self.earlier = "context", False, ""
-        self.mapping: MountMap | None = None
-
-    @property
-    def name(self) -> str:
-        """The destination without what means nothing in a path: relative to the root, "" for the root itself."""
-        return "/".join(part for part in self.destination.split("/") if part not in ("", "."))
-
-    def failure(self, error: OSError, hint: str = "") -> PyruncError:
-        """The error of a system call for this mount."""
-        message = f"mount `{self.source or self.kind}` to `{self.destination}`"
-        check = "user-namespaces proc-mount" if self.kind == "proc" and error.errno in (EPERM, EACCES) else ""
-        return PyruncError.from_os(message, error, pointer=self.pointer, hint=hint, check=check)
-
-    def refusal(self, why: str) -> ConfigError:
-        """The error for something that is not allowed."""
-        message = f"mount `{self.source or self.kind}` to `{self.destination}`: {why}"
-        return ConfigError(message, pointer=self.pointer)
 
 
 class Attached:

@@ -11,7 +11,7 @@ from pyrunc.errors import ConfigError, PyruncError
 from pyrunc.kernel import syscalls
 from pyrunc.kernel.ids import idmap
 from pyrunc.kernel.paths import O_PATH
-from pyrunc.kernel.process import processes
+from pyrunc.kernel.process import trial
 from pyrunc.kernel.syscalls import (
     CLONE_FILES,
     CLONE_NEWNS,
@@ -39,7 +39,7 @@ def make(  # the maps are those of the container's user namespace
     try:
         for device in owners:
             device.node = posix.open("/", O_PATH | posix.O_CLOEXEC)  # a number for the child, which shares the table
-        if errno := processes.try_in_child(CLONE_NEWNS | CLONE_FILES, lambda: _make(owners, label)):
+        if errno := trial.try_in_child(CLONE_NEWNS | CLONE_FILES, lambda: _make(owners, label)):
             raise PyruncError("make device nodes outside of the user namespace", errno=errno, pointer="/linux/devices")
     except OSError as error:
         text = "start the process that makes device nodes"

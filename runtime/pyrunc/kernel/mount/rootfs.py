@@ -29,7 +29,7 @@ from . import filesystems, mountoptions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .mounts import Mount
+    from .mountoptions import Mount
 
 
 def prepare(path: str, propagation: str = "", *, private: bool = True) -> int:

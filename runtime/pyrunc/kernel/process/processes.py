@@ -9,10 +9,6 @@ from errno import EINVAL, EISDIR, EOPNOTSUPP
 
 from pyrunc.errors import PyruncError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 
 def read(path: str, most: int = 1 << 62) -> bytes:
     """The content of a file, until it ends or has given `most` bytes: files of /proc come a page at a time. OSError,
@@ -204,28 +200,6 @@ def wait_gone(pid: int, start_time: int, seconds: float) -> bool:
         return not alive(pid, start_time) or bool(poll.poll(seconds * 1000)) or not alive(pid, start_time)
     finally:
         posix.close(pidfd)
-
-
-def try_in_child(flags: int, work: "Callable[[], None]") -> int:
-    """Do `work` in a child in new namespaces (CLONE_NEW*): 0, or the errno by which it failed. OSError of the clone."""
-    from pyrunc.kernel import syscalls
-
-    from . import credentials
-
-    if posix.geteuid() == 0:
-        credentials.hide()  # before the clone: root of what is joined, or a container that sees it, may be hostile
-    pid = syscalls.fork_into(flags)
-    if pid == 0:
-        answer = 255
-        try:
-            work()
-            answer = 0
-        except OSError as error:
-            answer = error.errno or 255
-        finally:
-            posix._exit(answer)  # noqa: SLF001  (nothing may pass from here into the parent's code)
-    _, status = posix.waitpid(pid, 0)
-    return posix.WEXITSTATUS(status) if posix.WIFEXITED(status) else 255
 
 
 def write_pid_file(path: str, pid: int) -> None:
