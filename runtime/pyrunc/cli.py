@@ -31,6 +31,7 @@ VERBS = {
     "state": "print the state of a container",
     "kill": "send a signal to a container",
     "delete": "delete a container",
+    "wait": "wait until a container has stopped, and end with its exit status",
     "run": "create and start a container, and wait for it",
     "list": "list containers",
     "ps": "list the processes of a container",
