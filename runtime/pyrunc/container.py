@@ -131,6 +131,15 @@ class Container:
         except OSError as error:
             raise PyruncError.from_os(f"open the state directory `{root}/{container_id}`", error) from None
 
+    @classmethod
+    def open_for(cls, command: str, root: str, container_id: str) -> "tuple[Container, State]":
+        """An existing container, locked, in a status that takes the command; and its state."""
+        container = cls.open(root, container_id)
+        container.lock()
+        state = container.load()
+        lifecycle.require(command, container.status(state), container_id)
+        return container, state
+
     def exists(self) -> bool:
         """Whether the directory is still there under the id; asked by who holds the lock."""
         return self._is_at(self.path)

@@ -1,13 +1,14 @@
 """What a container has of the host's beside its processes: create makes it, and whatever ends the container undoes it.
 
+    Container       the state directory, with the journal (`container`: claim, open and load, remove)
     ResctrlGroups   directories of the resctrl file system
     Mounts          what is mounted at its root, where no mount namespace keeps that apart
     Cgroup          a directory of ours, or a scope of systemd's
     Interfaces      network interfaces on their way into the container
 
 Each has `make`, which notes in the journal what it is about to make and then what is ours; `from_journal`, of what the
-journal (or state.json, which follows it) says that another command has made; and `undo`. The state directory, which
-holds the journal, is before all of them (`container`: claim, open and load, remove) and goes after all of them.
+journal (or state.json, which follows it) says that another command has made; and `undo`. A failed create or restore,
+`delete`, and `delete --force` after a create that was killed, all walk this list backwards.
 """
 
 import posix
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from pyrunc.kernel.network.netdevices import Device, Move
 
+    from .container import Container
     from .kernel.resctrl import Group
     from .savedstate import State
 
@@ -31,19 +33,22 @@ if TYPE_CHECKING:
 class Resources:
     """Those of one container, in the order in which they are made."""
 
-    __slots__ = ("cgroup", "groups", "interfaces", "mounts")
+    __slots__ = ("cgroup", "container", "groups", "interfaces", "mounts")
 
-    def __init__(self, cgroup: "Cgroup") -> None:
-        self.groups, self.mounts, self.cgroup, self.interfaces = ResctrlGroups(), Mounts(), cgroup, Interfaces()
+    def __init__(self, container: "Container", cgroup: "Cgroup") -> None:
+        self.container, self.groups, self.mounts = container, ResctrlGroups(), Mounts()
+        self.cgroup, self.interfaces = cgroup, Interfaces()
 
     @classmethod
-    def from_journal(cls, state: "State", warn: "Callable[[str], None]", *, was_alive: bool) -> "Resources":
+    def from_journal(
+        cls, container: "Container", state: "State", warn: "Callable[[str], None]", *, was_alive: bool
+    ) -> "Resources":
         """Of a container of another command, which may have been killed while it created it. Interfaces are none of
         them: from their move on they go with the network namespace.
 
         was_alive: whether its first process ran. warn: of what stays, since it is another's.
         """
-        made = cls(Cgroup.from_journal(state, warn, was_alive=was_alive))
+        made = cls(container, Cgroup.from_journal(state, warn, was_alive=was_alive))
         made.groups, made.mounts = ResctrlGroups.from_journal(state), Mounts.from_journal(state)
         return made
 
@@ -52,15 +57,19 @@ class Resources:
         for resource in (self.groups, self.mounts, self.cgroup):
             resource.save(state)
 
-    def undo(self, end: "Callable[[], None]", error: "BaseException | None" = None) -> None:
-        """The way back. end: ends the processes, which were made when there was a cgroup to make them in.
+    def undo(
+        self, end: "Callable[[], None]", hooks: "Callable[[], None]", error: "BaseException | None" = None
+    ) -> None:
+        """The way back. end: ends the processes, which were made when there was a cgroup to make them in. hooks: runs
+        those of poststop, for which the container is gone, and its id not yet free.
 
         Without `error` a failure is raised, and the rest stays: the caller keeps the state, for another try. After a
         create or restore that failed by `error` all is tried; `error` tells what fails, unless it has a better hint.
         Nothing is loaded then that was not loaded to make it, and no more descriptors are taken than
         `descriptors.reserve` has kept: who has come here may have none, and no memory.
         """
-        for undo in (self.interfaces.undo, end, self.cgroup.undo, self.mounts.undo, self.groups.undo):
+        made = (self.mounts.undo, self.groups.undo, hooks, self.container.remove)
+        for undo in (self.interfaces.undo, end, self.cgroup.undo, *made):
             try:
                 undo()
             except PyruncError as failure:

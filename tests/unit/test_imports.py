@@ -34,6 +34,9 @@ MAY_IMPORT = {
     "savedstate": ("errors", "lifecycle", "kernel", "cgroup"),
     "container": ("errors", "jsontext", "lifecycle", "savedstate", "stateroot", "kernel", "cgroup"),
     "resources": ("errors", "kernel", "cgroup"),
+    "destroy": (
+        "errors", "lifecycle", "kernel", "cgroup", "hooks", "spec", "savedstate", "container", "resources",
+    ),
     "planning": ("errors", "lifecycle", "kernel", "cgroup", "spec"),
     "doctor": ("errors", "kernel", "cgroup", "container", "startup", "stateroot"),
     "criu": ("errors", "jsontext", "kernel"),
@@ -44,7 +47,7 @@ MAY_IMPORT = {
     "commands": (
         "errors", "jsontext", "arguments", "lifecycle", "log", "bundle", "kernel", "host", "spec", "cgroup", "hooks",
         "container", "planning", "criu", "stages", "doctor",
-        "context", "ending", "resources", "savedstate", "stateroot",
+        "context", "destroy", "ending", "resources", "savedstate", "stateroot",
     ),
     "context": ("errors", "jsontext", "arguments", "log", "bundle", "host", "kernel"),
     "cli": ("errors", "startup", "ending", "jsontext", "arguments", "log", "context", "kernel"),

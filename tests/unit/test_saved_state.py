@@ -115,7 +115,7 @@ def saved(container: Container, *changes: tuple[str, object], process: bool = Tr
     """What create saves by the plan of such a configuration, if its first process is this one."""
     settings = options(**words)
     made_by = plan.build(config(*changes, **({} if process else {"process": None})), settings, ROOT)
-    made = parent.Created(made_by.cgroup)
+    made = parent.Created(container, made_by.cgroup)
     made.pid, made.start_time, made.seen_from = os.getpid(), 8, processes.vantage()
     made.resources.cgroup.path = "/c1"
     if made_by.resctrl is not None:

@@ -3,7 +3,7 @@
 import _signal
 import posix
 
-from pyrunc import host, lifecycle
+from pyrunc import host
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.bundle import absolute
 from pyrunc.container import Container
@@ -57,15 +57,12 @@ def run(context: Context, arguments: Arguments) -> int:
     """Checkpoint. Without --leave-running or --pre-dump the container is gone afterwards."""
     if "status-fd" in arguments.options:
         _require_writable(arguments.natural("status-fd"))
-    container = Container.open(context.root, arguments.operands[0])
-    container.lock()
-    state = container.load()
-    lifecycle.require("checkpoint", container.status(state), container.id)
+    container, state = Container.open_for("checkpoint", context.root, arguments.operands[0])
     require_privilege("checkpoint")
     config = parse_config(loads(container.read("config.json"), f"{container.path}/config.json"))
     _dump(context, arguments, config, state, container.id)
     if not (arguments.flag("leave-running") or arguments.flag("pre-dump")):
-        from .delete import destroy
+        from pyrunc.destroy import destroy
 
         destroy(context, container, state)
     return 0

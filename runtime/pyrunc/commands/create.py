@@ -89,7 +89,7 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
     descriptors.reserve()
     ending.hold()
     container = Container.claim(context.root, options.container_id)
-    made, told = parent.Created(todo.cgroup), ""
+    made, told = parent.Created(container, todo.cgroup), ""
     try:
         ending.release()
         container.write("config.json", text)
@@ -119,14 +119,13 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
         descriptors.free_reserve()
         if told:
             processes.remove_pid_file(told)
-        made.undo(error)
-        _end_of_unfinished(context, container, todo)
+        made.undo(error, lambda: _run_poststop(context, container, todo))
         raise
     return container, made
 
 
-def _end_of_unfinished(context: Context, container: Container, todo: ContainerPlan) -> None:
-    """The end of a container whose create has undone the rest: poststop hooks, if other hooks can have run."""
+def _run_poststop(context: Context, container: Container, todo: ContainerPlan) -> None:
+    """For a container that create did not finish, if other hooks can have run."""
     if todo.hooks.poststop and container.load().pid:
         from pyrunc import hooks
 
@@ -134,7 +133,6 @@ def _end_of_unfinished(context: Context, container: Container, todo: ContainerPl
         environ, streams = context.environment, todo.hook_streams
         for warning in hooks.run_all("poststop", todo.hooks.poststop, state, environ=environ, streams=streams):
             context.log.warning(warning)
-    container.remove()
 
 
 def common_options(context: Context, arguments: Arguments, *, detach: bool) -> CreateOptions:

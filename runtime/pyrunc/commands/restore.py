@@ -82,7 +82,7 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
     descriptors.reserve()
     ending.hold()
     container = Container.claim(context.root, options.container_id)
-    made, told = restorer.Restored(todo.cgroup), ""
+    made, told = restorer.Restored(container, todo.cgroup), ""
     try:
         ending.release()
         container.write("config.json", text)
@@ -103,7 +103,6 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
         if told:
             processes.remove_pid_file(told)
         made.undo(error)
-        container.remove()
         raise
     return container, made
 

@@ -1,16 +1,16 @@
 """pyrunc resume: resume a paused container."""
 
 from pyrunc.arguments import Arguments, Verb
+from pyrunc.container import Container
 from pyrunc.context import Context
-
-from .pause import open_for
 
 VERB = Verb("resume a paused container", ("ID",))
 
 
 def run(context: Context, arguments: Arguments) -> int:
     """Thaw."""
-    container, _, cgroup = open_for(context, arguments, "resume")
+    container, state = Container.open_for("resume", context.root, arguments.operands[0])
+    cgroup = state.own_cgroup("resume")
     from pyrunc.cgroup import limits
 
     limits.thaw(cgroup)

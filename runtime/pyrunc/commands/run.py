@@ -5,12 +5,13 @@ import _prctl
 from pyrunc import ending
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.context import Context
+from pyrunc.destroy import destroy
 from pyrunc.errors import NotFound
 from pyrunc.kernel import descriptors
 from pyrunc.kernel.process import processes
 from pyrunc.stages import foreground
 
-from . import create, delete
+from . import create
 from .start import start
 
 TYPE_CHECKING = False
@@ -61,8 +62,8 @@ def stay(context: Context, arguments: Arguments, container: "Container", made: "
         if arguments.text("pid-file"):
             processes.remove_pid_file(arguments.text("pid-file"))
         if container.exists():
-            delete.destroy(context, container, container.load())
+            destroy(context, container, container.load())
         raise
     if not arguments.flag("keep"):
-        delete.destroy(context, container, container.load())
+        destroy(context, container, container.load())
     return status

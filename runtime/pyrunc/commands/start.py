@@ -165,7 +165,7 @@ def _poststart(context: Context, container: Container, state: State, hooks: "lis
         value = state.spec_state(lifecycle.RUNNING)
         oci_hooks.run("poststart", hooks, value, environ=context.environment, streams=streams)
     except PyruncError:
-        from .delete import destroy
+        from pyrunc.destroy import destroy
 
         destroy(context, container, state)
         raise

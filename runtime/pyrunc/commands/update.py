@@ -4,12 +4,11 @@ from pyrunc import jsontext
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.bundle import read_given
 from pyrunc.cgroup import devices, limits, manager, values
+from pyrunc.container import Container
 from pyrunc.context import Context
 from pyrunc.errors import PyruncError, UsageError
 from pyrunc.spec.config import parse_resources
 from pyrunc.spec.resources import Resources
-
-from .pause import open_for
 
 # option -> (section and key of linux.resources, help)
 _NUMBERS = {
@@ -76,7 +75,8 @@ def _say_where(error: PyruncError, arguments: Arguments) -> None:
 
 def _update(context: Context, arguments: Arguments) -> int:
     resources = _resources(arguments)
-    container, state, cgroup = open_for(context, arguments, "update")
+    container, state = Container.open_for("update", context.root, arguments.operands[0])
+    cgroup = state.own_cgroup("update")
     lines = [arguments.text(name) for name in _SCHEMAS if name in arguments.options]
     if lines and not state.resctrl:
         raise UsageError("the container is in no resctrl group: its configuration has no linux.intelRdt")

@@ -17,6 +17,8 @@ from . import children, init, last_steps, limits, protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyrunc.kernel.ids.idmap import Range
     from pyrunc.planning.container import ContainerPlan
     from pyrunc.planning.facts import HostFacts
@@ -30,9 +32,9 @@ class Created:
 
     __slots__ = ("channel", "helper", "pid", "resources", "seen_from", "start_time", "terminal", "warnings")
 
-    def __init__(self, want: manager.Want) -> None:
+    def __init__(self, container: Container, want: manager.Want) -> None:
         self.warnings: list[str] = []
-        self.resources = Resources(Cgroup(want))
+        self.resources = Resources(container, Cgroup(want))
         self.pid, self.start_time, self.terminal = 0, 0, -1
         self.seen_from: list[int] = []  # `processes.vantage` of pid and start_time
         self.helper = 0  # the process that makes init
@@ -43,10 +45,10 @@ class Created:
         """The path of its cgroup, "" if it has none."""
         return self.resources.cgroup.path
 
-    def undo(self, error: BaseException) -> None:
-        """What was made, since `error` has ended the making; `error` tells what of it fails. The caller removes the
-        state."""
-        self.resources.undo(self.end, error)
+    def undo(self, error: BaseException, hooks: "Callable[[], None]" = lambda: None) -> None:
+        """What was made, since `error` has ended the making; `error` tells what of it fails. hooks: the last of all,
+        but for the state directory."""
+        self.resources.undo(self.end, hooks, error)
 
     def end(self) -> None:
         """End the processes."""

@@ -43,8 +43,8 @@ class Restored(parent.Created):
 
     __slots__ = ("criu",)
 
-    def __init__(self, want: manager.Want) -> None:
-        super().__init__(want)
+    def __init__(self, container: Container, want: manager.Want) -> None:
+        super().__init__(container, want)
         self.criu: service.Service | None = None
 
     def end(self) -> None:
