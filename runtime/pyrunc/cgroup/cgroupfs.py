@@ -9,6 +9,7 @@ from _signal import SIGKILL
 from errno import EACCES, EAGAIN, EBUSY, ENODEV, ENOENT, ENOTEMPTY, EOPNOTSUPP, EPERM, EROFS
 
 from pyrunc.errors import PyruncError
+from pyrunc.kernel.descriptors import opened
 from pyrunc.kernel.process import processes
 
 from .events import frozen, populated
@@ -140,14 +141,13 @@ def fork(path: str, fd: int, flags: int = 0) -> int:
         posix.close(gate)
         return 0
     posix.close(gate)
-    try:
-        join(path, pid)
-    except BaseException:
-        posix.kill(pid, SIGKILL)
-        posix.waitpid(pid, 0)
-        raise
-    finally:
-        posix.close(opener)
+    with opened(opener):
+        try:
+            join(path, pid)
+        except BaseException:
+            posix.kill(pid, SIGKILL)
+            posix.waitpid(pid, 0)
+            raise
     return pid
 
 

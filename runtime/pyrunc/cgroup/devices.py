@@ -13,6 +13,7 @@ from errno import EINVAL, ENOENT, EPERM
 
 from pyrunc.errors import ConfigError, PyruncError
 from pyrunc.kernel import bpf
+from pyrunc.kernel.descriptors import opened
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -183,14 +184,13 @@ def attach(cgroup: int, wanted: "list[Rule]") -> None:
     except OSError as error:
         raise _failed(error) from None
     try:
-        _put_in_place(cgroup, new, ours)
-        identity = bpf.identity(new)[0]
-        if identity not in bpf.attached(cgroup):
-            raise PyruncError("the kernel does not list the device filter that was attached")
+        with opened(new):
+            _put_in_place(cgroup, new, ours)
+            identity = bpf.identity(new)[0]
+            if identity not in bpf.attached(cgroup):
+                raise PyruncError("the kernel does not list the device filter that was attached")
     except OSError as error:
         raise _failed(error) from None
-    finally:
-        posix.close(new)
 
 
 def _load(wanted: "list[Rule]") -> int:

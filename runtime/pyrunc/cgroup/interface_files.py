@@ -4,6 +4,7 @@ import posix
 from errno import EACCES, ENODEV, ENOENT, ENOTDIR, EOPNOTSUPP
 
 from pyrunc.errors import PyruncError
+from pyrunc.kernel.descriptors import opened
 from pyrunc.kernel.process import processes
 
 MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")  # the second on a hybrid host
@@ -58,8 +59,5 @@ def number(where: str, key: str) -> int:
 
 def write(where: str, text: str) -> None:
     """One write(2): the kernel takes or refuses it as a whole."""
-    fd = posix.open(where, posix.O_WRONLY | posix.O_CLOEXEC)  # with O_CREAT, ENOENT would become EPERM
-    try:
+    with opened(posix.open(where, posix.O_WRONLY | posix.O_CLOEXEC)) as fd:  # with O_CREAT, ENOENT would become EPERM
         posix.write(fd, f"{text}\n".encode())
-    finally:
-        posix.close(fd)

@@ -8,6 +8,7 @@ import posix
 from errno import EACCES, EBUSY, ENOENT, EOPNOTSUPP, EPERM
 
 from pyrunc.errors import PyruncError
+from pyrunc.kernel.descriptors import opened
 
 from . import interface_files
 from .interface_files import directory, read, write
@@ -270,11 +271,9 @@ def _freezer(path: str, wanted: str) -> None:
         events = posix.open(f"{where}/cgroup.events", posix.O_RDONLY | posix.O_CLOEXEC)
     except OSError as error:
         raise PyruncError.from_os(f"{verb} cgroup `{path}`", error) from None
-    try:
+    with opened(events):
         if _wait_for(events, f"frozen {wanted}"):
             return
-    finally:
-        posix.close(events)
     if wanted == "1":
         write(f"{where}/cgroup.freeze", "0")
         hint = "a process in it sleeps uninterruptibly; it runs on"

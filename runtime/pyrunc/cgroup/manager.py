@@ -17,6 +17,7 @@ from errno import EACCES, ENODEV, ENOENT, EPERM
 
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import descriptors
+from pyrunc.kernel.descriptors import opened
 
 from . import cgroupfs
 
@@ -205,15 +206,13 @@ def _filter_devices(want: Want, path: str) -> str:
     from . import devices
 
     assert want.devices is not None
-    fd = cgroupfs.enter(path)
-    try:
-        devices.attach(fd, want.devices)
-    except PyruncError as error:
-        if want.asks_for_devices:
-            raise
-        return _UNFILTERED + str(error)
-    finally:
-        posix.close(fd)
+    with opened(cgroupfs.enter(path)) as fd:
+        try:
+            devices.attach(fd, want.devices)
+        except PyruncError as error:
+            if want.asks_for_devices:
+                raise
+            return _UNFILTERED + str(error)
     return ""
 
 

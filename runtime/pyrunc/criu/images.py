@@ -12,6 +12,7 @@ from _stat import S_IFCHR, S_IFMT, S_IFREG, S_ISDIR
 from pyrunc import jsontext
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import paths, syscalls
+from pyrunc.kernel.descriptors import opened
 from pyrunc.kernel.mount import devices
 from pyrunc.kernel.mount.mountoptions import Mount, parse
 from pyrunc.kernel.mount.mounts import Attached, attach
@@ -80,11 +81,8 @@ def write_descriptors(directory: int, path: str, said: "list[str]") -> None:
     """Write descriptors.json into the image directory, which is open."""
     flags = posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_NOFOLLOW | posix.O_CLOEXEC
     try:
-        fd = posix.open(DESCRIPTORS, flags, 0o600, dir_fd=directory)
-        try:
+        with opened(posix.open(DESCRIPTORS, flags, 0o600, dir_fd=directory)) as fd:
             posix.write(fd, jsontext.dump_bytes(said))
-        finally:
-            posix.close(fd)
     except OSError as error:
         raise PyruncError.from_os(f"write `{path}/{DESCRIPTORS}`", error) from None
 
@@ -96,13 +94,10 @@ def inherited_streams(directory: int, ours: int) -> "dict[str, int]":
     """
     flags = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
     try:
-        fd = posix.open(DESCRIPTORS, flags, dir_fd=directory)
+        with opened(posix.open(DESCRIPTORS, flags, dir_fd=directory)) as fd:
+            said = jsontext.loads(posix.read(fd, 1 << 16), DESCRIPTORS)
     except FileNotFoundError:
         return {}  # an image of CRIU's own making, or of a container with a terminal
-    try:
-        said = jsontext.loads(posix.read(fd, 1 << 16), DESCRIPTORS)
-    finally:
-        posix.close(fd)
     result: dict[str, int] = {}
     for number, name in enumerate(said if isinstance(said, list) else []):
         if isinstance(name, str) and name.startswith(("pipe:", "file[", "tty[")) and name not in result:
@@ -123,23 +118,18 @@ def external_mounts(pid: int, destinations: "list[str]", masked: "tuple[str, ...
     container has unmounted is no mount point any more, and a mask over a directory is a file system of its own.
     """
     points = _mount_points(pid)
-    root = posix.open(f"/proc/{pid}/root", paths.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
     found: dict[str, str] = {}
-    try:
+    with opened(posix.open(f"/proc/{pid}/root", paths.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)) as root:
         for path in [*destinations, *masked]:
             try:
                 fd = paths.open_in(root, path)
             except OSError:
                 continue  # the kernel lacks it, or the container has removed it
-            try:
+            with opened(fd):
                 point = points.get(syscalls.mount_id(fd), "/")
                 is_mask_of_directory = path in masked and S_ISDIR(posix.fstat(fd).st_mode)
                 if _is_at(fd, point) and not is_mask_of_directory:
                     found.setdefault(point, path)
-            finally:
-                posix.close(fd)
-    finally:
-        posix.close(root)
     return [{"key": point, "val": name} for point, name in found.items()]
 
 

@@ -16,6 +16,7 @@ from _signal import SIGHUP, SIGINT, SIGKILL, SIGTERM
 
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import syscalls
+from pyrunc.kernel.descriptors import opened
 from pyrunc.kernel.process import programs
 
 from . import rpc
@@ -243,14 +244,12 @@ def require_large_pipes() -> None:
 
     reading, writing = posix.pipe2(posix.O_CLOEXEC)
     try:
-        fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+        with opened(reading), opened(writing):
+            fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
     except OSError as error:
         hint = "sysctl fs.pipe-max-size=4194304, or CAP_SYS_RESOURCE for the caller"
         text = f"--lazy-pages: criu needs a pipe of {_PIPE_SIZE} bytes to serve the memory"
         raise PyruncError.from_os(text, error, hint=hint) from None
-    finally:
-        posix.close(reading)
-        posix.close(writing)
 
 
 def failure(doing: str, work: str, log: str, response: rpc.Response) -> PyruncError:
@@ -285,11 +284,8 @@ def errors(log: str) -> "list[str]":
 def _tail(path: str) -> str:
     """The end of a file of any length, "" if it is missing."""
     try:
-        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK)
+        with opened(posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK)) as fd:
+            size = posix.fstat(fd).st_size
+            return posix.pread(fd, 1 << 16, max(0, size - (1 << 16))).decode("utf-8", "replace")
     except OSError:
         return ""
-    try:
-        size = posix.fstat(fd).st_size
-        return posix.pread(fd, 1 << 16, max(0, size - (1 << 16))).decode("utf-8", "replace")
-    finally:
-        posix.close(fd)

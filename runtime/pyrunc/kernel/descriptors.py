@@ -62,8 +62,8 @@ def open_standard_streams() -> None:
             if error.errno != EBADF:
                 raise
         try:
-            opened = posix.open("/dev/null", posix.O_RDWR)  # the lowest free number, which is fd
-            posix.set_inheritable(opened, True)
+            null = posix.open("/dev/null", posix.O_RDWR)  # the lowest free number, which is fd
+            posix.set_inheritable(null, True)
         except OSError as error:
             raise PyruncError.from_os(f"open `/dev/null` in place of the closed descriptor {fd}", error) from None
 

@@ -9,6 +9,8 @@ failure here is passed over.
 import posix
 from _stat import S_IFDIR, S_IFMT, S_IFREG
 
+from .descriptors import opened
+
 _MOST_FILES = 64  # filters of different profiles on one machine are few: one a pod at the very most
 _MOST_BYTES = 4096 * 8  # BPF_MAXINSNS instructions
 _CHECKSUM_SIZE = 32
@@ -32,15 +34,8 @@ def _checksum(name: str, instructions: bytes) -> bytes:
 def load(path: str, name: str) -> "bytes | None":
     """The instructions kept under a key in the directory `path`; None if there are none that can be trusted."""
     try:
-        directory = _open(path)
-        try:
-            fd = posix.open(name, _READ, dir_fd=directory)
-        finally:
-            posix.close(directory)
-        try:
+        with opened(_open(path)) as directory, opened(posix.open(name, _READ, dir_fd=directory)) as fd:
             content = posix.read(fd, _CHECKSUM_SIZE + _MOST_BYTES + 1) if _is_ours(fd, S_IFREG) else b""
-        finally:
-            posix.close(fd)
     except OSError:
         return None
     checksum, instructions = content[:_CHECKSUM_SIZE], content[_CHECKSUM_SIZE:]
@@ -57,11 +52,9 @@ def store(path: str, name: str, instructions: bytes) -> None:
         except FileNotFoundError:
             posix.mkdir(path, 0o700)
             directory = _open(path)
-        try:
+        with opened(directory):
             _drop_oldest(directory)
             _write(directory, name, _checksum(name, instructions) + instructions)
-        finally:
-            posix.close(directory)
     except OSError:  # a full or read-only file system, or another command's mkdir between ours
         return
 
@@ -82,11 +75,9 @@ def _is_ours(fd: int, kind: int) -> bool:
 def _write(directory: int, name: str, content: bytes) -> None:
     """Write a file whole or not at all: under a name of our own, then renamed."""
     partial = f".{posix.getpid()}-{posix.urandom(4).hex()}"
-    fd = posix.open(partial, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC, 0o600, dir_fd=directory)
-    try:
+    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC
+    with opened(posix.open(partial, flags, 0o600, dir_fd=directory)) as fd:
         written = posix.write(fd, content)
-    finally:
-        posix.close(fd)
     if written == len(content):
         posix.rename(partial, name, src_dir_fd=directory, dst_dir_fd=directory)
     else:

@@ -6,12 +6,11 @@ done: init itself needs no connection, no sendmsg(2) and no second process insid
 or notify all of these. The listener is close-on-exec: the program never has it.
 """
 
-import posix
-
 from pyrunc import jsontext
 from pyrunc.errors import PyruncError
 
 from . import syscalls, unixsocket
+from .descriptors import opened
 
 _FD_NAME = "seccompFd"  # the spec's name for the descriptor's place in `fds`
 
@@ -32,7 +31,5 @@ def hand_over(pidfd: int, number: int, path: str, content: bytes) -> None:
         listener = syscalls.pidfd_getfd(pidfd, number)
     except OSError as error:
         raise PyruncError.from_os("take the seccomp listener from the container's process", error) from None
-    try:
+    with opened(listener):
         unixsocket.send_descriptor(path, listener, content, "seccomp listener socket")
-    finally:
-        posix.close(listener)

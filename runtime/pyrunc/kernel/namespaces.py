@@ -7,6 +7,7 @@ from errno import EPERM
 from pyrunc.errors import ConfigError, PyruncError
 
 from . import syscalls
+from .descriptors import opened
 from .paths import O_PATH
 
 FLAGS = {
@@ -106,11 +107,8 @@ def set_time_offsets(offsets: "dict[str, tuple[int, int]]", fd: int) -> None:
             posix.close(fd)
         except OSError as error:
             raise PyruncError.from_os("set the time offsets", error, pointer="/linux/timeOffsets") from None
-    fd = posix.open("/proc/self/ns/time_for_children", posix.O_RDONLY | posix.O_CLOEXEC)
-    try:
+    with opened(posix.open("/proc/self/ns/time_for_children", posix.O_RDONLY | posix.O_CLOEXEC)) as fd:
         syscalls.setns(fd, syscalls.CLONE_NEWTIME)
-    finally:
-        posix.close(fd)
 
 
 def open_own() -> int:

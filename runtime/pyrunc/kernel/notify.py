@@ -16,6 +16,7 @@ import sys
 from pyrunc.errors import PyruncError
 
 from . import syscalls, unixsocket
+from .descriptors import opened
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,8 +103,7 @@ class Proxy:
 
         For commands that end while the container runs. The service manager has taken the report when this returns.
         """
-        pidfd = syscalls.pidfd_open(pid)
-        try:
+        with opened(syscalls.pidfd_open(pid)) as pidfd:
             poll = select.poll()
             poll.register(self.fileno(), select.POLLIN)
             poll.register(pidfd, select.POLLIN)
@@ -114,8 +114,6 @@ class Proxy:
                     return True
                 if self.fileno() not in events:  # nothing left that it said before its end
                     return False
-        finally:
-            posix.close(pidfd)
 
     def report(self, main_pid: int = 0) -> None:
         """Report READY; with `main_pid` also the process to watch after we are gone, and wait until that is read."""
@@ -134,15 +132,10 @@ class Proxy:
 def _barrier(host: "_socket.socket") -> None:
     """sd_notify_barrier(3): the other side closes the pipe's end once it has read all before. An old one ignores it."""
     done, sent = posix.pipe2(posix.O_CLOEXEC)
-    try:
-        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, sent.to_bytes(4, sys.byteorder))
-        host.sendmsg([b"BARRIER=1"], [rights])
-        posix.close(sent)
-        sent = -1
+    with opened(done):
+        with opened(sent):
+            rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, sent.to_bytes(4, sys.byteorder))
+            host.sendmsg([b"BARRIER=1"], [rights])
         poll = select.poll()
         poll.register(done, 0)
         poll.poll(_BARRIER_PATIENCE)
-    finally:
-        posix.close(done)
-        if sent >= 0:
-            posix.close(sent)

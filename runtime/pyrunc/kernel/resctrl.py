@@ -9,6 +9,8 @@ import posix
 from pyrunc.errors import ConfigError, PyruncError
 from pyrunc.kernel.process import processes
 
+from .descriptors import opened
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -190,11 +192,8 @@ def _read(path: str) -> str:
 
 def _write(path: str, text: str) -> None:
     try:
-        fd = posix.open(path, posix.O_WRONLY | posix.O_CLOEXEC)
-        try:
+        with opened(posix.open(path, posix.O_WRONLY | posix.O_CLOEXEC)) as fd:
             posix.write(fd, f"{text}\n".encode())
-        finally:
-            posix.close(fd)
     except OSError as error:
         what = f"write `{text}` to `{path}`"
         raise PyruncError.from_os(what, error, pointer=_POINTER, hint=_complaint(path)) from None

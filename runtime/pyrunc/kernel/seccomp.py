@@ -21,6 +21,7 @@ from errno import EEXIST, EFAULT, EPERM
 from pyrunc.errors import ConfigError, PyruncError
 
 from . import enosys, filtercache, syscalls
+from .descriptors import opened
 from .library import Library
 
 TYPE_CHECKING = False
@@ -286,14 +287,11 @@ def _alternatives(args: "tuple[Argument, ...]") -> "list[tuple[Argument, ...]]":
 
 
 def _export(seccomp: _Libseccomp, context: object) -> bytes:
-    fd = posix.memfd_create("seccomp", posix.MFD_CLOEXEC)  # seccomp_export_bpf_mem is only there since 2.6
-    try:
+    with opened(posix.memfd_create("seccomp", posix.MFD_CLOEXEC)) as fd:  # seccomp_export_bpf_mem is there since 2.6
         result = seccomp.function("seccomp_export_bpf", "int(*)(void *, int)")(context, fd)
         if result < 0:
             raise PyruncError("compile the seccomp filter", errno=-result, pointer=_POINTER)
         return posix.pread(fd, posix.fstat(fd).st_size, 0)
-    finally:
-        posix.close(fd)
 
 
 def _newest(seccomp: _Libseccomp, architectures: "list[int]", profile: Profile) -> "dict[int, int]":

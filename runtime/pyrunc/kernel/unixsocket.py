@@ -13,6 +13,7 @@ from errno import EAGAIN
 
 from pyrunc.errors import PyruncError
 
+from .descriptors import opened
 from .paths import O_PATH
 
 _PATIENCE = 10  # seconds for a listener whose backlog is full, or who does not read
@@ -27,13 +28,10 @@ def connect(path: str, what: str, kind: int = _socket.SOCK_STREAM) -> "_socket.s
         if path.startswith("@"):
             sock.connect("\0" + path[1:])
             return sock
-        name = posix.open(path, O_PATH | posix.O_CLOEXEC)
-        try:
+        with opened(posix.open(path, O_PATH | posix.O_CLOEXEC)) as name:
             if not S_ISSOCK(posix.fstat(name).st_mode):
                 raise PyruncError(f"the {what} `{path}` is not a socket")
             sock.connect(f"/proc/self/fd/{name}")
-        finally:
-            posix.close(name)
         return sock
     except OSError as error:
         sock.close()

@@ -5,6 +5,7 @@ from _signal import SIGKILL
 from errno import EINVAL, EPERM
 
 from pyrunc.errors import PyruncError
+from pyrunc.kernel.descriptors import opened
 from pyrunc.kernel.process import processes
 
 TYPE_CHECKING = False
@@ -144,11 +145,8 @@ def _write(pid: int, kind: str, ranges: "tuple[Range, ...]") -> None:
 
 def _put(path: str, text: str, what: str, pointer: str) -> None:
     try:
-        fd = posix.open(path, posix.O_WRONLY | posix.O_CLOEXEC)
-        try:
+        with opened(posix.open(path, posix.O_WRONLY | posix.O_CLOEXEC)) as fd:
             posix.write(fd, text.encode())
-        finally:
-            posix.close(fd)
     except OSError as error:
         raise PyruncError.from_os(what, error, hint=_HINTS.get(error.errno or 0, ""), pointer=pointer) from None
 
@@ -165,17 +163,15 @@ _HELPER_CHECKS = "id-map-programs subordinate-ids"
 def _by_helper(pid: int, kind: str, ranges: "tuple[Range, ...]", rights: "IdRights") -> None:
     program = rights.helpers[f"new{kind}map"]
     words = [str(number) for one in ranges for number in one]
-    output = posix.memfd_create("output", posix.MFD_CLOEXEC)
-    actions = [(posix.POSIX_SPAWN_DUP2, output, 1), (posix.POSIX_SPAWN_DUP2, output, 2)]
     try:
-        child = posix.posix_spawn(program, [program, str(pid), *words], {}, file_actions=actions)
-        _, status = posix.waitpid(child, 0)
-        text = posix.pread(output, 500, 0).decode("utf-8", "replace").strip()
+        with opened(posix.memfd_create("output", posix.MFD_CLOEXEC)) as output:
+            actions = [(posix.POSIX_SPAWN_DUP2, output, 1), (posix.POSIX_SPAWN_DUP2, output, 2)]
+            child = posix.posix_spawn(program, [program, str(pid), *words], {}, file_actions=actions)
+            _, status = posix.waitpid(child, 0)
+            text = posix.pread(output, 500, 0).decode("utf-8", "replace").strip()
     except OSError as error:
         pointer = f"/linux/{kind}Mappings"
         raise PyruncError.from_os(f"run `{program}`", error, pointer=pointer, check=_HELPER_CHECKS) from None
-    finally:
-        posix.close(output)
     if status & 0x7F:
         text = f"`{program}` was killed by signal {status & 0x7F}"
         raise PyruncError(text, pointer=f"/linux/{kind}Mappings", check=_HELPER_CHECKS)

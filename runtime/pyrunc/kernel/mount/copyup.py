@@ -6,6 +6,7 @@ from errno import ENODATA, ENXIO, EOPNOTSUPP
 
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import paths
+from pyrunc.kernel.descriptors import opened
 
 _DEEPEST = 256  # directories; a descriptor pair and a stack frame each
 _CHUNK = 1 << 30
@@ -20,15 +21,11 @@ def copy(source: int, destination: int) -> None:
     Both are O_PATH descriptors. Kept are mode, owner, times, and the extended attributes of files and directories that
     the tmpfs takes. Hard links become files of their own.
     """
-    one = posix.open(".", _READ_DIRECTORY, dir_fd=source)
-    try:
-        other = posix.open(".", _READ_DIRECTORY, dir_fd=destination)
-        try:
-            _directory(one, other, 0)
-        finally:
-            posix.close(other)
-    finally:
-        posix.close(one)
+    with (
+        opened(posix.open(".", _READ_DIRECTORY, dir_fd=source)) as one,
+        opened(posix.open(".", _READ_DIRECTORY, dir_fd=destination)) as other,
+    ):
+        _directory(one, other, 0)
 
 
 def _directory(source: int, destination: int, depth: int) -> None:
@@ -56,19 +53,15 @@ def _directory(source: int, destination: int, depth: int) -> None:
 
 def _pair(parents: "tuple[int, int]", name: str, flags: "tuple[int, int]", depth: int) -> None:
     """Copy one file or directory of this name; both sides of it are opened with these flags."""
-    one = posix.open(name, flags[0], dir_fd=parents[0])
-    try:
-        other = posix.open(name, flags[1], 0o600, dir_fd=parents[1])
-        try:
-            kind = S_IFMT(posix.fstat(one).st_mode)
-            if kind == S_IFDIR:
-                _directory(one, other, depth)
-            elif kind == S_IFREG:
-                _file(one, other)
-        finally:
-            posix.close(other)
-    finally:
-        posix.close(one)
+    with (
+        opened(posix.open(name, flags[0], dir_fd=parents[0])) as one,
+        opened(posix.open(name, flags[1], 0o600, dir_fd=parents[1])) as other,
+    ):
+        kind = S_IFMT(posix.fstat(one).st_mode)
+        if kind == S_IFDIR:
+            _directory(one, other, depth)
+        elif kind == S_IFREG:
+            _file(one, other)
 
 
 def _file(looked_at: int, destination: int) -> None:
@@ -76,8 +69,7 @@ def _file(looked_at: int, destination: int) -> None:
 
     Its holes stay holes, or a file of an image could take all memory. A file that grows meanwhile is copied as it was.
     """
-    source = paths.reopen(looked_at, posix.O_RDONLY)
-    try:
+    with opened(paths.reopen(looked_at, posix.O_RDONLY)) as source:
         end = posix.fstat(source).st_size
         start = _seek(source, 0, posix.SEEK_DATA, end)
         while start < end:
@@ -88,8 +80,6 @@ def _file(looked_at: int, destination: int) -> None:
             start = _seek(source, stop, posix.SEEK_DATA, end)
         posix.ftruncate(destination, end)
         _attributes(source, destination)
-    finally:
-        posix.close(source)
 
 
 def _seek(source: int, start: int, whence: int, end: int) -> int:

@@ -9,6 +9,7 @@ from errno import EINVAL, ELOOP, ENOENT
 
 from pyrunc.errors import ConfigError, PyruncError
 from pyrunc.kernel import paths, syscalls
+from pyrunc.kernel.descriptors import opened
 from pyrunc.kernel.paths import O_PATH
 from pyrunc.kernel.syscalls import (
     AT_EMPTY_PATH,
@@ -187,16 +188,15 @@ def _make(parent: int, name: str, device: Device) -> str:
     except OSError as error:
         raise device.failure(error) from None
     try:
-        if not device.is_that(node):
-            raise _another(device)
-        if not made:
-            return device.unlike(node)
-        _own(node, device)
-        return ""
+        with opened(node):
+            if not device.is_that(node):
+                raise _another(device)
+            if not made:
+                return device.unlike(node)
+            _own(node, device)
+            return ""
     except OSError as error:
         raise device.failure(error, "set mode and owner of") from None
-    finally:
-        posix.close(node)
 
 
 def _another(device: Device) -> ConfigError:
@@ -222,20 +222,15 @@ def _bind(parent: int, name: str, device: Device) -> str:
     ours = device.node >= 0
     node = device.node if ours else _hosts(device)
     try:
-        target = _empty_file(parent, name)
-        try:
+        with opened(node), opened(_empty_file(parent, name)) as target:
             there = device.is_that(target)  # from a mount of /dev
             if device.pointer and not there and not _is_empty(target):
                 raise _another(device)
             if ours or not there:
                 syscalls.move_mount(node, target)
             return "" if ours else device.unlike(target if there else node)
-        finally:
-            posix.close(target)
     except OSError as error:
         raise device.failure(error, "bind" if ours else "bind the host's") from None
-    finally:
-        posix.close(node)
 
 
 def _hosts(device: Device) -> int:
@@ -275,7 +270,7 @@ def _empty_file(parent: int, name: str) -> int:
     return node
 
 
-def link(root: int, attached: Attached, *, ptmx: bool = True) -> None:
+def link(root: int, attached: Attached) -> None:
     """Make /dev/{fd,stdin,stdout,stderr}, /dev/core if the host has /proc/kcore, and /dev/ptmx.
 
     A name that is taken keeps what it has, as in the peers; but /dev/ptmx must be that of the container's own devpts.
@@ -287,15 +282,12 @@ def link(root: int, attached: Attached, *, ptmx: bool = True) -> None:
         directory = _directory(root, "/dev", attached)
     except OSError as error:
         raise PyruncError.from_os("open `/dev` in the root filesystem", error) from None
-    try:
+    with opened(directory):
         for target, name in _LINKS:
             _link(directory, target, name)
         if posix.access("/proc/kcore", posix.F_OK):
             _link(directory, "/proc/kcore", "core")
-        if ptmx:
-            _link_ptmx(directory)
-    finally:
-        posix.close(directory)
+        _link_ptmx(directory)
 
 
 def _link(directory: int, target: str, name: str) -> None:
@@ -332,16 +324,9 @@ def bind_console(root: int, pty: int, attached: Attached) -> None:
     symlink.
     """
     try:
-        directory = _directory(root, "/dev", attached)
-        try:
+        with opened(_directory(root, "/dev", attached)) as directory:
             target = _empty_file(directory, "console")
-        finally:
-            posix.close(directory)
-        try:
-            tree = syscalls.open_tree(pty, "", OPEN_TREE_CLONE | AT_EMPTY_PATH)
+        with opened(target), opened(syscalls.open_tree(pty, "", OPEN_TREE_CLONE | AT_EMPTY_PATH)) as tree:
             syscalls.move_mount(tree, target)
-            posix.close(tree)
-        finally:
-            posix.close(target)
     except OSError as error:
         raise PyruncError.from_os("bind the terminal to `/dev/console`", error) from None

@@ -5,6 +5,7 @@ from errno import EBUSY, EINVAL, ENODEV, EOPNOTSUPP, EPERM
 
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import paths, syscalls
+from pyrunc.kernel.descriptors import opened
 from pyrunc.kernel.ids import idmap
 from pyrunc.kernel.process import processes
 from pyrunc.kernel.syscalls import (
@@ -174,16 +175,16 @@ def reconfigure(mount: "Mount", target: int) -> None:
     on, off = mount.options.superblock
     if not (on or off or mount.options.data):
         return
-    context = -1
     try:
         context = syscalls.fspick(target)
-        _configure(context, mount.options.data, on + off)
-        syscalls.fsconfig_command(context, FSCONFIG_CMD_RECONFIGURE)
     except OSError as error:
-        raise mount.failure(error, complaint(context)) from None
-    finally:
-        if context >= 0:
-            posix.close(context)
+        raise mount.failure(error) from None
+    with opened(context):
+        try:
+            _configure(context, mount.options.data, on + off)
+            syscalls.fsconfig_command(context, FSCONFIG_CMD_RECONFIGURE)
+        except OSError as error:
+            raise mount.failure(error, complaint(context)) from None
 
 
 def _mount_classic(mount: "Mount", kind: str, words: list[str], covered: int, root: int) -> int:
@@ -257,16 +258,13 @@ def _empty(mount: "Mount") -> int:
 
 def empty_directory(label: str = "") -> int:
     """A detached, read-only tmpfs with nothing in it; OSError."""
-    context = syscalls.fsopen("tmpfs")
-    try:
+    with opened(syscalls.fsopen("tmpfs")) as context:
         # One inode is the root directory; the second because some kernels count one for themselves.
         words = ["mode=555", "nr_blocks=1", "nr_inodes=2", *([f"context={label}"] if label else [])]
         syscalls.fsconfig_string(context, "source", "tmpfs")
         _configure(context, words, ["ro"])
         syscalls.fsconfig_command(context)
         return syscalls.fsmount(context, 0xF)  # MOUNT_ATTR_RDONLY, NOSUID, NODEV, NOEXEC
-    finally:
-        posix.close(context)
 
 
 def _copy_up(mount: "Mount", covered: int, tree: int) -> None:
@@ -284,11 +282,10 @@ def _copy_up(mount: "Mount", covered: int, tree: int) -> None:
 
 def _label(mount: "Mount", tree: int) -> None:
     """SELinux label of the root of a file system that takes no context= option."""
-    directory = posix.open(".", posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC, dir_fd=tree)
+    flags = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC
     try:
-        posix.setxattr(directory, "security.selinux", mount.label.encode() + b"\0")
+        with opened(posix.open(".", flags, dir_fd=tree)) as directory:
+            posix.setxattr(directory, "security.selinux", mount.label.encode() + b"\0")
     except OSError as error:
         if error.errno != EOPNOTSUPP:  # no labels here, as in runc
             raise mount.failure(error, "the SELinux label cannot be set") from None
-    finally:
-        posix.close(directory)

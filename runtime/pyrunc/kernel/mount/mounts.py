@@ -10,6 +10,7 @@ from errno import EINVAL, ELOOP, EPERM
 
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import paths, syscalls
+from pyrunc.kernel.descriptors import opened
 from pyrunc.kernel.paths import O_PATH
 from pyrunc.kernel.process import processes
 from pyrunc.kernel.syscalls import (
@@ -203,29 +204,22 @@ def attach(
         raise mount.refusal("the root file system is set by root.path and cannot be mounted over")
     if not options.bind:
         target, existed = _target(root, mount, name, directory=True)
-        tree = -1
-        try:
-            tree = filesystems.create(
-                mount, target, root, existed=existed, apart=apart, of_children=of_children
-            )
-            _map_ids(mount, tree)
-            placed = filesystems.takes_mount2(mount)
-            attached.note(_place(root, mount, name, tree, None if placed else target), mount)
-            if mount.sealed:
-                attached.unsealed.append((posix.dup(tree), mount))
-        finally:
-            posix.close(target)
-            if tree >= 0:
-                posix.close(tree)
+        with opened(target):
+            tree = filesystems.create(mount, target, root, existed=existed, apart=apart, of_children=of_children)
+            with opened(tree):
+                _map_ids(mount, tree)
+                placed = filesystems.takes_mount2(mount)
+                attached.note(_place(root, mount, name, tree, None if placed else target), mount)
+                if mount.sealed:
+                    attached.unsealed.append((posix.dup(tree), mount))
         return
     if options.data:
         raise mount.refusal(f"a bind mount takes no file system options (`{options.data[0]}`)")
-    tree = detach(mount) if source_fd < 0 else source_fd
-    try:
+    if source_fd >= 0:
+        _bind(root, mount, name, source_fd, attached)
+        return
+    with opened(detach(mount)) as tree:
         _bind(root, mount, name, tree, attached)
-    finally:
-        if source_fd < 0:
-            posix.close(tree)
 
 
 def _bind(root: int, mount: Mount, name: str, tree: int, attached: Attached) -> None:
@@ -236,12 +230,10 @@ def _bind(root: int, mount: Mount, name: str, tree: int, attached: Attached) -> 
         return
     set_attributes(mount, tree)
     target, _ = _target(root, mount, name, directory=kind == S_IFDIR)
-    try:
+    with opened(target):
         if name == "proc" and not _is_proc(tree):
             raise mount.refusal("only a proc file system may be there")
         attached.note(_place(root, mount, name, tree, target), mount)
-    finally:
-        posix.close(target)
 
 
 def set_attributes(mount: Mount, tree: int) -> None:
@@ -333,11 +325,8 @@ def _place(root: int, mount: Mount, name: str, tree: int, target: "int | None") 
             if not follow:  # where the target is: a symlink on the way to it is to be followed, what is mounted is not
                 name = _name_of(root, target)
             syscalls.move_mount(tree, target)
-        found = _open(root, mount, name, follow=follow)
-        try:
+        with opened(_open(root, mount, name, follow=follow)) as found:
             there, number = syscalls.mount_id(found), syscalls.mount_id(tree)
-        finally:
-            posix.close(found)
         if there != number:
             raise mount.refusal("the destination was changed while it was being mounted")
         # Not before: joining a shared parent would make it shared.
@@ -365,8 +354,7 @@ def _change(root: int, mount: Mount, name: str, attached: Attached) -> None:
     if not (options.remount or options.propagation):
         raise mount.refusal("it has no type, and is neither a bind mount nor a remount")
     try:
-        target = _open(root, mount, name or "/")
-        try:
+        with opened(_open(root, mount, name or "/")) as target:
             if options.remount and not options.bind:
                 filesystems.reconfigure(mount, target)
             set_attributes(mount, target)
@@ -374,8 +362,6 @@ def _change(root: int, mount: Mount, name: str, attached: Attached) -> None:
                 _propagate(target, kind)
             if mount.sealed:
                 attached.unsealed.append((posix.dup(target), mount))
-        finally:
-            posix.close(target)
     except OSError as error:
         raise mount.failure(error) from None
 
@@ -383,16 +369,15 @@ def _change(root: int, mount: Mount, name: str, attached: Attached) -> None:
 def _copy_symlink(root: int, mount: Mount, name: str, link: str) -> None:
     """Make the source's symlink at the destination instead of mounting (copy-symlink)."""
     parent, last = paths.make_parent(root, name)
-    try:
-        posix.symlink(link, last, dir_fd=parent)
-    except FileExistsError as error:
+    with opened(parent):
         try:
-            there = posix.readlink(last, dir_fd=parent)
-        except OSError:
-            there = ""  # EINVAL: not a symlink
-        if there != link:
-            raise mount.failure(error, "the destination is something else") from None
-    except OSError as error:
-        raise mount.failure(error) from None
-    finally:
-        posix.close(parent)
+            posix.symlink(link, last, dir_fd=parent)
+        except FileExistsError as error:
+            try:
+                there = posix.readlink(last, dir_fd=parent)
+            except OSError:
+                there = ""  # EINVAL: not a symlink
+            if there != link:
+                raise mount.failure(error, "the destination is something else") from None
+        except OSError as error:
+            raise mount.failure(error) from None

@@ -10,6 +10,7 @@ from errno import ECHILD, EINVAL, EPERM, EXDEV
 
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import syscalls
+from pyrunc.kernel.descriptors import opened
 from pyrunc.kernel.syscalls import (
     AT_FDCWD,
     OPEN_TREE_CLONE,
@@ -36,14 +37,11 @@ def private(*, subset: bool = True) -> int:
 
 
 def _new(*, subset: bool) -> int:
-    context = syscalls.fsopen("proc")
-    try:
+    with opened(syscalls.fsopen("proc")) as context:
         if subset:
             syscalls.fsconfig_string(context, "subset", "pid")
         syscalls.fsconfig_command(context)
         return syscalls.fsmount(context, _ATTRIBUTES)
-    finally:
-        posix.close(context)
 
 
 def open_of_children() -> int:
@@ -126,10 +124,7 @@ def write(proc: int, path: str, data: "str | bytes", *, what: str = "", pointer:
     """
     content = data.encode() if isinstance(data, str) else data
     try:
-        fd = open_file(proc, path, posix.O_WRONLY)
-        try:
+        with opened(open_file(proc, path, posix.O_WRONLY)) as fd:
             posix.write(fd, content)
-        finally:
-            posix.close(fd)
     except OSError as error:
         raise PyruncError.from_os(what or f"write `/proc/{path}`", error, pointer=pointer) from None

@@ -10,6 +10,7 @@ from errno import EINVAL, ENOENT, ENOTDIR, EPERM
 
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import paths, syscalls
+from pyrunc.kernel.descriptors import opened
 from pyrunc.kernel.paths import O_PATH
 from pyrunc.kernel.process import processes
 from pyrunc.kernel.syscalls import (
@@ -65,11 +66,8 @@ def _make_parent_private(directory: int) -> None:
     """Make the mount that holds the root filesystem private, or pivot_root(2) refuses and our mounts reach the host."""
     wanted = syscalls.mount_id(directory)
     point = next((point for number, _, point in processes.mount_table() if number == wanted), "/")
-    mount = posix.open(point, O_PATH | posix.O_CLOEXEC)
-    try:
+    with opened(posix.open(point, O_PATH | posix.O_CLOEXEC)) as mount:
         syscalls.mount_setattr(mount, propagation=MS_PRIVATE)
-    finally:
-        posix.close(mount)
 
 
 def set_propagation(root: int, word: str) -> None:
@@ -92,12 +90,9 @@ def keep_propagation(root: int, word: str, mounts: "tuple[Mount, ...]", ours: "d
         if not mount.options.propagation:
             continue
         try:
-            found = paths.open_in(root, mount.name, O_PATH)
-            try:
+            with opened(paths.open_in(root, mount.name, O_PATH)) as found:
                 for kind in mount.options.propagation if syscalls.mount_id(found) in ours else ():
                     syscalls.mount_setattr(found, propagation=kind & ~MS_REC, recursive=bool(kind & MS_REC))
-            finally:
-                posix.close(found)
         except OSError as error:
             raise mount.failure(error, "its propagation could not be set again") from None
 
@@ -147,8 +142,7 @@ def move_root(root: int) -> None:
 
 def _hide(point: str) -> None:
     """Detach a mount of the host, in our namespace only; cover it where it is locked."""
-    mount = posix.open(point, O_PATH | posix.O_CLOEXEC)
-    try:
+    with opened(posix.open(point, O_PATH | posix.O_CLOEXEC)) as mount:
         # With what is below, or that would go from the host as well, if the root is to be shared.
         syscalls.mount_setattr(mount, propagation=MS_PRIVATE, recursive=True)
         try:
@@ -159,8 +153,6 @@ def _hide(point: str) -> None:
             tree = filesystems.empty_directory()
             syscalls.move_mount(tree, mount)
             posix.close(tree)
-    finally:
-        posix.close(mount)
 
 
 def mounts_at(path: str) -> "list[tuple[int, str]]":
@@ -187,16 +179,13 @@ def detach(path: str, before: "list[int]") -> None:
     not by its path: another container that shares a volume may put a symlink to the host's mounts into the way. Where
     one is there just now, or another mount above, the mount is met in a later round.
     """
-    top = posix.open("/", O_PATH | posix.O_CLOEXEC)
-    try:
+    with opened(posix.open("/", O_PATH | posix.O_CLOEXEC)) as top:
         for _ in range(_MOST_ROUNDS):
             ours = [mount for mount in mounts_at(path) if mount[0] not in before]
             failures = [failure for number, point in ours if (failure := _detach(top, number, point))]
             if not failures:
                 return
         raise failures[0]
-    finally:
-        posix.close(top)
 
 
 _MOST_ROUNDS = 256
@@ -205,13 +194,10 @@ _MOST_ROUNDS = 256
 def _detach(top: int, number: int, point: str) -> "PyruncError | None":
     """Detach the mount of this id, if the path leads to it; why not, if it does not."""
     try:
-        mount = paths.open_in(top, point, O_PATH, symlinks=False)
-        try:
+        with opened(paths.open_in(top, point, O_PATH, symlinks=False)) as mount:
             if syscalls.mount_id(mount) != number:
                 return PyruncError(f"detach `{point}`: another mount is there")
             syscalls.umount2(f"/proc/self/fd/{mount}", MNT_DETACH)
-        finally:
-            posix.close(mount)
     except OSError as error:
         return PyruncError.from_os(f"detach `{point}`", error)
     return None
@@ -229,17 +215,16 @@ def mask(root: int, masked: "tuple[str, ...] | list[str]", null: int, label: str
         if target is None:
             continue
         try:
-            if syscalls.mount_id(target) in covers:
-                continue
-            if S_ISDIR(posix.fstat(target).st_mode):
-                directory_cover = directory_cover or _Cover(filesystems.empty_directory(label))
-                covers.add(directory_cover.put(root, path, target))
-            else:
-                covers.add(file_cover.put(root, path, target))
+            with opened(target):
+                if syscalls.mount_id(target) in covers:
+                    continue
+                if S_ISDIR(posix.fstat(target).st_mode):
+                    directory_cover = directory_cover or _Cover(filesystems.empty_directory(label))
+                    covers.add(directory_cover.put(root, path, target))
+                else:
+                    covers.add(file_cover.put(root, path, target))
         except OSError as error:
             raise PyruncError.from_os(f"mask `{path}`", error) from None
-        finally:
-            posix.close(target)
     if directory_cover:
         posix.close(directory_cover.tree)
 
@@ -250,15 +235,13 @@ def protect(root: int, readonly: "tuple[str, ...] | list[str]") -> None:
         target = _open_existing(root, path, "make read-only")
         if target is None:
             continue
+        flags = OPEN_TREE_CLONE | AT_RECURSIVE | AT_EMPTY_PATH
         try:
-            tree = syscalls.open_tree(target, "", OPEN_TREE_CLONE | AT_RECURSIVE | AT_EMPTY_PATH)
-            syscalls.mount_setattr(tree, set_=MOUNT_ATTR_RDONLY, recursive=True)
-            _put(root, path, tree, target)
-            posix.close(tree)
+            with opened(target), opened(syscalls.open_tree(target, "", flags)) as tree:
+                syscalls.mount_setattr(tree, set_=MOUNT_ATTR_RDONLY, recursive=True)
+                _put(root, path, tree, target)
         except OSError as error:
             raise PyruncError.from_os(f"make `{path}` read-only", error) from None
-        finally:
-            posix.close(target)
 
 
 class _Cover:
@@ -277,11 +260,8 @@ class _Cover:
         if not self.attached:
             self.attached = True
             return _put(root, path, self.tree, target)
-        tree = syscalls.open_tree(self.tree, "", OPEN_TREE_CLONE | AT_EMPTY_PATH)
-        try:
+        with opened(syscalls.open_tree(self.tree, "", OPEN_TREE_CLONE | AT_EMPTY_PATH)) as tree:
             return _put(root, path, tree, target)
-        finally:
-            posix.close(tree)
 
 
 def _put(root: int, path: str, tree: int, target: int) -> int:

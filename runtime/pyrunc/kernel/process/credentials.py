@@ -11,6 +11,7 @@ import _prctl
 
 from pyrunc.errors import ConfigError, PyruncError
 from pyrunc.kernel import paths, syscalls
+from pyrunc.kernel.descriptors import opened
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,18 +110,12 @@ def _home(uid: int, root: int, *, before_pivot: bool) -> str:
 
 def _passwd(root: int, *, before_pivot: bool) -> bytes:
     """The beginning of /etc/passwd, nothing if that is no regular file. OSError."""
-    found = paths.open_in(root, "/etc/passwd")
-    try:
+    with opened(paths.open_in(root, "/etc/passwd")) as found:
         if not S_ISREG(posix.fstat(found).st_mode):
             return b""
         flags = posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOCTTY
-        file = paths.reopen(found, flags) if before_pivot else paths.open_in(root, "/etc/passwd", flags)
-        try:
+        with opened(paths.reopen(found, flags) if before_pivot else paths.open_in(root, "/etc/passwd", flags)) as file:
             return posix.read(file, 1 << 20) if S_ISREG(posix.fstat(file).st_mode) else b""
-        finally:
-            posix.close(file)
-    finally:
-        posix.close(found)
 
 
 def guard_null() -> None:
@@ -137,15 +132,13 @@ def guard_null() -> None:
             raise
         return  # who may not mount is not root, and nor is his container's root
     try:
-        for fd in streams:
-            how = fcntl.fcntl(fd, fcntl.F_GETFL) & (posix.O_ACCMODE | posix.O_APPEND | posix.O_NONBLOCK)
-            opened = paths.reopen(null, how)
-            posix.dup2(opened, fd)
-            posix.close(opened)
+        with opened(null):
+            for fd in streams:
+                how = fcntl.fcntl(fd, fcntl.F_GETFL) & (posix.O_ACCMODE | posix.O_APPEND | posix.O_NONBLOCK)
+                with opened(paths.reopen(null, how)) as guarded:
+                    posix.dup2(guarded, fd)
     except OSError as error:
         raise PyruncError.from_os("open `/dev/null` on a read-only mount", error) from None
-    finally:
-        posix.close(null)
 
 
 def use_own_null(root: int, *, before_pivot: bool) -> None:
@@ -158,24 +151,17 @@ def use_own_null(root: int, *, before_pivot: bool) -> None:
     if not streams:
         return
     try:
-        found = paths.open_in(root, "/dev/null", symlinks=False)
+        with opened(paths.open_in(root, "/dev/null", symlinks=False)) as found:
+            for fd in streams if paths.is_null(found) else ():
+                how = fcntl.fcntl(fd, fcntl.F_GETFL) & (posix.O_ACCMODE | posix.O_APPEND)
+                flags = how | posix.O_NONBLOCK | posix.O_NOCTTY
+                own = paths.reopen(found, flags) if before_pivot else paths.open_in(root, "/dev/null", flags)
+                with opened(own):
+                    if paths.is_null(own):
+                        fcntl.fcntl(own, fcntl.F_SETFL, how)
+                        posix.dup2(own, fd)
     except OSError:
         return
-    try:
-        if not paths.is_null(found):
-            return
-        for fd in streams:
-            how = fcntl.fcntl(fd, fcntl.F_GETFL) & (posix.O_ACCMODE | posix.O_APPEND)
-            flags = how | posix.O_NONBLOCK | posix.O_NOCTTY
-            own = paths.reopen(found, flags) if before_pivot else paths.open_in(root, "/dev/null", flags)
-            if paths.is_null(own):
-                fcntl.fcntl(own, fcntl.F_SETFL, how)
-                posix.dup2(own, fd)
-            posix.close(own)
-    except OSError:
-        return
-    finally:
-        posix.close(found)
 
 
 def _null_streams() -> "list[int]":

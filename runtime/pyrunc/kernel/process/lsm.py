@@ -14,6 +14,7 @@ import posix
 
 from pyrunc.errors import ConfigError, PyruncError
 from pyrunc.kernel import syscalls
+from pyrunc.kernel.descriptors import opened
 from pyrunc.kernel.mount import procfs
 
 from . import processes
@@ -63,13 +64,10 @@ def require_selinux(pointer: str) -> None:
 def selinux_enabled() -> bool:
     """Whether its file system is mounted and a policy is loaded: before that, every process is called `kernel`."""
     try:
-        fd = posix.open(_SELINUX, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+        with opened(posix.open(_SELINUX, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)) as fd:
+            there = syscalls.statfs_type(fd) == SELINUX_MAGIC
     except OSError:
         return False
-    try:
-        there = syscalls.statfs_type(fd) == SELINUX_MAGIC
-    finally:
-        posix.close(fd)
     return there and _read(f"/proc/thread-self/{_CURRENT}").rstrip(b"\0\n") not in {b"", b"kernel"}
 
 

@@ -8,6 +8,7 @@ import posix
 from errno import EINVAL, EISDIR, EOPNOTSUPP
 
 from pyrunc.errors import PyruncError
+from pyrunc.kernel.descriptors import opened
 
 
 def read(path: str, most: int = 1 << 62) -> bytes:
@@ -70,15 +71,10 @@ def _stat_fields(pid: int) -> "list[bytes]":
 def _stat(pid: int) -> bytes:
     """/proc/PID/stat; empty if there is no such process."""
     try:
-        fd = posix.open(f"/proc/{pid}/stat", posix.O_RDONLY | posix.O_CLOEXEC)
-    except FileNotFoundError:
+        with opened(posix.open(f"/proc/{pid}/stat", posix.O_RDONLY | posix.O_CLOEXEC)) as fd:
+            return posix.read(fd, 4096)
+    except (FileNotFoundError, ProcessLookupError):
         return b""
-    try:
-        return posix.read(fd, 4096)
-    except ProcessLookupError:
-        return b""
-    finally:
-        posix.close(fd)
 
 
 def _fields(text: bytes) -> "list[bytes]":
@@ -170,17 +166,12 @@ def signal(pid: int, start_time: int, number: int) -> bool:
     from pyrunc.kernel import syscalls
 
     try:
-        pidfd = syscalls.pidfd_open(pid)
+        with opened(syscalls.pidfd_open(pid)) as pidfd:
+            if not alive(pid, start_time):
+                return False
+            syscalls.pidfd_send_signal(pidfd, number)
     except ProcessLookupError:
         return False
-    try:
-        if not alive(pid, start_time):
-            return False
-        syscalls.pidfd_send_signal(pidfd, number)
-    except ProcessLookupError:
-        return False
-    finally:
-        posix.close(pidfd)
     return True
 
 
@@ -189,17 +180,14 @@ def wait_gone(pid: int, start_time: int, seconds: float) -> bool:
     from pyrunc.kernel import syscalls
 
     try:
-        pidfd = syscalls.pidfd_open(pid)
+        with opened(syscalls.pidfd_open(pid)) as pidfd:
+            import select
+
+            poll = select.poll()
+            poll.register(pidfd, select.POLLIN)
+            return not alive(pid, start_time) or bool(poll.poll(seconds * 1000)) or not alive(pid, start_time)
     except ProcessLookupError:
         return True
-    import select
-
-    try:
-        poll = select.poll()
-        poll.register(pidfd, select.POLLIN)
-        return not alive(pid, start_time) or bool(poll.poll(seconds * 1000)) or not alive(pid, start_time)
-    finally:
-        posix.close(pidfd)
 
 
 def write_pid_file(path: str, pid: int) -> None:
@@ -242,11 +230,8 @@ def _write_and_rename(path: str, pid: int) -> None:
     partial = f"{directory}{slash}.{name}.{posix.getpid()}"
     try:
         remove_pid_file(partial)
-        fd = posix.open(partial, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC, 0o644)
-        try:
+        with opened(posix.open(partial, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC, 0o644)) as fd:
             posix.write(fd, str(pid).encode())
-        finally:
-            posix.close(fd)
         posix.rename(partial, path)
     except BaseException:
         remove_pid_file(partial)
@@ -269,8 +254,5 @@ def send_pidfd(path: str, pid: int) -> None:
     """Send a pidfd of the process to the AF_UNIX socket at `path`, with SCM_RIGHTS (`--pidfd-socket`)."""
     from pyrunc.kernel import syscalls, unixsocket
 
-    pidfd = syscalls.pidfd_open(pid)
-    try:
+    with opened(syscalls.pidfd_open(pid)) as pidfd:
         unixsocket.send_descriptor(path, pidfd, b"pidfd", "pidfd socket")
-    finally:
-        posix.close(pidfd)

@@ -6,6 +6,7 @@ from errno import EINVAL
 
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import syscalls
+from pyrunc.kernel.descriptors import opened
 
 from . import processes
 
@@ -49,10 +50,10 @@ def protect_interpreter(environment: "dict[bytes, bytes]") -> None:
 
     It runs from a private read-only copy of the mount that it lies on. Returns at once in that second run.
     """
-    executable = posix.open("/proc/self/exe", _O_PATH | posix.O_CLOEXEC)
     try:
-        if syscalls.mount_flags(executable) & _ST_RDONLY:
-            return
+        with opened(posix.open("/proc/self/exe", _O_PATH | posix.O_CLOEXEC)) as executable:
+            if syscalls.mount_flags(executable) & _ST_RDONLY:
+                return
         directory, _, name = posix.readlink("/proc/self/exe").rpartition("/")
         clone = syscalls.open_tree(syscalls.AT_FDCWD, directory, syscalls.OPEN_TREE_CLONE)
         syscalls.mount_setattr(clone, set_=syscalls.MOUNT_ATTR_RDONLY)
@@ -61,8 +62,6 @@ def protect_interpreter(environment: "dict[bytes, bytes]") -> None:
         syscalls.execveat(interpreter, "", _command_line(), variables)
     except OSError as error:
         raise PyruncError.from_os("protect the interpreter from being overwritten", error) from None
-    finally:
-        posix.close(executable)
 
 
 def _command_line() -> "list[str]":
@@ -74,11 +73,8 @@ def _text(data: bytes) -> str:
 
 
 def _in_memory(path: str) -> int:
-    source = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
-    try:
+    with opened(posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)) as source:
         content = posix.read(source, 8 << 20)
-    finally:
-        posix.close(source)
     flags = posix.MFD_CLOEXEC | posix.MFD_ALLOW_SEALING
     try:
         fd = posix.memfd_create("pyrunc-init", flags | _MFD_EXEC)
@@ -99,12 +95,9 @@ def _in_memory(path: str) -> int:
 def _read_only(path: str) -> int:
     directory, _, name = path.rpartition("/")
     try:
-        clone = syscalls.open_tree(syscalls.AT_FDCWD, directory, syscalls.OPEN_TREE_CLONE)
-        try:
+        with opened(syscalls.open_tree(syscalls.AT_FDCWD, directory, syscalls.OPEN_TREE_CLONE)) as clone:
             syscalls.mount_setattr(clone, set_=syscalls.MOUNT_ATTR_RDONLY)
             return posix.open(name, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW, dir_fd=clone)
-        finally:
-            posix.close(clone)
     except OSError as error:
         fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
         status = posix.fstat(fd)

@@ -10,6 +10,7 @@ import sys
 
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import paths, syscalls, unixsocket
+from pyrunc.kernel.descriptors import opened
 
 # asm-generic/ioctls.h: the numbers of all architectures but alpha, mips, parisc, powerpc and sparc.
 _TIOCGWINSZ, _TIOCSWINSZ = 0x5413, 0x5414
@@ -35,12 +36,9 @@ def open_console(root: int, size: "Size | None") -> "tuple[int, int, str]":
     """
     main = peer = -1
     try:
-        devpts = _devpts(root)
-        try:
+        with opened(_devpts(root)) as devpts:
             resolve = syscalls.RESOLVE_NO_XDEV | syscalls.RESOLVE_NO_SYMLINKS
             main = syscalls.openat2(devpts, "ptmx", posix.O_RDWR | posix.O_NOCTTY, 0, resolve)
-        finally:
-            posix.close(devpts)
         if posix.fstat(main).st_rdev != _PTMX:
             raise PyruncError("`/dev/pts/ptmx` of the container is not the device 5:2")
         fcntl.ioctl(main, _TIOCSPTLCK, bytes(4))
@@ -67,13 +65,10 @@ def _devpts(root: int) -> int:
         if syscalls.statfs_type(here) == syscalls.DEVPTS_SUPER_MAGIC and posix.fstat(here).st_ino == _ROOT_INODE:
             return here
         posix.close(here)
-    context = syscalls.fsopen("devpts")
-    try:
+    with opened(syscalls.fsopen("devpts")) as context:
         syscalls.fsconfig_string(context, "ptmxmode", "0600")
         syscalls.fsconfig_command(context)
         return syscalls.fsmount(context)
-    finally:
-        posix.close(context)
 
 
 def peer_of(main: int) -> int:
