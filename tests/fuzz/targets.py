@@ -20,7 +20,7 @@ from pyrunc.commands.create import VERB
 from pyrunc.container import Container
 from pyrunc.criu import images, rpc
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import resctrl, seccomp
+from pyrunc.kernel import files, resctrl, seccomp
 from pyrunc.kernel.ids import subordinate
 from pyrunc.kernel.process import processes, signals
 from pyrunc.planning import security
@@ -191,7 +191,7 @@ def mountinfo(data: bytes) -> None:
         % (i, b"".join(b"\\%03o" % c if c in b" \t\n\\" else bytes([c]) for c in point))
         for i, point in enumerate(points)
     ]
-    with mock.patch.object(processes, "read", lambda *_: b"".join(lines)):
+    with mock.patch.object(files, "read", lambda *_: b"".join(lines)):
         table = processes.mount_table() if lines else []
     assert [point.encode("utf-8", "surrogateescape") for _, _, point in table] == [b"/" + point for point in points]
 

@@ -3,9 +3,9 @@
 import pytest
 from pyrunc.cgroup import cgroupfs, events, interface_files
 from pyrunc.errors import PyruncError
+from pyrunc.kernel import files as small_files
 from pyrunc.kernel.mount import filesystems, mountoptions
 from pyrunc.kernel.mount.mountoptions import Mount
-from pyrunc.kernel.process import processes
 
 MOUNTINFO = b"""\
 25 30 0:23 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot
@@ -21,7 +21,7 @@ MOUNTINFO = b"""\
 def test_options_of_the_host_stay(monkeypatch, apart, given, expected):
     """A container's own namespace cannot change them."""
     done = []
-    monkeypatch.setattr(processes, "read", {"/proc/self/mountinfo": MOUNTINFO}.__getitem__)
+    monkeypatch.setattr(small_files, "read", {"/proc/self/mountinfo": MOUNTINFO}.__getitem__)
     monkeypatch.setattr(filesystems, "_new", lambda mount, kind, words, flags, **_: done.append((kind, words)) or 7)
     mount = Mount("cgroup", "/sys/fs/cgroup", "cgroup", mountoptions.parse(["ro", *given]))
     assert filesystems.create(mount, -1, -1, existed=True, apart=apart) == 7
@@ -29,7 +29,7 @@ def test_options_of_the_host_stay(monkeypatch, apart, given, expected):
 
 
 def test_host_without_the_hierarchy(monkeypatch):
-    monkeypatch.setattr(processes, "read", lambda path: b"30 1 8:1 / / rw shared:1 - ext4 /dev/sda1 rw\n")
+    monkeypatch.setattr(small_files, "read", lambda path: b"30 1 8:1 / / rw shared:1 - ext4 /dev/sda1 rw\n")
     assert filesystems._options_of_the_hierarchy() == []
 
 
@@ -71,7 +71,7 @@ def test_a_cgroup_that_cannot_be_looked_at_is_not_taken_for_running(monkeypatch,
         raise OSError(number, "")
 
     monkeypatch.setattr(events, "mount_point", lambda: "/sys/fs/cgroup")
-    monkeypatch.setattr(processes, "read", fail)
+    monkeypatch.setattr(small_files, "read", fail)
     if frozen is False:
         assert events.frozen("/a") is False
         return

@@ -17,7 +17,7 @@ from pyrunc.cgroup import bus, gvariant, names, properties, stats, values
 from pyrunc.container import Container
 from pyrunc.criu import rpc
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import resctrl, seccomp
+from pyrunc.kernel import files, resctrl, seccomp
 from pyrunc.kernel.ids import subordinate
 from pyrunc.kernel.mount import mountoptions
 from pyrunc.kernel.process import processes
@@ -331,8 +331,7 @@ def test_resctrl_schemata() -> None:
 
 def test_mounts(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     line = b"31 23 0:27 / /a\\040b rw,nosuid shared:1 - tmpfs tmpfs rw\n"
-    reads = lambda n: monkeypatch.setattr(processes, "read", lambda _: line * n)
-    assert_linear(lambda n: lambda: (reads(n), processes.mount_table()))
+    assert_linear(lambda n: lambda: (monkeypatch.setattr(files, "read", lambda _: line * n), processes.mount_table()))
 
 
 @pytest.mark.parametrize("names", [lambda i: f"/a{i}/b", lambda i: f"/a/{i}/b"])
@@ -354,10 +353,10 @@ class Piece(bytes):
         raise AssertionError("pieces are added one by one")
 
 
-@pytest.mark.parametrize("read", [lambda: processes.read("/dev/null"), lambda: read_given("-")])
+@pytest.mark.parametrize("read", [lambda: files.read("/dev/null"), lambda: read_given("-")])
 def test_pieces_of_a_file(read: Callable[[], bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     pieces = [Piece(b""), *[Piece(b"x")] * 9]
-    monkeypatch.setattr(processes.posix, "read", lambda *_: pieces.pop())
+    monkeypatch.setattr(files.posix, "read", lambda *_: pieces.pop())
     assert read() == b"x" * 9
 
 

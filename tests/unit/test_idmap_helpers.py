@@ -8,7 +8,6 @@ import pytest
 from pyrunc.errors import PyruncError
 from pyrunc.kernel.ids import idmap
 from pyrunc.kernel.ids.subordinate import IdRights
-from pyrunc.kernel.process import processes
 
 RANGES = ((0, 100000, 65536),)
 ALONE = {"uid": ((0, 1000, 1),), "gid": ((0, 1001, 1),)}
@@ -56,12 +55,3 @@ def test_ids_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, number: int, i
         return
     with pytest.raises(OSError, match="/proc/self/ns/user"):
         idmap.is_initial()
-
-
-def test_a_file_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> bytes:
-        raise OSError(EIO, "")
-
-    monkeypatch.setattr("posix.read", fail)
-    with pytest.raises(OSError, match="/etc/passwd"):
-        processes.read("/etc/passwd")

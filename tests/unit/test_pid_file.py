@@ -1,11 +1,12 @@
 """The file that --pid-file names."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 from pyrunc.errors import PyruncError
-from pyrunc.kernel.process import processes
+from pyrunc.stages import announce
 
 
 @pytest.fixture(params=["unnamed files", "none"])
@@ -15,7 +16,7 @@ def here(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
         really = os.open
 
         def no_unnamed_files(path: str, flags: int, mode: int) -> int:
-            if flags & processes._O_TMPFILE == processes._O_TMPFILE:
+            if flags & announce._O_TMPFILE == announce._O_TMPFILE:
                 raise OSError(95, "")
             return really(path, flags, mode)
 
@@ -25,21 +26,21 @@ def here(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_file_of_the_name_is_replaced(here: Path) -> None:
     for pid in (4711, 4712):
-        processes.write_pid_file(str(here / "pid"), pid)
+        announce.write_pid_file(str(here / "pid"), pid)
         assert (here / "pid").read_text(encoding="ascii") == str(pid)
     assert os.listdir(here) == ["pid"]
 
 
 def test_relative_name(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(here)
-    processes.write_pid_file("pid", 4711)
+    announce.write_pid_file("pid", 4711)
     assert (here / "pid").read_text(encoding="ascii") == "4711"
 
 
 def test_nobody_can_have_prepared_the_file(here: Path) -> None:
     """Its name until it is whole could be guessed, and a directory such as /tmp lets others make one."""
     with open(here / f".pid.{os.getpid()}", "w", encoding="ascii") as prepared:
-        processes.write_pid_file(str(here / "pid"), 4711)
+        announce.write_pid_file(str(here / "pid"), 4711)
         prepared.write("1")
     assert (here / "pid").read_text(encoding="ascii") == "4711"
 
@@ -47,7 +48,7 @@ def test_nobody_can_have_prepared_the_file(here: Path) -> None:
 def test_a_link_of_the_name_is_replaced_and_not_followed(here: Path) -> None:
     (here / "target").write_text("as it was")
     (here / "pid").symlink_to("target")
-    processes.write_pid_file(str(here / "pid"), 4711)
+    announce.write_pid_file(str(here / "pid"), 4711)
     assert (here / "target").read_text() == "as it was"
     assert not (here / "pid").is_symlink()
 
@@ -55,7 +56,7 @@ def test_a_link_of_the_name_is_replaced_and_not_followed(here: Path) -> None:
 def test_name_of_a_directory_leaves_nothing(here: Path) -> None:
     (here / "pid").mkdir()
     with pytest.raises(PyruncError, match=r"write the pid file .*: (Is a directory|Operation not permitted)"):
-        processes.write_pid_file(str(here / "pid"), 4711)
+        announce.write_pid_file(str(here / "pid"), 4711)
     assert os.listdir(here) == ["pid"]
 
 
@@ -66,10 +67,24 @@ def test_what_cannot_be_written_leaves_nothing(here: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr("posix.write", fail)
     with pytest.raises((PyruncError, KeyboardInterrupt)):
-        processes.write_pid_file(str(here / "pid"), 4711)
+        announce.write_pid_file(str(here / "pid"), 4711)
+    assert os.listdir(here) == []
+
+
+def test_what_fails_when_it_is_closed_leaves_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system may say by close(2) only that it could not take what was written."""
+    really = os.close
+
+    def fail(fd: int) -> None:
+        really(fd)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("posix.close", fail)
+    with pytest.raises(PyruncError, match=r"write the pid file .*: Input/output error"):
+        announce.write_pid_file(str(here / "pid"), 4711)
     assert os.listdir(here) == []
 
 
 def test_missing_directory(here: Path) -> None:
     with pytest.raises(PyruncError, match="No such file or directory"):
-        processes.write_pid_file(str(here / "none/pid"), 4711)
+        announce.write_pid_file(str(here / "none/pid"), 4711)

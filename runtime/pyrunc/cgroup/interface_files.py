@@ -4,8 +4,7 @@ import posix
 from errno import EACCES, ENODEV, ENOENT, ENOTDIR, EOPNOTSUPP
 
 from pyrunc.errors import PyruncError
-from pyrunc.kernel.descriptors import opened
-from pyrunc.kernel.process import processes
+from pyrunc.kernel import files
 
 MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")  # the second on a hybrid host
 _NOT_THERE = (ENOENT, ENOTDIR)
@@ -42,7 +41,7 @@ def read(where: str) -> "str | None":
     Names in it are what a container has called its cgroups: bytes of any kind, as os.fsdecode() gives them.
     """
     try:
-        return processes.read(where).decode(errors="surrogateescape")
+        return files.read(where).decode(errors="surrogateescape")
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -59,5 +58,4 @@ def number(where: str, key: str) -> int:
 
 def write(where: str, text: str) -> None:
     """One write(2): the kernel takes or refuses it as a whole."""
-    with opened(posix.open(where, posix.O_WRONLY | posix.O_CLOEXEC)) as fd:  # with O_CREAT, ENOENT would become EPERM
-        posix.write(fd, f"{text}\n".encode())
+    files.write(where, f"{text}\n".encode())

@@ -8,11 +8,11 @@ from pyrunc.container import Container
 from pyrunc.context import Context
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import descriptors
-from pyrunc.kernel.process import credentials, keyring, processes
+from pyrunc.kernel.process import credentials, keyring
 from pyrunc.planning import facts
 from pyrunc.planning.container import ContainerPlan, CreateOptions, build
 from pyrunc.spec.config import parse_config
-from pyrunc.stages import parent
+from pyrunc.stages import announce, parent
 
 OPTIONS = (
     Option("bundle", "the bundle's directory (default: the working directory)", "DIR", "b"),
@@ -106,11 +106,11 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
         parent.create(todo, container, made, here)
         if options.pid_file:
             ending.hold()  # or the file could be there, and nobody know of it
-            processes.write_pid_file(options.pid_file, made.pid)
+            announce.write_pid_file(options.pid_file, made.pid)
             told = options.pid_file
             ending.release()
         if options.pidfd_socket:
-            processes.send_pidfd(options.pidfd_socket, made.pid)
+            announce.send_pidfd(options.pidfd_socket, made.pid)
         for warning in made.warnings:
             context.log.warning(warning)
         ending.hold()  # it is whole: who goes on with it releases the signals where he can undo it
@@ -118,7 +118,7 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
         ending.hold()
         descriptors.free_reserve()
         if told:
-            processes.remove_pid_file(told)
+            announce.remove_pid_file(told)
         made.undo(error, lambda: _run_poststop(context, container, todo))
         raise
     return container, made

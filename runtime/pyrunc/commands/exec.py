@@ -14,7 +14,7 @@ from pyrunc.planning import exec as planning
 from pyrunc.planning.exec import ExecOptions, ExecPlan
 from pyrunc.savedstate import State
 from pyrunc.spec.config import parse_config
-from pyrunc.stages import exec_parent
+from pyrunc.stages import announce, exec_parent
 from pyrunc.stages.target import Target
 
 OPTIONS = (
@@ -106,9 +106,9 @@ def _let_go(arguments: Arguments, plan: ExecPlan, made: exec_parent.Entered, sta
 
             resctrl.join(made.pid, state.resctrl, state.resctrl_monitor)
         if pid_file:
-            processes.write_pid_file(pid_file, made.pid)
+            announce.write_pid_file(pid_file, made.pid)
         if arguments.text("pidfd-socket"):
-            processes.send_pidfd(arguments.text("pidfd-socket"), made.pid)
+            announce.send_pidfd(arguments.text("pidfd-socket"), made.pid)
         if detach:
             exec_parent.release(plan, made, state.spec_state(lifecycle.RUNNING))
             return 0
@@ -120,7 +120,7 @@ def _let_go(arguments: Arguments, plan: ExecPlan, made: exec_parent.Entered, sta
         ending.hold()
         made.abandon()
         if pid_file:
-            processes.remove_pid_file(pid_file)
+            announce.remove_pid_file(pid_file)
         if isinstance(error, PyruncError) and not state.alive():
             raise NotPermitted("container not running") from None
         raise

@@ -6,7 +6,7 @@ from pyrunc.container import Container
 from pyrunc.context import Context
 from pyrunc.errors import ConfigError, PyruncError
 from pyrunc.kernel import descriptors
-from pyrunc.kernel.process import credentials, lsm, processes
+from pyrunc.kernel.process import credentials, lsm
 from pyrunc.planning import facts
 from pyrunc.planning.container import build
 from pyrunc.spec.config import Config, parse_config
@@ -56,7 +56,7 @@ def run(context: Context, arguments: Arguments) -> int:
 def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[Container, Restored]":
     """Restore; on failure nothing is left behind."""
     from pyrunc.criu import service
-    from pyrunc.stages import restorer
+    from pyrunc.stages import announce, restorer
 
     program = service.find(context.environment)
     options = create.common_options(context, arguments, detach=detach)
@@ -89,11 +89,11 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
         restorer.restore(todo, container, made, want, here)
         if options.pid_file:
             ending.hold()  # as in create
-            processes.write_pid_file(options.pid_file, made.pid)
+            announce.write_pid_file(options.pid_file, made.pid)
             told = options.pid_file
             ending.release()
         if options.pidfd_socket:  # crun's annotation for it; restore has no option
-            processes.send_pidfd(options.pidfd_socket, made.pid)
+            announce.send_pidfd(options.pidfd_socket, made.pid)
         for warning in made.warnings:
             context.log.warning(warning)
         ending.hold()  # as in create
@@ -101,7 +101,7 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
         ending.hold()
         descriptors.free_reserve()
         if told:
-            processes.remove_pid_file(told)
+            announce.remove_pid_file(told)
         made.undo(error)
         raise
     return container, made

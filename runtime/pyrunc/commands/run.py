@@ -8,8 +8,7 @@ from pyrunc.context import Context
 from pyrunc.destroy import destroy
 from pyrunc.errors import NotFound
 from pyrunc.kernel import descriptors
-from pyrunc.kernel.process import processes
-from pyrunc.stages import foreground
+from pyrunc.stages import announce, foreground
 
 from . import create
 from .start import start
@@ -60,7 +59,7 @@ def stay(context: Context, arguments: Arguments, container: "Container", made: "
         ending.hold()
         descriptors.free_reserve()
         if arguments.text("pid-file"):
-            processes.remove_pid_file(arguments.text("pid-file"))
+            announce.remove_pid_file(arguments.text("pid-file"))
         if container.exists():
             destroy(context, container, container.load())
         raise

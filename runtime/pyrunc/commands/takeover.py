@@ -8,6 +8,7 @@ from _signal import SIGKILL, SIGTERM
 
 from pyrunc.container import Container
 from pyrunc.errors import PyruncError, printable
+from pyrunc.kernel import files
 from pyrunc.kernel.process import processes
 
 _MOMENT = 1.0  # seconds: longer than any command keeps the lock that has not to wait for others
@@ -64,7 +65,7 @@ def _holder(container: Container) -> int:
     facts = posix.fstat(container.fd)
     where = f"{posix.major(facts.st_dev):02x}:{posix.minor(facts.st_dev):02x}:{facts.st_ino}".encode()
     try:
-        lines = processes.read("/proc/locks").split(b"\n")
+        lines = files.read("/proc/locks").split(b"\n")
     except OSError:
         return 0
     for words in map(bytes.split, lines):  # "1: FLOCK  ADVISORY  WRITE 4711 00:1a:1234 0 EOF"

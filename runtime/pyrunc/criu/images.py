@@ -11,7 +11,7 @@ from _stat import S_IFCHR, S_IFMT, S_IFREG, S_ISDIR
 
 from pyrunc import jsontext
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import paths, syscalls
+from pyrunc.kernel import files, paths, syscalls
 from pyrunc.kernel.descriptors import opened
 from pyrunc.kernel.mount import devices
 from pyrunc.kernel.mount.mountoptions import Mount, parse
@@ -65,8 +65,8 @@ def _file_name(pid: int, number: int, inside: "set[int]") -> str:
 
 
 def _mount_of(pid: int, number: int) -> int:
-    with open(f"/proc/{pid}/fdinfo/{number}", encoding="ascii") as lines:
-        return next((int(line.split()[1]) for line in lines if line.startswith("mnt_id:")), -1)
+    lines = files.read(f"/proc/{pid}/fdinfo/{number}").splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith(b"mnt_id:")), -1)
 
 
 def _mount_points(pid: int) -> "dict[int, str]":
@@ -79,10 +79,9 @@ def _mount_points(pid: int) -> "dict[int, str]":
 
 def write_descriptors(directory: int, path: str, said: "list[str]") -> None:
     """Write descriptors.json into the image directory, which is open."""
-    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_NOFOLLOW | posix.O_CLOEXEC
+    flags = posix.O_CREAT | posix.O_TRUNC | posix.O_NOFOLLOW
     try:
-        with opened(posix.open(DESCRIPTORS, flags, 0o600, dir_fd=directory)) as fd:
-            posix.write(fd, jsontext.dump_bytes(said))
+        files.write(DESCRIPTORS, jsontext.dump_bytes(said), flags=flags, dir_fd=directory)
     except OSError as error:
         raise PyruncError.from_os(f"write `{path}/{DESCRIPTORS}`", error) from None
 
@@ -92,10 +91,9 @@ def inherited_streams(directory: int, ours: int) -> "dict[str, int]":
 
     Copies, because CRIU closes what it has taken over, and looks at its own 0 to 2 afterwards (--shell-job).
     """
-    flags = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
+    flags = posix.O_NOFOLLOW | posix.O_NONBLOCK
     try:
-        with opened(posix.open(DESCRIPTORS, flags, dir_fd=directory)) as fd:
-            said = jsontext.loads(posix.read(fd, 1 << 16), DESCRIPTORS)
+        said = jsontext.loads(files.read(DESCRIPTORS, 1 << 16, flags=flags, dir_fd=directory), DESCRIPTORS)
     except FileNotFoundError:
         return {}  # an image of CRIU's own making, or of a container with a terminal
     result: dict[str, int] = {}

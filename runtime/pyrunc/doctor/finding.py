@@ -2,8 +2,8 @@
 
 import posix
 
+from pyrunc.kernel import files
 from pyrunc.kernel.ids import subordinate
-from pyrunc.kernel.process import processes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Finding:
 def read(path: str) -> str:
     """The text of a file of the host; "" if it cannot be read."""
     try:
-        return processes.read(path).decode("utf-8", "replace")
+        return files.read(path).decode("utf-8", "replace")
     except OSError:
         return ""
 

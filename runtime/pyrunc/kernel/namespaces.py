@@ -103,8 +103,8 @@ def set_time_offsets(offsets: "dict[str, tuple[int, int]]", fd: int) -> None:
         text = "".join(f"{clock} {seconds} {nanoseconds}\n" for clock, (seconds, nanoseconds) in offsets.items())
         fd = fd if fd >= 0 else open_time_offsets("self")
         try:
-            posix.write(fd, text.encode())
-            posix.close(fd)
+            with opened(fd):
+                posix.write(fd, text.encode())
         except OSError as error:
             raise PyruncError.from_os("set the time offsets", error, pointer="/linux/timeOffsets") from None
     with opened(posix.open("/proc/self/ns/time_for_children", posix.O_RDONLY | posix.O_CLOEXEC)) as fd:

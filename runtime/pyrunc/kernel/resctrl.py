@@ -9,7 +9,7 @@ import posix
 from pyrunc.errors import ConfigError, PyruncError
 from pyrunc.kernel.process import processes
 
-from .descriptors import opened
+from . import files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -185,15 +185,14 @@ def _parse(lines: "list[str]") -> "dict[tuple[str, str], str]":
 
 def _read(path: str) -> str:
     try:
-        return processes.read(path).decode("utf-8", "replace")
+        return files.read(path).decode("utf-8", "replace")
     except OSError as error:
         raise PyruncError.from_os(f"read `{path}`", error, pointer=_POINTER) from None
 
 
 def _write(path: str, text: str) -> None:
     try:
-        with opened(posix.open(path, posix.O_WRONLY | posix.O_CLOEXEC)) as fd:
-            posix.write(fd, f"{text}\n".encode())
+        files.write(path, f"{text}\n".encode())
     except OSError as error:
         what = f"write `{text}` to `{path}`"
         raise PyruncError.from_os(what, error, pointer=_POINTER, hint=_complaint(path)) from None

@@ -5,7 +5,7 @@ import time
 from _signal import SIGKILL
 
 from pyrunc.errors import PyruncError
-from pyrunc.kernel.process import processes
+from pyrunc.kernel import files
 
 from .protocol import PeerGone
 from .step_report import NAME
@@ -32,7 +32,7 @@ def refuse_stopped(made: "Made") -> None:
     it SIGSTOP, and we would wait for it without end. It may not have told its pid yet, which is set then."""
     kind, pid = (posix.P_PID, made.pid) if made.pid > 1 else (posix.P_ALL, 0)
     found = posix.waitid(kind, pid, posix.WSTOPPED | posix.WNOHANG | posix.WNOWAIT)
-    if found is None or processes.read(f"/proc/{found.si_pid}/comm") != NAME + b"\n":
+    if found is None or files.read(f"/proc/{found.si_pid}/comm") != NAME + b"\n":
         return
     made.pid = found.si_pid
     text = f"process {made.pid}, on its way into the container, was stopped by signal {found.si_status}"

@@ -1,10 +1,9 @@
 """What the command sets of a process that it has made, because the process itself may not or must not yet."""
 
-import posix
 from errno import EACCES, EPERM
 
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import syscalls
+from pyrunc.kernel import files, syscalls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,11 +16,7 @@ def set_oom_score(process: "Process | None", pid: int) -> None:
         return
     value = process.oom_score_adj
     try:
-        fd = posix.open(f"/proc/{pid}/oom_score_adj", posix.O_WRONLY | posix.O_CLOEXEC)
-        try:
-            posix.write(fd, str(value).encode())
-        finally:
-            posix.close(fd)
+        files.write(f"/proc/{pid}/oom_score_adj", str(value).encode())
     except OSError as error:
         # Not left out: who gives it relies on it. runc and crun refuse as well.
         hint = "lowering it takes CAP_SYS_RESOURCE of the host" if error.errno == EACCES else ""

@@ -8,7 +8,7 @@ from pyrunc.cgroup import cgroupfs as cgroup_fs
 from pyrunc.cgroup import manager
 from pyrunc.container import Container
 from pyrunc.errors import ConfigError, PyruncError
-from pyrunc.kernel import descriptors, namespaces, syscalls
+from pyrunc.kernel import descriptors, files, namespaces, syscalls
 from pyrunc.kernel.process import credentials, processes, sealed
 from pyrunc.resources import Cgroup, Resources
 from pyrunc.savedstate import SavedHook, State
@@ -100,7 +100,7 @@ def _refuse_to_change_the_host(plan: "ContainerPlan") -> None:
     for key, name in (("hostname", plan.hostname), ("domainname", plan.domainname)):
         if name is None or "uts" not in ours:
             continue
-        if processes.read(f"/proc/sys/kernel/{key}").rstrip(b"\n") != name.encode("utf-8", "surrogateescape"):
+        if files.read(f"/proc/sys/kernel/{key}").rstrip(b"\n") != name.encode("utf-8", "surrogateescape"):
             text = f"the {key} `{name}` would become the host's: the uts namespace is the runtime's"
             raise ConfigError(text, pointer=f"/{key}")
 

@@ -5,8 +5,8 @@ from _signal import SIGKILL
 from errno import EINVAL, EPERM
 
 from pyrunc.errors import PyruncError
+from pyrunc.kernel import files
 from pyrunc.kernel.descriptors import opened
-from pyrunc.kernel.process import processes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def read(kind: str, pid: "int | str" = "self") -> "tuple[Range, ...]":
     """The "uid" or "gid" map of the user namespace that this process or `pid` is in, with the ids outside as this
     process has them; empty for a kernel without them."""
     try:
-        numbers = [int(word) for word in processes.read(f"/proc/{pid}/{kind}_map").split()]
+        numbers = [int(word) for word in files.read(f"/proc/{pid}/{kind}_map").split()]
     except FileNotFoundError:
         return ()
     return tuple((numbers[i], numbers[i + 1], numbers[i + 2]) for i in range(0, len(numbers), 3))
@@ -145,8 +145,7 @@ def _write(pid: int, kind: str, ranges: "tuple[Range, ...]") -> None:
 
 def _put(path: str, text: str, what: str, pointer: str) -> None:
     try:
-        with opened(posix.open(path, posix.O_WRONLY | posix.O_CLOEXEC)) as fd:
-            posix.write(fd, text.encode())
+        files.write(path, text.encode())
     except OSError as error:
         raise PyruncError.from_os(what, error, hint=_HINTS.get(error.errno or 0, ""), pointer=pointer) from None
 

@@ -2,6 +2,7 @@
 
 import posix
 
+from pyrunc.kernel import files
 from pyrunc.kernel.process import programs
 
 _MAX_FILE = 4 << 20  # bytes: a file of a whole university's users
@@ -103,12 +104,6 @@ def login_name(uid: int) -> str:
 
 def _text(path: str) -> str:
     try:
-        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK)
+        return files.read(path, _MAX_FILE, flags=posix.O_NONBLOCK).decode("utf-8", "surrogateescape")
     except OSError:  # missing: nothing is granted
         return ""
-    try:
-        return posix.read(fd, _MAX_FILE).decode("utf-8", "surrogateescape")
-    except OSError:
-        return ""
-    finally:
-        posix.close(fd)

@@ -4,7 +4,7 @@ import posix
 from errno import EBUSY, EINVAL, ENODEV, EOPNOTSUPP, EPERM
 
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import paths, syscalls
+from pyrunc.kernel import files, paths, syscalls
 from pyrunc.kernel.descriptors import opened
 from pyrunc.kernel.ids import idmap
 from pyrunc.kernel.process import processes
@@ -100,7 +100,7 @@ def create(
 def _options_of_the_hierarchy() -> list[str]:
     """Those of the unified hierarchy, such as nsdelegate: all its mounts have the same, and one that is made from the
     host's cgroup namespace sets them anew (apply_cgroup_root_flags() in kernel/cgroup/cgroup.c of Linux)."""
-    for line in processes.read("/proc/self/mountinfo").split(b"\n"):
+    for line in files.read("/proc/self/mountinfo").split(b"\n"):
         words = line.partition(b" - ")[2].split(b" ")  # type, source, options: proc(5)
         if words[0] == b"cgroup2":
             return [word for word in words[-1].decode().split(",") if word not in {"rw", "ro"}]

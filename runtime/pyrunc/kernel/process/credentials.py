@@ -10,7 +10,7 @@ from errno import EACCES, EINVAL, EMFILE, ENFILE, ENOMEM, EPERM, EROFS
 import _prctl
 
 from pyrunc.errors import ConfigError, PyruncError
-from pyrunc.kernel import paths, syscalls
+from pyrunc.kernel import files, paths, syscalls
 from pyrunc.kernel.descriptors import opened
 
 TYPE_CHECKING = False
@@ -61,13 +61,9 @@ def setgroups_denied(proc: str = "/proc/self") -> bool:
     """Whether the user namespace of this process (or that of /proc/PID) forbids setgroups(2): one in which an ordinary
     user mapped his own group alone, or one inside of such a one (user_namespaces(7))."""
     try:
-        fd = posix.open(f"{proc}/setgroups", posix.O_RDONLY | posix.O_CLOEXEC)
+        return files.read(f"{proc}/setgroups").strip() == b"deny"
     except OSError:  # no user namespaces in this kernel
         return False
-    try:
-        return posix.read(fd, 16).strip() == b"deny"
-    finally:
-        posix.close(fd)
 
 
 def check_groups(groups: "tuple[int, ...] | list[int]", *, denied: bool) -> None:

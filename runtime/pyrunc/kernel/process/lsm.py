@@ -13,11 +13,9 @@ opens the file in it and writes (`stages.security_steps`); what is mounted on th
 import posix
 
 from pyrunc.errors import ConfigError, PyruncError
-from pyrunc.kernel import syscalls
+from pyrunc.kernel import files, syscalls
 from pyrunc.kernel.descriptors import opened
 from pyrunc.kernel.mount import procfs
-
-from . import processes
 
 # Below /proc/thread-self/attr. AppArmor's own directory is there since Linux 5.1: with two security modules `exec`
 # alone is the other one's.
@@ -120,6 +118,6 @@ def label_new_keys(proc: int, label: str) -> None:
 def _read(path: str) -> bytes:
     """A small file of the host; b"" if it cannot be read."""
     try:
-        return processes.read(path, _MOST_BYTES)
+        return files.read(path, _MOST_BYTES)
     except OSError:
         return b""

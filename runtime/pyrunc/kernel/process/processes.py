@@ -5,34 +5,16 @@ The native calls are imported where they are needed: `start`, `state` and `delet
 """
 
 import posix
-from errno import EINVAL, EISDIR, EOPNOTSUPP
 
-from pyrunc.errors import PyruncError
+from pyrunc.kernel import files
 from pyrunc.kernel.descriptors import opened
-
-
-def read(path: str, most: int = 1 << 62) -> bytes:
-    """The content of a file, until it ends or has given `most` bytes: files of /proc come a page at a time. OSError,
-    which names the file."""
-    fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
-    try:
-        pieces, size = [], 0  # joined at the end: adding each to what came before would copy that every time
-        while size < most and (piece := posix.read(fd, 1 << 16)):
-            pieces.append(piece)
-            size += len(piece)
-        return b"".join(pieces)
-    except OSError as error:
-        error.filename = path
-        raise
-    finally:
-        posix.close(fd)
 
 
 def mount_table(pid: "int | str" = "self") -> "list[tuple[int, str, str]]":
     """(mount id, type, mount point) of each mount that a process sees (/proc/PID/mountinfo, proc(5)). OSError."""
     table = []
     # Users can mount by FUSE where they like: of white space in a name the kernel escapes space, tab and line feed.
-    for line in read(f"/proc/{pid}/mountinfo").removesuffix(b"\n").split(b"\n"):
+    for line in files.read(f"/proc/{pid}/mountinfo").removesuffix(b"\n").split(b"\n"):
         fields, _, rest = line.partition(b" - ")
         words = fields.split(b" ")
         point = words[4]
@@ -84,7 +66,7 @@ def _fields(text: bytes) -> "list[bytes]":
 def words(pid: "int | str") -> "list[str]":
     """The command line of a process; [] if there is none to be seen."""
     try:
-        text = read(f"/proc/{pid}/cmdline").decode("utf-8", "surrogateescape")
+        text = files.read(f"/proc/{pid}/cmdline").decode("utf-8", "surrogateescape")
     except OSError:
         return []
     return text.removesuffix("\0").split("\0")
@@ -139,14 +121,14 @@ def vantage() -> "list[int]":
 
 def boot() -> "list[str]":
     """The id of this boot (random(4)) and the inode of our pid namespace. OSError without a whole procfs."""
-    boot_id = read("/proc/sys/kernel/random/boot_id").decode().rstrip("\n")
+    boot_id = files.read("/proc/sys/kernel/random/boot_id").decode().rstrip("\n")
     return [boot_id, str(posix.stat("/proc/self/ns/pid").st_ino)]
 
 
 def speaks_of_us() -> bool:
     """Whether /proc is of our own pid namespace. The number alone would not tell: in a namespace below it a process
     may have it by chance, or because somebody there has forked until it had."""
-    for line in read("/proc/self/status").split(b"\n"):
+    for line in files.read("/proc/self/status").split(b"\n"):
         name, _, numbers = line.partition(b":")
         if name == b"NSpid":  # one for each namespace from /proc's down to ours
             return len(numbers.split()) == 1
@@ -188,71 +170,3 @@ def wait_gone(pid: int, start_time: int, seconds: float) -> bool:
             return not alive(pid, start_time) or bool(poll.poll(seconds * 1000)) or not alive(pid, start_time)
     except ProcessLookupError:
         return True
-
-
-def write_pid_file(path: str, pid: int) -> None:
-    """Whole or not at all: conmon reads it as soon as we are gone.
-
-    The file has no name before it is whole: a command that is killed leaves none, and nobody can have prepared it.
-    """
-    directory, slash, _ = path.rpartition("/")
-    try:
-        try:
-            fd = posix.open(f"{directory}{slash}.", _O_TMPFILE | posix.O_WRONLY | posix.O_CLOEXEC, 0o644)
-        except OSError as error:
-            if error.errno not in _NO_TMPFILE:
-                raise
-            _write_and_rename(path, pid)
-            return
-        try:
-            posix.write(fd, str(pid).encode())
-            _link(fd, path)
-        finally:
-            posix.close(fd)
-    except OSError as error:
-        raise PyruncError.from_os(f"write the pid file `{path}`", error) from None
-
-
-def _link(fd: int, path: str) -> None:
-    """Give an unnamed file its name, in the place of a file of that name (open(2), O_TMPFILE)."""
-    source = f"/proc/self/fd/{fd}"
-    try:
-        posix.link(source, path, src_dir_fd=fd)  # without any, CPython calls link(2), which does not follow
-    except FileExistsError:
-        posix.unlink(path)
-        posix.link(source, path, src_dir_fd=fd)
-
-
-def _write_and_rename(path: str, pid: int) -> None:
-    """On a file system without unnamed files, such as NFS. A temporary file that is there is not written into but
-    removed: its owner could change what it says afterwards."""
-    directory, slash, name = path.rpartition("/")
-    partial = f"{directory}{slash}.{name}.{posix.getpid()}"
-    try:
-        remove_pid_file(partial)
-        with opened(posix.open(partial, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC, 0o644)) as fd:
-            posix.write(fd, str(pid).encode())
-        posix.rename(partial, path)
-    except BaseException:
-        remove_pid_file(partial)
-        raise
-
-
-def remove_pid_file(path: str) -> None:
-    """Nobody is to look for a process that failed; the command may not have come to the file."""
-    try:
-        posix.unlink(path)
-    except OSError:
-        return
-
-
-_O_TMPFILE = 0o20000000 | posix.O_DIRECTORY
-_NO_TMPFILE = (EISDIR, EINVAL, EOPNOTSUPP)  # a kernel or a file system that has them not
-
-
-def send_pidfd(path: str, pid: int) -> None:
-    """Send a pidfd of the process to the AF_UNIX socket at `path`, with SCM_RIGHTS (`--pidfd-socket`)."""
-    from pyrunc.kernel import syscalls, unixsocket
-
-    with opened(syscalls.pidfd_open(pid)) as pidfd:
-        unixsocket.send_descriptor(path, pidfd, b"pidfd", "pidfd socket")

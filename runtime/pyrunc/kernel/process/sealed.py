@@ -5,10 +5,8 @@ import posix
 from errno import EINVAL
 
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import syscalls
+from pyrunc.kernel import files, syscalls
 from pyrunc.kernel.descriptors import opened
-
-from . import processes
 
 _MFD_EXEC = 0x10  # Linux 6.3; older kernels say EINVAL and make every memory file executable
 _F_ADD_SEALS, _ALL_SEALS = 1033, 0xF  # SEAL, SHRINK, GROW, WRITE
@@ -65,7 +63,7 @@ def protect_interpreter(environment: "dict[bytes, bytes]") -> None:
 
 
 def _command_line() -> "list[str]":
-    return [_text(word) for word in processes.read("/proc/self/cmdline").split(b"\0")[:-1]]
+    return [_text(word) for word in files.read("/proc/self/cmdline").split(b"\0")[:-1]]
 
 
 def _text(data: bytes) -> str:
@@ -73,8 +71,7 @@ def _text(data: bytes) -> str:
 
 
 def _in_memory(path: str) -> int:
-    with opened(posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)) as source:
-        content = posix.read(source, 8 << 20)
+    content = files.read(path)
     flags = posix.MFD_CLOEXEC | posix.MFD_ALLOW_SEALING
     try:
         fd = posix.memfd_create("pyrunc-init", flags | _MFD_EXEC)
