@@ -6,6 +6,8 @@ from errno import ENOENT
 
 from . import jsontext
 from .errors import PyruncError
+from .kernel import files
+from .kernel.descriptors import opened
 
 MAX_CONFIG = 64 << 20  # bytes
 _O_PATH = 0o10000000  # not in `posix`; the same on all architectures that use asm-generic/fcntl.h
@@ -25,56 +27,50 @@ def resolved(path: str) -> str:
     """The bundle at `path` by a name without symlinks and `..`, which may lead elsewhere by the time that a hook reads
     the state; what cannot be opened is `absolute`, and the error of who reads it."""
     try:
-        fd = posix.open(path, _O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
-    except OSError:
+        with opened(posix.open(path, _O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)) as fd:
+            return posix.readlink(f"/proc/self/fd/{fd}")
+    except OSError:  # or there is no /proc here
         return absolute(path)
-    try:
-        return posix.readlink(f"/proc/self/fd/{fd}")
-    except OSError:  # no /proc here
-        return absolute(path)
-    finally:
-        posix.close(fd)
 
 
-def read_file(path: str, limit: int = MAX_CONFIG) -> bytes:
-    """The content of a regular file of at most `limit` bytes: neither a FIFO nor a device can make us wait."""
+def read_file(path: str) -> bytes:
+    """The content of a regular file of at most MAX_CONFIG bytes: neither a FIFO nor a device can make us wait."""
     try:
         fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK | posix.O_NOCTTY)
     except OSError as error:
         raise PyruncError.from_os(f"open `{path}`", error) from None
     try:
-        facts = posix.fstat(fd)
-        if not S_ISREG(facts.st_mode):
-            raise PyruncError(f"`{path}` is not a regular file")
-        if facts.st_size > limit:
-            raise PyruncError(f"`{path}` is larger than {limit >> 20} MiB")
-        return posix.read(fd, facts.st_size + 1)
+        with opened(fd):
+            facts = posix.fstat(fd)
+            if not S_ISREG(facts.st_mode):
+                raise PyruncError(f"`{path}` is not a regular file")
+            if facts.st_size > MAX_CONFIG:
+                raise PyruncError(f"`{path}` is larger than {MAX_CONFIG >> 20} MiB")
+            return posix.read(fd, facts.st_size + 1)
     except OSError as error:
         raise PyruncError.from_os(f"read `{path}`", error) from None
-    finally:
-        posix.close(fd)
 
 
 def read_given(path: str) -> bytes:
     """The content of a file that the command line names, - for standard input: a pipe, as of `<(...)`, will do."""
-    what = "standard input" if path == "-" else f"`{path}`"
+    if path == "-":
+        return _read_open(0, "standard input")
     try:
-        fd = 0 if path == "-" else posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOCTTY)
+        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOCTTY)
     except OSError as error:
-        raise PyruncError.from_os(f"open {what}", error) from None
+        raise PyruncError.from_os(f"open `{path}`", error) from None
+    with opened(fd):
+        return _read_open(fd, f"`{path}`")
+
+
+def _read_open(fd: int, what: str) -> bytes:
     try:
-        pieces, size = [], 0
-        while piece := posix.read(fd, 1 << 16):
-            pieces.append(piece)
-            size += len(piece)
-            if size > MAX_CONFIG:
-                raise PyruncError(f"{what} is larger than {MAX_CONFIG >> 20} MiB")
-        return b"".join(pieces)
+        content = files.read_open(fd, MAX_CONFIG + 1)
     except OSError as error:
         raise PyruncError.from_os(f"read {what}", error) from None
-    finally:
-        if fd:
-            posix.close(fd)
+    if len(content) > MAX_CONFIG:
+        raise PyruncError(f"{what} is larger than {MAX_CONFIG >> 20} MiB")
+    return content
 
 
 def read_config(bundle: str, config: str = "") -> bytes:

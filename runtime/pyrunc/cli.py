@@ -7,6 +7,7 @@ from . import SPEC_VERSION, __version__, arguments, ending, startup
 from .arguments import Arguments, Option
 from .context import Context, print_out
 from .errors import PyruncError, Terminated, UsageError, place, without_room
+from .kernel import files
 from .log import LEVELS, Log
 
 GLOBAL_OPTIONS = (
@@ -54,14 +55,8 @@ _EXEC_FAILED = 255  # as runc: the statuses up to 254 are the program's
 
 def original_environment() -> "dict[bytes, bytes]":
     """The environment that the caller gave; CPython adds LC_CTYPE to its own (PEP 538)."""
-    content = b""
     try:
-        fd = posix.open("/proc/self/environ", posix.O_RDONLY | posix.O_CLOEXEC)
-        try:
-            while chunk := posix.read(fd, 1 << 16):
-                content += chunk
-        finally:
-            posix.close(fd)
+        content = files.read("/proc/self/environ")
     except OSError:
         return dict(posix.environ)
     pairs = (entry.partition(b"=") for entry in content.split(b"\0") if entry)

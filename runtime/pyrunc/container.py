@@ -21,6 +21,7 @@ from pyrunc.kernel.process import processes
 from . import jsontext, lifecycle, stateroot
 from .cgroup import events
 from .errors import NotFound, PyruncError
+from .kernel.descriptors import opened
 from .savedstate import FIELDS, State
 
 STATE_VERSION = 1
@@ -333,31 +334,23 @@ class Container:
     def _write(self, name: str, content: bytes, flags: int) -> None:
         try:
             how = posix.O_WRONLY | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NOFOLLOW | flags
-            fd = posix.open(name, how, 0o600, dir_fd=self.fd)
-            try:
+            with opened(posix.open(name, how, 0o600, dir_fd=self.fd)) as fd:
                 while content:
                     content = content[posix.write(fd, content) :]
-            finally:
-                posix.close(fd)
         except OSError as error:
             raise PyruncError.from_os(f"write `{self.path}/{name}`", error) from None
 
     def _read(self, name: str) -> "bytes | None":
         """The content of a file, None if it is missing."""
+        flags = posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW | posix.O_NONBLOCK
         try:
-            flags = posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW | posix.O_NONBLOCK
-            fd = posix.open(name, flags, dir_fd=self.fd)
+            with opened(posix.open(name, flags, dir_fd=self.fd)) as fd:
+                size = posix.fstat(fd).st_size
+                return posix.read(fd, min(size, _MAX_STATE) + 1)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise PyruncError.from_os(f"read `{self.path}/{name}`", error) from None
-        try:
-            size = posix.fstat(fd).st_size
-            return posix.read(fd, min(size, _MAX_STATE) + 1)
-        except OSError as error:
-            raise PyruncError.from_os(f"read `{self.path}/{name}`", error) from None
-        finally:
-            posix.close(fd)
 
     def read(self, name: str) -> bytes:
         """The content of a file of the state directory. Raises PyruncError if it is missing."""

@@ -20,6 +20,7 @@ from pyrunc.kernel.process import credentials, sealed, signals
 
 from . import jsontext
 from .errors import PyruncError, printable
+from .kernel.descriptors import opened
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -124,10 +125,8 @@ def _start(
     if pid == 0:
         _become(hook, streams, told, environ, str(state.get("bundle", "")))
     posix.close(told)
-    try:
+    with opened(report):
         answer = posix.read(report, 16)
-    finally:
-        posix.close(report)
     if answer:
         posix.waitpid(pid, 0)
         raise PyruncError(f"{what}: execute `{hook.path}`", errno=int(answer))
@@ -187,16 +186,13 @@ def _ends_in_time(pid: int, timeout: "int | None") -> bool:
     if timeout is None:
         return True  # waitpid will wait
     deadline = time.monotonic() + timeout
-    pidfd = syscalls.pidfd_open(pid)
-    try:
+    with opened(syscalls.pidfd_open(pid)) as pidfd:
         poll = select.poll()
         poll.register(pidfd, select.POLLIN)
         while (left := deadline - time.monotonic()) > 0:
             if poll.poll(min(left * 1000, _LONGEST_POLL)):
                 return True
         return bool(poll.poll(0))
-    finally:
-        posix.close(pidfd)
 
 
 def _kill(pid: int) -> None:

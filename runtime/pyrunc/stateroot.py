@@ -8,6 +8,7 @@ from _stat import S_ISLNK, S_ISVTX
 from errno import ELOOP
 
 from .errors import PyruncError
+from .kernel.descriptors import opened
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,17 +105,12 @@ def collect(root: str) -> None:
         return
     for name in names:
         try:
-            fd = posix.open(f"{root}/{name}", DIRECTORY)
-        except OSError:
-            continue
-        try:
-            if posix.fstat(fd).st_uid != posix.geteuid():  # a stranger\'s, in a root like /tmp
-                continue
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            from .kernel import trees
+            with opened(posix.open(f"{root}/{name}", DIRECTORY)) as fd:
+                if posix.fstat(fd).st_uid != posix.geteuid():  # a stranger's, in a root like /tmp
+                    continue
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                from .kernel import trees
 
-            trees.remove(f"{root}/{name}")
+                trees.remove(f"{root}/{name}")
         except (OSError, PyruncError):
             continue
-        finally:
-            posix.close(fd)

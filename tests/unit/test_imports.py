@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "jsontext": ("errors",),
     "arguments": ("errors",),
     "lifecycle": ("errors",),
-    "bundle": ("errors", "jsontext"),
+    "bundle": ("errors", "jsontext", "kernel"),
     "kernel": ("errors", "jsontext"),
     "logdaemon": ("errors", "kernel"),
     "log": ("errors", "jsontext", "kernel", "logdaemon"),

@@ -7,6 +7,7 @@ from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.container import Container
 from pyrunc.context import Context, print_json, print_lines
 from pyrunc.errors import PyruncError, UsageError, printable
+from pyrunc.kernel.descriptors import opened
 
 VERB = Verb(
     "list containers",
@@ -48,14 +49,13 @@ def _row(context: Context, name: str) -> "dict[str, object] | None":
         container = Container.open(context.root, name)
     except PyruncError:
         return None
-    owner = container.owner()
-    try:
-        state = container.load()
-        status = container.status(state)
-    except PyruncError:
-        return {"id": name, "pid": 0, "status": "broken", "bundle": "", "created": "", "owner": owner}
-    finally:
-        posix.close(container.fd)
+    with opened(container.fd):
+        owner = container.owner()
+        try:
+            state = container.load()
+            status = container.status(state)
+        except PyruncError:
+            return {"id": name, "pid": 0, "status": "broken", "bundle": "", "created": "", "owner": owner}
     value = state.spec_state(status)
     row: dict[str, object] = {key: value.get(key, "") for key in ("ociVersion", "id")}
     row |= {"pid": state.pid if status != "stopped" else 0, "status": status, "bundle": value.get("bundle", "")}

@@ -5,6 +5,7 @@ import posix
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.context import Context
 from pyrunc.errors import PyruncError
+from pyrunc.kernel.descriptors import opened
 from pyrunc.spec.default import default_config
 
 VERB = Verb(
@@ -33,8 +34,6 @@ def run(_: Context, arguments: Arguments) -> int:
         raise PyruncError(f"`{path}` exists", hint="remove it first") from None
     except OSError as error:
         raise PyruncError.from_os(f"write `{path}`", error) from None
-    try:
+    with opened(fd):
         posix.write(fd, (json.dumps(value, indent="\t") + "\n").encode())
-    finally:
-        posix.close(fd)
     return 0

@@ -145,14 +145,12 @@ def _read_report(result: int, fifo: int, state: State) -> bytes:
 
 def _hand_over_listener(state: State, number: int) -> None:
     from pyrunc.kernel import listener, syscalls
+    from pyrunc.kernel.descriptors import opened
 
     path, metadata = state.listener
-    pidfd = syscalls.pidfd_open(state.pid)
-    try:
+    with opened(syscalls.pidfd_open(state.pid)) as pidfd:
         content = listener.process_state(state.spec_state(lifecycle.CREATED), state.pid, metadata)
         listener.hand_over(pidfd, number, path or "", content)
-    finally:
-        posix.close(pidfd)
 
 
 def _poststart(context: Context, container: Container, state: State, hooks: "list[SavedHook]") -> None:

@@ -5,6 +5,7 @@ from errno import E2BIG, EINVAL, ENOSYS
 
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import namespaces, seccomp, syscalls
+from pyrunc.kernel.descriptors import opened
 from pyrunc.kernel.ids.mount_userns import MountMap
 from pyrunc.kernel.library import Library, NotInstalled
 from pyrunc.kernel.process import lsm, sealed
@@ -134,15 +135,11 @@ def id_mapped_mounts(subject: Subject) -> Finding:
         mapping.open(-1, "")
     except PyruncError:
         return Finding(DEGRADED, f"cannot be tried without a user namespace: {loss}", "pyrunc doctor user-namespaces")
-    tree = -1
+    root = (syscalls.AT_FDCWD, "/", syscalls.OPEN_TREE_CLONE)
     try:
-        tree = syscalls.open_tree(syscalls.AT_FDCWD, "/", syscalls.OPEN_TREE_CLONE)
-        syscalls.mount_setattr(tree, set_=syscalls.MOUNT_ATTR_IDMAP, userns=mapping.namespace)
+        with opened(mapping.namespace), opened(syscalls.open_tree(*root)) as tree:
+            syscalls.mount_setattr(tree, set_=syscalls.MOUNT_ATTR_IDMAP, userns=mapping.namespace)
     except OSError as error:
         text = f"the file system of / takes none (errno {error.errno}): {loss}"
         return Finding(DEGRADED, text, "keep images on ext4, xfs or btrfs")
-    finally:
-        posix.close(mapping.namespace)
-        if tree >= 0:
-            posix.close(tree)
     return Finding(OK, "the file system of / takes them")

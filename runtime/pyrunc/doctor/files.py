@@ -6,6 +6,7 @@ import posix
 from pyrunc import stateroot
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import syscalls
+from pyrunc.kernel.descriptors import opened
 from pyrunc.kernel.process import processes, trial
 
 from .finding import DEGRADED, MISSING, OK, Finding, Subject
@@ -79,11 +80,8 @@ def state_directory(subject: Subject) -> Finding:
         return _no_state(subject, where, f"nothing can be made in `{where}` ({_why(error)})")
     try:
         posix.mkfifo(f"{trial}/fifo", 0o600)
-        fd = posix.open(trial, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
-        try:
+        with opened(posix.open(trial, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)) as fd:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        finally:
-            posix.close(fd)
     except OSError as error:
         return _no_state(subject, where, f"the file system of `{where}` takes no fifo or lock ({_why(error)})")
     finally:

@@ -28,6 +28,7 @@ from pyrunc.cgroup import cgroupfs as cgroup_fs
 from pyrunc.cgroup import interface_files
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import syscalls
+from pyrunc.kernel.descriptors import opened
 from pyrunc.kernel.process import processes, sealed
 
 from . import children, exec_child, limits, protocol, step_report
@@ -128,13 +129,11 @@ def _cgroup_of_init(target: "Target", errno: "int | None") -> str:
 
 
 def _fork_into(path: str) -> int:
-    fd = cgroup_fs.enter(path)
-    try:
-        return cgroup_fs.fork(path, fd)
-    except OSError as error:
-        raise PyruncError.from_os(f"clone a process into cgroup `{path}`", error) from None
-    finally:
-        posix.close(fd)
+    with opened(cgroup_fs.enter(path)) as fd:
+        try:
+            return cgroup_fs.fork(path, fd)
+        except OSError as error:
+            raise PyruncError.from_os(f"clone a process into cgroup `{path}`", error) from None
 
 
 def _serve(plan: "ExecPlan", made: Entered, console_socket: str) -> None:
@@ -188,9 +187,6 @@ def _hand_over_listener(plan: "ExecPlan", made: Entered, message: bytes, state: 
     path, metadata = plan.listener or (None, None)
     if number is None or path is None:
         raise PyruncError("unexpected message from the process")
-    pidfd = syscalls.pidfd_open(made.pid)
-    try:
+    with opened(syscalls.pidfd_open(made.pid)) as pidfd:
         listener.hand_over(pidfd, number, path, listener.process_state(state, made.pid, metadata))
-    finally:
-        posix.close(pidfd)
     made.channel.acknowledge()

@@ -12,6 +12,7 @@ from pyrunc.container import Container
 from pyrunc.criu import images, rpc, service
 from pyrunc.errors import ConfigError, PyruncError
 from pyrunc.kernel import paths, syscalls
+from pyrunc.kernel.descriptors import opened
 from pyrunc.kernel.process import keyring, processes, trial
 
 from . import children, parent, protocol
@@ -206,17 +207,14 @@ def _answer(
 
 def _make_root_readonly(pid: int) -> None:
     """CRIU makes the root a plain bind mount. In a child: mount_setattr(2) is for mounts of one's own namespace."""
-    namespace = posix.open(f"/proc/{pid}/ns/mnt", posix.O_RDONLY | posix.O_CLOEXEC)
+    with opened(posix.open(f"/proc/{pid}/ns/mnt", posix.O_RDONLY | posix.O_CLOEXEC)) as namespace:
 
-    def work() -> None:
-        syscalls.setns(namespace, syscalls.CLONE_NEWNS)
-        root = posix.open("/", paths.O_PATH | posix.O_CLOEXEC)
-        syscalls.mount_setattr(root, set_=syscalls.MOUNT_ATTR_RDONLY)
+        def work() -> None:
+            syscalls.setns(namespace, syscalls.CLONE_NEWNS)
+            root = posix.open("/", paths.O_PATH | posix.O_CLOEXEC)
+            syscalls.mount_setattr(root, set_=syscalls.MOUNT_ATTR_RDONLY)
 
-    try:
         errno = trial.try_in_child(0, work)
-    finally:
-        posix.close(namespace)
     if errno:
         raise PyruncError("make the root filesystem read-only", errno=errno, pointer="/root/readonly")
 
