@@ -116,9 +116,9 @@ def test_what_is_read_of_a_file(tmp_path: Path) -> None:
 def test_the_file_is_closed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     opened, closed, flags, real_open, real_close = [], [], [], posix.open, posix.close
 
-    def opens(path: str, how: int) -> int:
+    def opens(path: str, how: int, **more: int | None) -> int:
         flags.append(how)
-        opened.append(real_open(path, how))
+        opened.append(real_open(path, how, **more))
         return opened[-1]
 
     monkeypatch.setattr(posix, "open", opens)
