@@ -67,7 +67,7 @@ class Arguments:
             return default
         text = self.text(name)
         if not (text.isascii() and text.isdigit() and len(text) < 10):
-            raise UsageError(f"invalid value `{text}` for flag -{name}: a whole number is needed")
+            raise UsageError(f"invalid value `{text}` for flag -{name}: expected an integer")
         return int(text)
 
 

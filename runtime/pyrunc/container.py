@@ -34,7 +34,7 @@ def check_id(container_id: str) -> None:
     if not container_id or len(container_id) > _MAX_ID or container_id[0] in ".-" or set(container_id) - _ID_CHARACTERS:
         raise PyruncError(
             f"invalid container id `{container_id[:80]}`",
-            hint=f"an id is 1 to {_MAX_ID} letters, digits and `_+-.`, and starts with none of `.-`",
+            hint=f"an id has 1 to {_MAX_ID} letters, digits or `_+-.`, and does not start with `.` or `-`",
         )
 
 
@@ -66,7 +66,7 @@ class Container:
             raise PyruncError(f"container with id `{container_id}` already exists") from None
         except OSError as error:
             raise PyruncError.from_os(f"create the state directory `{path}`", error, check="state-directory") from None
-        raise PyruncError(f"create the state directory `{path}`: it is always removed again by others")
+        raise PyruncError(f"create the state directory `{path}`: others keep removing it")
 
     @classmethod
     def _claim(cls, root: str, container_id: str) -> "Container | None":
@@ -211,7 +211,7 @@ class Container:
             return bool(made) and made[0] != (here := processes.boot())[0] and made[1] == here[1]
         except OSError as error:
             if error.errno in _ACCIDENTS:
-                raise PyruncError.from_os("look which boot this is", error) from None
+                raise PyruncError.from_os("read the boot id", error) from None
             return False
 
     # -- the journal ----------------------------------------------------------------------------------------------

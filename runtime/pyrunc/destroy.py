@@ -42,7 +42,7 @@ def _end(context: "Context", container: Container, state: State, *, was_alive: b
             raise PyruncError(f"process {state.pid} of container `{container.id}` could not be killed", hint=hint)
     elif why := state.why_unsure():
         # To forget a container that runs would be worse than to keep one that has ended.
-        hint = f"if it has, with the machine or container that it ran in, say: remove the directory `{container.path}`"
+        hint = f"if it has, e.g. with the machine that it ran on: remove the directory `{container.path}`"
         raise PyruncError(f"cannot tell whether container `{container.id}` has ended: {why}", hint=hint)
 
 

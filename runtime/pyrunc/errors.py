@@ -146,7 +146,7 @@ class PyruncError(Exception):
     ) -> "PyruncError":
         """The error for a failed system call: `message` names the operation and its object."""
         if error.errno == ENOSYS:
-            hint = "Linux 5.12 or newer is needed, and no seccomp filter that hides its system calls"
+            hint = "pyrunc needs Linux 5.12 or newer, and no seccomp filter that blocks its system calls"
         return cls(message, errno=error.errno or 0, pointer=pointer, hint=hint, check=check)
 
 
@@ -168,7 +168,7 @@ def place(error: OSError) -> str:
 def without_room(error: "ImportError | MemoryError", doing: str) -> PyruncError:
     """The error if a module cannot be loaded, or memory cannot be had. An ImportError ends in the loader's words."""
     if isinstance(error, MemoryError):
-        return PyruncError(f"get memory for `{doing or 'pyrunc'}`", errno=ENOMEM)
+        return PyruncError(f"allocate memory for `{doing or 'pyrunc'}`", errno=ENOMEM)
     return PyruncError(f"{doing}{': ' if doing else ''}load the module `{error.name}`: {error.msg}")
 
 

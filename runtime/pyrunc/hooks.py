@@ -171,7 +171,7 @@ def _wait(what: str, hook: "Hook", pid: int, mask: "Iterable[int]") -> str:
             return f"still running after its timeout of {hook.timeout} s, killed"
         _, status = posix.waitpid(pid, 0)
     except ChildProcessError:  # the caller ignores SIGCHLD, so the kernel keeps no status
-        raise PyruncError(f"{what}: its exit status is lost, as SIGCHLD is ignored") from None
+        raise PyruncError(f"{what}: its exit status is lost because SIGCHLD is ignored") from None
     except BaseException:  # an interrupt from the keyboard does not reach the hook's own session
         _kill(pid)
         raise

@@ -49,7 +49,7 @@ def _refuse_constant(name: str) -> Value:
 def _finite(digits: str) -> float:
     number = float(digits)
     if number in (float("inf"), float("-inf")):
-        raise _Refused(f"{digits[:40]} is too large a number")
+        raise _Refused(f"{digits[:40]} is too large")
     return number
 
 

@@ -69,5 +69,5 @@ def require(command: str, status: str, container_id: str) -> None:
     statuses, refusal = _ALLOWED[command]
     if status not in statuses:
         refusal = _PARTICULAR.get((command, status), refusal)
-        hint = "`create` is still at work on it; `delete --force` ends that" if status == CREATING else ""
+        hint = "`create` is still in progress; `delete --force` ends it" if status == CREATING else ""
         raise NotPermitted(refusal.format(status=status, id=container_id), hint=hint)

@@ -76,7 +76,7 @@ class Resources:
                 if error is None:
                     raise
                 if isinstance(error, PyruncError):
-                    error.hint = error.hint or f"besides, this failed: {failure.message}"
+                    error.hint = error.hint or f"the cleanup failed, too: {failure.message}"
 
 
 class ResctrlGroups:
@@ -227,7 +227,7 @@ class Cgroup:
         except PyruncError:
             if tell is None or not (pids := cgroupfs.members(self.path)):
                 raise
-            tell(f"cgroup `{self.path}` stays: process {pids[0]}, which is in it, is not this container's")
+            tell(f"cgroup `{self.path}` is not removed: process {pids[0]} in it is not this container's")
 
 
 class Interfaces:

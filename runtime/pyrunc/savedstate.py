@@ -109,22 +109,22 @@ class State:
         try:
             vantage = processes.vantage()
             if self.pid <= 1 or self.start_time <= 0:  # let go by nobody, unless the state is damaged
-                why = "its state does not say which process is its first" if self.saved else ""
+                why = "its state does not name its first process" if self.saved else ""
             elif not self.seen_from:
                 inside = self.private_pids and self.cgroup and events.populated(self.cgroup)
-                why = "its first process is not to be seen, but its cgroup is not empty" if inside else ""
+                why = "its first process cannot be found, but its cgroup is not empty" if inside else ""
             else:
-                why = "it was created in another pid or time namespace, which sees processes in another way"
+                why = "it was created in another pid or time namespace, where pids and start times are different"
                 why = why if self.seen_from != vantage else ""
         except OSError:
-            why = "there is no /proc of this pid namespace, to look for its processes"
+            why = "/proc of this pid namespace is not mounted, so its processes cannot be found"
         return "" if why and self.cgroup and events.empty(self.cgroup) else why
 
     def own_cgroup(self, doing: str) -> str:
         """The container's cgroup, for `doing`, which cannot be done without."""
         if not self.cgroup:
-            why = "create was told to make none, or could not: `pyrunc doctor cgroups` says what it takes"
-            why = "the machine has been booted since it was created" if self.past else why
+            why = "it was created without one on request, or because none could be made: see `pyrunc doctor cgroups`"
+            why = "the machine has been rebooted since it was created" if self.past else why
             raise PyruncError(f"cannot {doing} container `{self.id}`: it has no cgroup of its own", hint=why)
         return self.cgroup
 
@@ -132,7 +132,7 @@ class State:
         """A warning, if nothing holds the other processes together, neither a cgroup nor a pid namespace; or ""."""
         if self.cgroup or self.private_pids is not False:
             return ""
-        text = "has neither a cgroup nor a pid namespace of its own: its other processes, if any, live on"
+        text = "has neither a cgroup nor a pid namespace of its own: other processes that it has started keep running"
         return f"container `{self.id}` {text}"
 
     def hooks(self, name: str) -> "list[SavedHook]":

@@ -56,7 +56,7 @@ def way(path: str) -> "Iterator[tuple[str, posix.stat_result]]":
 
 def check_owner(path: str, facts: "posix.stat_result", *, only_ours: bool = False) -> None:
     """Raise PyruncError if others than root and this user (`only_ours`: than this user) can change a directory."""
-    hint, euid = "choose another by --root, or by XDG_RUNTIME_DIR", posix.geteuid()
+    hint, euid = "choose another with --root or XDG_RUNTIME_DIR", posix.geteuid()
     if facts.st_uid != euid and (only_ours or not (facts.st_uid == 0 or _is_outside(facts.st_uid))):
         text = f"the state directory `{path}` belongs to uid {facts.st_uid}"
         raise PyruncError(text, hint=hint, check="state-directory")

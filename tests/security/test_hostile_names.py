@@ -73,7 +73,7 @@ def test_options_that_cannot_be_told_apart(tmp_path: Path, monkeypatch: pytest.M
     )
     program.chmod(0o755)
     monkeypatch.setattr(ps, "PROGRAM", str(program))
-    with pytest.raises(PyruncError, match="name of a process could pass for the PID"):
+    with pytest.raises(PyruncError, match="could be taken for a PID"):
         ps.table([7], [])
 
 

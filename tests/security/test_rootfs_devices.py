@@ -147,7 +147,7 @@ def regular(path: Path) -> None:
 @pytest.mark.parametrize("existing", [other_kind, other_number, symlink_to_host, regular])
 def test_node_that_differs_is_refused(place: Image, existing: Callable[[Path], None]) -> None:
     existing(place.root / "dev/null")
-    with pytest.raises(PyruncError, match="`/dev/null` exists and is not the device"):
+    with pytest.raises(PyruncError, match="`/dev/null` exists and is a different device"):
         place.inside(lambda root: devices.create(root, [], Attached()))
 
 
@@ -167,7 +167,7 @@ def test_devices_bound_from_the_host(place: Image) -> None:
 
 
 def test_bound_device_must_be_the_one(place: Image) -> None:
-    with pytest.raises(PyruncError, match="of the host is another device"):
+    with pytest.raises(PyruncError, match="of the host is a different device"):
         other = Device("/dev/null", "c", 1, 5, 0o666, 0, 0)
         place.inside(lambda root: devices.create(root, [other], Attached(), bind=True))
 

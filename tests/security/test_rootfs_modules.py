@@ -224,15 +224,15 @@ def test_what_is_detached_is_no_mount_that_is_there_for_a_moment(place: Image, m
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("/x", "nonsuch"), "No such device (config.json: /mounts/0; this kernel has no file system of type `nonsuch`"),
+        (("/x", "nonsuch"), "No such device (config.json: /mounts/0; this kernel does not know the file system"),
         (
             ("/x", "bind"),
-            "No such device (config.json: /mounts/0; a bind mount has `bind` or `rbind` among its options)",
+            "No such device (config.json: /mounts/0; a bind mount needs the option `bind` or `rbind`)",
         ),
         (("/x", "tmpfs", "mode=zzz"), "Invalid argument (config.json: /mounts/0; tmpfs: Bad value for 'mode')"),
         (("/x", "tmpfs", "nonsuch"), "Invalid argument (config.json: /mounts/0; tmpfs: Unknown parameter 'nonsuch')"),
         (("/x", "", "bind", "/nonsuch/source"), "mount `/nonsuch/source` to `/x`"),
-        (("/x", "", "bind,size=3", "/etc"), "a bind mount takes no file system options (`size=3`)"),
+        (("/x", "", "bind,size=3", "/etc"), "a bind mount does not take file system options (`size=3`)"),
         (("/x", "", "", "/etc"), "it has no type"),
         (("/data", "", "remount,ro"), "Invalid argument"),
         (("/", "tmpfs"), "the root file system is set by root.path and cannot be mounted over"),
@@ -305,7 +305,7 @@ def test_what_may_cover_proc(place: Image, arguments: tuple[str, ...], allowed: 
     if allowed:
         assert arguments[0] in place.inside(body)
     else:
-        with pytest.raises(PyruncError, match=r"may not be covered|only a proc file system"):
+        with pytest.raises(PyruncError, match=r"must not be mounted over|only a proc file system"):
             place.inside(body)
 
 

@@ -195,7 +195,7 @@ def test_missing_controller_is_named_with_the_reason(cgroup):
 
 def test_unknown_controller_of_unified(cgroup):
     wanted = settings({"unified": {"nonsense.max": "1"}}, cgroup)
-    with pytest.raises(PyruncError, match="no controller `nonsense`"):
+    with pytest.raises(PyruncError, match="controller `nonsense` is not available"):
         limits.enable(cgroup, values.controllers(wanted))
 
 
@@ -251,7 +251,7 @@ def test_failed_place_leaves_nothing(private_host):
     path = f"{CGROUP_PARENT}/unplaced"
     want = manager.Want(manager.CGROUPFS, settings({"unified": {"nonsense.max": "1"}}, path), None)
     want.path = path
-    with pytest.raises(PyruncError, match="no controller `nonsense`"):
+    with pytest.raises(PyruncError, match="controller `nonsense` is not available"):
         manager.place(want, lambda *_: None)
     assert not file(path, "").exists()
 
@@ -260,7 +260,7 @@ def test_failed_place_keeps_what_was_there(cgroup):
     want = manager.Want(manager.CGROUPFS, settings({"unified": {"nonsense.max": "1"}}, cgroup), None)
     want.path = cgroup
     noted = []
-    with pytest.raises(PyruncError, match="no controller `nonsense`"):
+    with pytest.raises(PyruncError, match="controller `nonsense` is not available"):
         manager.place(want, lambda *entry: noted.append(entry))
     assert file(cgroup, "").exists()
     assert noted == [("cgroupFound", True), ("cgroup", cgroup)]

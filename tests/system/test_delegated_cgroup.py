@@ -78,4 +78,4 @@ def test_pause_and_kill_reach_it(runtime: Runtime, bundle: Bundle) -> None:
 @only_pyrunc("has no cgroup manager of this name, or ignores the annotation")
 def test_without_a_cgroup_it_is_refused(runtime: Runtime, bundle: Bundle) -> None:
     runtime.flags.append("--cgroup-manager=disabled")
-    runtime.create_fails(delegating(bundle), "no cgroup that could be delegated", "run.oci.delegate-cgroup")
+    runtime.create_fails(delegating(bundle), "no cgroup can be delegated", "run.oci.delegate-cgroup")

@@ -178,7 +178,7 @@ def test_device_in_a_user_namespace_without_the_right_to_make_one(runtime: Runti
     before = os.stat("/dev/full")
     result = caller.run(bundle.shell("stat -c '%t %T %a' /dev/full; chmod 600 /dev/full"))
     assert result.stdout.split() == ["1", "7", "666"]
-    assert "`/dev/full` is one that was there before, and keeps its fileMode 0666 (/linux/devices/0)" in result.stderr
+    assert "`/dev/full` already exists and keeps its fileMode 0666 (/linux/devices/0)" in result.stderr
     assert os.stat("/dev/full").st_mode == before.st_mode
     bundle.linux["devices"] = [device("/dev/mine", "c", 1, 3)]
     caller.create_fails(bundle, "/linux/devices/0", "what the host has at this path")

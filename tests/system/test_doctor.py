@@ -66,7 +66,7 @@ def test_text_and_json_say_the_same(runtime: Runtime) -> None:
         assert f"{finding['status']:<10}{name}" in text
         assert finding["finding"] in text
         assert finding["status"] == "ok" or finding["repair"] in text
-    assert text.endswith("\nroot can make containers\n")
+    assert text.endswith("\nroot can run containers\n")
 
 
 def test_only_the_checks_that_are_named(runtime: Runtime) -> None:

@@ -59,7 +59,7 @@ def test_identity_that_is_damaged_wherever_it_was_written(runtime: Runtime, bund
         (path / "state.json").write_bytes(b"{")
         lines = [line for line in kept["journal"].splitlines(keepends=True) if b'"init"' not in line]
         (path / "journal").write_bytes(b"".join(lines))
-        error_text(runtime.delete(container.id, "--force"), "cannot tell whether", "does not say which process")
+        error_text(runtime.delete(container.id, "--force"), "cannot tell whether", "does not name its first process")
         for name, content in kept.items():
             (path / name).write_bytes(content)
         assert container.status == "running"

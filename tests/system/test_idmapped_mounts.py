@@ -160,9 +160,9 @@ def test_file_system_that_cannot(runtime: Runtime, bundle: Bundle) -> None:
         (("idmap=uids=0-5-0;gids=0-5-1",), (), "is not a range of ids"),
         (("idmap=gids=@0-5-1",), (), "not in the container's user namespace"),
         (("idmap=users=0-5-1",), (), "users=0-5-1"),
-        (("idmap=uids=0-5-1;gids=0-5-1",), ("uidMappings", "gidMappings"), "both give a mapping"),
+        (("idmap=uids=0-5-1;gids=0-5-1",), ("uidMappings", "gidMappings"), "mutually exclusive"),
         (("idmap",), ("uidMappings",), "gidMappings is missing"),
-        (("remount", "idmap"), ("uidMappings", "gidMappings"), "new mount"),
+        (("remount", "idmap"), ("uidMappings", "gidMappings"), "cannot be combined with"),
     ],
 )
 def test_refusals(

@@ -117,7 +117,7 @@ def test_devices_are_those_of_the_host(runtime: Runtime, own: Bundle) -> None:
 @only_pyrunc(TELLS)
 def test_a_device_that_the_host_does_not_have(runtime: Runtime, own: Bundle) -> None:
     own.linux["devices"] = [{"path": "/dev/no-such", "type": "c", "major": 10, "minor": 229}]
-    runtime.create_fails(own, "/linux/devices/0", "what the host has at this path")
+    runtime.create_fails(own, "/linux/devices/0", "the one that the host has at this path")
 
 
 @pytest.mark.usefixtures("inner")
@@ -129,7 +129,7 @@ def test_a_device_that_the_host_has_with_another_mode_is_told(runtime: Runtime, 
     own.linux["devices"][0].update(fileMode=0o600, gid=7)
     result = runtime.run(own.shell("stat -c '%a %u %g' /dev/full"))
     assert result.stdout.split() == ["666", "65534", "65534"]
-    assert "`/dev/full` is one that was there before, and keeps its fileMode 0666, gid 65534" in result.stderr
+    assert "`/dev/full` already exists and keeps its fileMode 0666, gid 65534" in result.stderr
     assert "/linux/devices/0" in result.stderr
 
 
@@ -137,7 +137,7 @@ def test_a_device_that_the_host_has_with_another_mode_is_told(runtime: Runtime, 
 @only_pyrunc("takes what is there")
 def test_a_device_that_is_another_one_on_the_host(runtime: Runtime, own: Bundle) -> None:
     own.linux["devices"] = [{"path": "/dev/full", "type": "c", "major": 1, "minor": 3}]
-    runtime.create_fails(own, "/linux/devices/0", "`/dev/full` of the host is another device")
+    runtime.create_fails(own, "/linux/devices/0", "`/dev/full` of the host is a different device")
 
 
 def mounts_below(text: str, path: str) -> list[tuple[str, str, set[str]]]:
@@ -274,10 +274,10 @@ def test_a_range_that_is_not_in_one_range(runtime: Runtime, own: Bundle) -> None
 @differs(crun="refuses, without saying where", runc="refuses, without saying where")
 def test_what_takes_privilege_of_the_host(runtime: Runtime, own: Bundle) -> None:
     own.process["oomScoreAdj"] = -500
-    runtime.create_fails(own, "/process/oomScoreAdj", "takes CAP_SYS_RESOURCE", "permission denied")
+    runtime.create_fails(own, "/process/oomScoreAdj", "needs CAP_SYS_RESOURCE", "permission denied")
     own.process["oomScoreAdj"] = 500
     own.process["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 10, "hard": 10**9}]
-    runtime.create_fails(own, "/process/rlimits/0", "takes CAP_SYS_RESOURCE")
+    runtime.create_fails(own, "/process/rlimits/0", "needs CAP_SYS_RESOURCE")
     own.process["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 10, "hard": 100}]
     script = "cat /proc/self/oom_score_adj; ulimit -n; ulimit -Hn"
     assert runtime.output(own, script).split() == ["500", "10", "100"]

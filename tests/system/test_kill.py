@@ -83,7 +83,7 @@ def test_container_that_is_being_created_is_not_killed(runtime: Runtime, bundle:
     message = error_text(runtime.call("kill", *(container_id if word == "ID" else word for word in words)))
     if runtime_name() not in PEERS:
         assert "container not running" in message  # which containerd knows
-        assert "`create` is still at work on it; `delete --force` ends that" in message
+        assert "`create` is still in progress; `delete --force` ends it" in message
     go_on.touch()
     assert process.wait(60) == 0
     assert json.loads(runtime.state(container_id).stdout)["status"] == "created"

@@ -110,7 +110,7 @@ def test_path_that_is_no_namespace_is_refused(runtime: Runtime, bundle: Bundle, 
 @only_pyrunc("names the system call rather than the path")
 def test_refusal_names_path_and_type(runtime: Runtime, bundle: Bundle) -> None:
     path = f"/proc/{os.getpid()}/ns/uts"
-    words = f"`{path}` is a uts namespace, where a network namespace is needed"
+    words = f"`{path}` is a uts namespace, expected a network namespace"
     runtime.create_fails(bundle.namespace("network", path), words, "/linux/namespaces/")
 
 
@@ -239,13 +239,13 @@ def test_sysctl_of_the_host_is_refused_where_its_namespace_is_named(
     bundle.namespace(kind, f"/proc/self/ns/{'net' if kind == 'network' else kind}")
     bundle.drop_mounts("/sys", "/sys/fs/cgroup", "/dev/mqueue")
     bundle.linux["sysctl"] = {name: value}
-    runtime.create_fails(bundle, name, "would change the host")
+    runtime.create_fails(bundle, name, "would be set on the host")
 
 
 @only_pyrunc("makes the container's root that of the host")
 def test_mount_namespace_of_the_host_is_refused(runtime: Runtime, bundle: Bundle) -> None:
     bundle.namespace("mount", "/proc/self/ns/mnt")
-    message = "all of the host would get the container's root"
+    message = "the whole host would get the container's root"
     runtime.behind("unshare", "--mount").create_fails(bundle, "/linux/namespaces/", message)  # for if it is not
 
 
@@ -255,7 +255,7 @@ def test_name_of_the_host_is_kept_where_its_namespace_is_named(runtime: Runtime,
     bundle.config["hostname"] = os.uname().nodename  # as podman says of a container that shares another's
     assert runtime.output(bundle, "hostname").strip() == os.uname().nodename
     bundle.config["hostname"] = "elsewhere"
-    runtime.create_fails(bundle, "/hostname", "would become the host's")
+    runtime.create_fails(bundle, "/hostname", "would be set on the host")
 
 
 @pytest.mark.parametrize(

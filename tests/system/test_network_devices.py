@@ -123,16 +123,16 @@ def test_hooks_find_it(runtime: Runtime, bundle: Bundle) -> None:
 
 
 def test_missing_interface(runtime: Runtime, bundle: Bundle) -> None:
-    runtime.create_fails(move(bundle, nosuch="eth0"), "no network interface `nosuch`", "/linux/netDevices/nosuch")
+    runtime.create_fails(move(bundle, nosuch="eth0"), "`nosuch` does not exist", "/linux/netDevices/nosuch")
 
 
 def test_name_that_is_taken_inside(runtime: Runtime, bundle: Bundle) -> None:
-    runtime.create_fails(move(bundle, va="lo"), "`lo` already", "/linux/netDevices/va")
+    runtime.create_fails(move(bundle, va="lo"), "already has an interface `lo`", "/linux/netDevices/va")
     assert names() == {"lo", "va", "vb"}
 
 
 def test_interface_that_cannot_move(runtime: Runtime, bundle: Bundle) -> None:
-    runtime.create_fails(move(bundle, lo="other"), "does not leave its namespace", "/linux/netDevices/lo")
+    runtime.create_fails(move(bundle, lo="other"), "cannot leave its namespace", "/linux/netDevices/lo")
 
 
 @pytest.mark.parametrize("later", ["missing interface", "failing hook", "missing program"])

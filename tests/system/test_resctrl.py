@@ -146,7 +146,7 @@ def test_closid_of_a_group_that_is_there(resctrl: Resctrl, bundle: Bundle, keys:
 def test_closid_of_a_group_with_another_schema(resctrl: Resctrl, bundle: Bundle) -> None:
     resctrl.group("guaranteed")
     wants(bundle, closID="guaranteed", l3CacheSchema="L3:0=fff;1=1")
-    resctrl.runtime.create_fails(bundle, "another schema: L3:1 is fff, not 1", "/linux/intelRdt")
+    resctrl.runtime.create_fails(bundle, "a different schema: L3:1 is fff, not 1", "/linux/intelRdt")
 
 
 def test_closid_of_a_group_that_is_made_and_stays(resctrl: Resctrl, bundle: Bundle) -> None:
@@ -243,7 +243,7 @@ def test_create_that_was_killed_leaves_groups_that_delete_finds(resctrl: Resctrl
 def test_group_of_the_containers_name_that_is_somebody_elses(resctrl: Resctrl, bundle: Bundle) -> None:
     container_id = new_id()
     resctrl.group(container_id)
-    error_text(resctrl.runtime.create(wants(bundle), container_id), "exists already")
+    error_text(resctrl.runtime.create(wants(bundle), container_id), "already exists")
     assert resctrl.groups == {container_id}
 
 
@@ -254,7 +254,7 @@ def test_group_of_somebody_else_that_comes_after_the_check(
     """Neither the failed create nor delete removes it; with another schema it is not joined."""
     resctrl.insert(ANOTHER_COMES)
     container_id = new_id()
-    reason = "another schema" if keys else "exists already"
+    reason = "a different schema" if keys else "already exists"
     error_text(resctrl.runtime.create(wants(bundle, **keys), container_id), reason)
     assert resctrl.runtime.delete(container_id, "--force").returncode == 0
     assert resctrl.groups == {"late" if keys else container_id}

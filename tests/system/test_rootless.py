@@ -93,7 +93,7 @@ def test_the_warning_says_what_gives_more_ids(runtime: Runtime, own: Bundle, use
     user.grant()
     result = runtime.run(own)
     assert result.returncode == 0
-    assert f"/etc/subuid is for you; `usermod --add-subuids FIRST-LAST {user.name}`" in result.stderr
+    assert f"has no line for you; add one as root: `usermod --add-subuids FIRST-LAST {user.name}`" in result.stderr
 
 
 @only_pyrunc(TELLS)
@@ -102,7 +102,7 @@ def test_without_a_helper_one_is_mapped(runtime: Runtime, own: Bundle, user: Ord
     with replaced(helper, user.home):
         result = runtime.run(own.shell(MAPS))
     assert (result.returncode, result.stdout.split()) == (0, ["0", str(user.id), "1"] * 2), result.stderr
-    assert f"there is no {helper}; install the package `uidmap`" in result.stderr
+    assert f"{helper} is not installed; install the package `uidmap`" in result.stderr
 
 
 @differs(runc=RUNC_WANTS_A_NAMESPACE)
@@ -248,4 +248,4 @@ def test_id_mapped_mounts_and_network_devices_take_privilege(runtime: Runtime, o
     own.namespace("user")
     for key in ("uidMappings", "gidMappings"):
         own.linux[key] = [{"containerID": 0, "hostID": GRANTED[0], "size": 10}]
-    runtime.create_fails(own.mount("/mnt", "/tmp", "bind", "idmap"), "takes root's privilege", "/options/1)")
+    runtime.create_fails(own.mount("/mnt", "/tmp", "bind", "idmap"), "needs root's privilege", "/options/1)")

@@ -10,7 +10,7 @@ from tests.runtime import Runtime, error_text
 from tests.waiting import eventually, exit_code
 
 KILLED = ("killed by SIGSYS", "the seccomp profile forbids a system call", "/linux/seccomp")
-SPEECHLESS = ("could neither run its program nor tell why", "the seccomp profile", "/linux/seccomp")
+SPEECHLESS = ("could neither run its program nor report why", "the seccomp profile", "/linux/seccomp")
 NOT_PERMITTED = ("exec true: operation not permitted",)
 
 # name: default action, allowed calls, what pyrunc's `start` says
@@ -87,5 +87,5 @@ def test_clone_that_only_seems_to_succeed(runtime: Runtime, bundle: Bundle) -> N
     rule = {"names": ["clone"], "action": "SCMP_ACT_ERRNO", "errnoRet": 0}
     bundle.linux["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
     with runtime.running(bundle) as container:
-        said = ("lets clone(2) succeed and does nothing", "/linux/seccomp")
+        said = ("makes clone(2) succeed but do nothing", "/linux/seccomp")
         error_text(runtime.call("exec", container.id, "true"), *said)

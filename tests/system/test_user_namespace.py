@@ -231,7 +231,7 @@ def test_without_mappings_the_callers_id_is_root(runtime: Runtime, bundle: Bundl
 def test_without_mappings_a_warning_says_whose_files_they_are(runtime: Runtime, bundle: Bundle) -> None:
     result = runtime.run(without_mappings(bundle).shell("true"))
     assert result.returncode == 0
-    assert "root of the container is the root that calls" in result.stderr
+    assert "root in the container is the root user who calls" in result.stderr
 
 
 @differs(runc="refuses it")

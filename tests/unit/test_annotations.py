@@ -48,7 +48,7 @@ BAD = [
         "`con` is not one of `context`, `defcontext`, `fscontext`, `rootcontext`",
     ),
     *(
-        ("run.oci.seccomp_bpf_data", text, "this is not a seccomp filter in base64")
+        ("run.oci.seccomp_bpf_data", text, "not a seccomp filter in base64")
         for text in ("", "x", base64(FILTER[:7]), base64(FILTER * 4097), base64(FILTER) + "\n", "é" + base64(FILTER))
     ),
     *(

@@ -140,7 +140,7 @@ def test_no_natural_number(text: str) -> None:
     given.options = {"n": text}
     with pytest.raises(UsageError) as caught:
         given.natural("n")
-    assert caught.value.message == f"invalid value `{text}` for flag -n: a whole number is needed"
+    assert caught.value.message == f"invalid value `{text}` for flag -n: expected an integer"
 
 
 @pytest.mark.parametrize(

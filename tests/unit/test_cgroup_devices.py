@@ -147,6 +147,6 @@ def test_rules_of_the_configuration():
 
 @pytest.mark.parametrize(("major", "minor"), [(4096, 0), (0, 1048576)])
 def test_numbers_that_no_device_has(major, minor):
-    with pytest.raises(ConfigError, match="no device") as caught:
+    with pytest.raises(ConfigError, match="invalid device number") as caught:
         parse({"allow": True}, {"allow": True, "type": "b", "major": major, "minor": minor})
     assert caught.value.pointer == "/linux/resources/devices/1"

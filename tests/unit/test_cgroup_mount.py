@@ -75,7 +75,7 @@ def test_a_cgroup_that_cannot_be_looked_at_is_not_taken_for_running(monkeypatch,
     if frozen is False:
         assert events.frozen("/a") is False
         return
-    with pytest.raises(PyruncError, match="look whether cgroup `/a` is frozen"):
+    with pytest.raises(PyruncError, match="check whether cgroup `/a` is frozen"):
         events.frozen("/a")
 
 

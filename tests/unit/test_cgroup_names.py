@@ -66,4 +66,4 @@ def test_refused_units(configured):
 def test_a_path_is_for_the_other_manager(configured):
     with pytest.raises(ConfigError, match="not of the form SLICE:PREFIX:NAME") as caught:
         names.unit(configured, "box")
-    assert caught.value.hint == "leave --systemd-cgroup out if it is a path"
+    assert caught.value.hint == "leave out --systemd-cgroup if it is a path"

@@ -50,14 +50,14 @@ def test_swap_is_memory_and_swap_together(limit, swap, expected):
 
 @pytest.mark.parametrize(("limit", "swap"), [(None, GIB), (0, GIB), (GIB, GIB - 1)])
 def test_swap_that_cannot_be_computed(limit, swap):
-    with pytest.raises(ConfigError, match="memory and swap together") as caught:
+    with pytest.raises(ConfigError, match="memory plus swap") as caught:
         convert({"memory": {"limit": limit, "swap": swap}})
     assert caught.value.pointer == "/linux/resources/memory/swap"
 
 
 @pytest.mark.parametrize(("limit", "swap"), [(None, 1), (0, 1), (0, GIB), (2, 1)])
 def test_swap_needs_a_limit_that_it_can_be_above(limit, swap):
-    with pytest.raises(ValueError, match="memory and swap together"):
+    with pytest.raises(ValueError, match="memory plus swap"):
         values.swap_max(limit, swap)
 
 

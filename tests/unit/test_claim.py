@@ -42,7 +42,7 @@ def test_claim_that_is_always_removed_ends(tmp_path: Path, monkeypatch: pytest.M
         os.rmdir(path)
 
     monkeypatch.setattr("posix.mkdir", make_and_remove)
-    with pytest.raises(PyruncError, match="always removed"):
+    with pytest.raises(PyruncError, match="keep removing it"):
         Container.claim(str(tmp_path), "box")
 
 

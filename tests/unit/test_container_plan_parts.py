@@ -94,7 +94,7 @@ def test_id_mapped_mount(monkeypatch: pytest.MonkeyPatch) -> None:
     plain.open_mount_sources(ROOT)
     assert opened == [(21, "/mounts/1"), (-1, "/mounts/1")]
     assert plain.mount_sources == {1: 40}
-    with pytest.raises(ConfigError, match="takes root's privilege"):
+    with pytest.raises(ConfigError, match="needs root's privilege"):
         planned(mount(**MAPPED), host=ordinary(GRANT))
 
 

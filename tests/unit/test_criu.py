@@ -35,7 +35,7 @@ def test_fixed_width_fields_are_passed_over() -> None:
 
 @pytest.mark.parametrize("data", ["08", "12ff", "0b00", "0980", "1205aa"])
 def test_a_damaged_answer_is_an_error(data: str) -> None:
-    with pytest.raises(PyruncError, match="format"):
+    with pytest.raises(PyruncError, match="malformed"):
         rpc.decode(bytes.fromhex(data))
 
 

@@ -170,7 +170,7 @@ def test_all_files_and_the_machine_has_been_booted_since(root: Root, damage: Cal
 def test_all_files_in_this_boot_are_no_proof_that_it_has_ended(root: Root) -> None:
     for path in files(root.make("box")):
         path.write_bytes(b"")
-    with pytest.raises(PyruncError, match=r"cannot tell whether container `box` has ended.*does not say which"):
+    with pytest.raises(PyruncError, match=r"cannot tell whether container `box` has ended.*does not name its first"):
         root.delete("box")
     Container.open(str(root.path), "box").remove()
 

@@ -214,7 +214,7 @@ def test_controllers_of_cgroup_v1(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         exec_plan.sub_cgroup(text)
     assert caught.value.message == f"--cgroup `{text}` names controllers of cgroup v1"
-    assert caught.value.hint == "give the path alone: cgroup v2 has one for all controllers"
+    assert caught.value.hint == "give only the path: cgroup v2 has one hierarchy for all controllers"
 
 
 @pytest.mark.parametrize("text", [":a", "x:a", "cpu,x:a", "cpu"])

@@ -97,10 +97,10 @@ def test_without_a_user_namespace_all_ids_are_mapped() -> None:
 @pytest.mark.parametrize(
     ("facts", "reason"),
     [
-        (host(uids=()), "no line of /etc/subuid"),
-        (host(gids=()), "no line of /etc/subgid"),
-        (host(newuidmap=""), "no newuidmap"),
-        (host(newgidmap=""), "no newgidmap"),
+        (host(uids=()), "/etc/subuid has no line"),
+        (host(gids=()), "/etc/subgid has no line"),
+        (host(newuidmap=""), "newuidmap is not installed"),
+        (host(newgidmap=""), "newgidmap is not installed"),
     ],
 )
 def test_one_id_and_why(facts: HostFacts, reason: str) -> None:
@@ -115,15 +115,15 @@ def test_one_id_and_why(facts: HostFacts, reason: str) -> None:
         (host(), ""),
         (
             host(uids=(), newuidmap=""),
-            "no line of /etc/subuid is for you; `usermod --add-subuids FIRST-LAST ann` (as root) adds one",
+            "/etc/subuid has no line for you; add one as root: `usermod --add-subuids FIRST-LAST ann`",
         ),
         (
             host(gids=(), newgidmap=""),
-            "no line of /etc/subgid is for you; `usermod --add-subgids FIRST-LAST ann` (as root) adds one",
+            "/etc/subgid has no line for you; add one as root: `usermod --add-subgids FIRST-LAST ann`",
         ),
         (
             host(newuidmap="", newgidmap=""),
-            "there is no newuidmap; install the package `uidmap` (Debian, Ubuntu) or `shadow-utils` (Fedora)",
+            "newuidmap is not installed; install the package `uidmap` (Debian, Ubuntu) or `shadow-utils` (Fedora)",
         ),
     ],
 )

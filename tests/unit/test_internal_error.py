@@ -35,7 +35,7 @@ def test_is_shown_whole_with_debug(option):
         (OSError(5, "Input/output error", "/a/file"), "pyrunc: list: `/a/file`: Input/output error"),
         (OSError(5, "Input/output error", b"/a/\xff"), "pyrunc: list: `/a/\ufffd`: Input/output error"),
         (OSError(5, "Input/output error", 7), "pyrunc: list: in `cli._run`: Input/output error"),
-        (MemoryError(), "pyrunc: get memory for `list`: Cannot allocate memory"),
+        (MemoryError(), "pyrunc: allocate memory for `list`: Cannot allocate memory"),
         (ImportError("no room", name="a.b"), "pyrunc: list: load the module `a.b`: no room"),
     ],
 )

@@ -65,7 +65,7 @@ def test_what_a_status_allows(command: str, status: str) -> None:
         lifecycle.require(command, status, "c1")
     assert caught.value.message == PARTICULAR.get((command, status), REFUSALS[command].format(status))
     assert caught.value.hint == (
-        "`create` is still at work on it; `delete --force` ends that" if status == "creating" else ""
+        "`create` is still in progress; `delete --force` ends it" if status == "creating" else ""
     )
 
 

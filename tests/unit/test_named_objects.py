@@ -71,7 +71,7 @@ def raised(error: BaseException) -> PyruncError:
     ("error", "line"),
     [
         (OSError(EMFILE, "", "/a"), "set up the container: `/a`: Too many open files"),
-        (MemoryError(), "get memory for `set up the container`: Cannot allocate memory"),
+        (MemoryError(), "allocate memory for `set up the container`: Cannot allocate memory"),
         (ImportError("no room", name="a.b"), "set up the container: load the module `a.b`: no room"),
     ],
 )

@@ -23,7 +23,7 @@ def test_signal(text: str, before: str) -> None:
 def test_limit_of_update(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         update._number("pids-limit", text)
-    assert "a whole number is needed" in caught.value.message
+    assert "expected an integer" in caught.value.message
 
 
 @pytest.mark.parametrize("text", NONE[:5])

@@ -24,7 +24,7 @@ VIOLATIONS = [
     (
         {"/process/rlimits": [{"type": "RLIMIT_CORE", "soft": n, "hard": n} for n in (0, 1)]},
         "/process/rlimits/1/type",
-        "RLIMIT_CORE is set twice",
+        "duplicate rlimit RLIMIT_CORE",
     ),
     ({"/process/rlimits/0/hard": 1023}, "/process/rlimits/0/soft", "soft limit 1024 is above the hard limit 1023"),
     (
@@ -73,13 +73,13 @@ VIOLATIONS = [
             "/proc/uptime/x",
         )
     ),
-    ({"/mounts/0/uidMappings": []}, "/mounts/0/uidMappings", "go together, uidMappings is missing"),
-    ({"/mounts/0/gidMappings": None}, "/mounts/0/gidMappings", "go together, gidMappings is missing"),
-    ({"/mounts/0/gidMappings/0/size": 0}, "/mounts/0/gidMappings/0/size", "size 0"),
-    ({"/mounts/0/uidMappings/0/size": 0}, "/mounts/0/uidMappings/0/size", "size 0"),
+    ({"/mounts/0/uidMappings": []}, "/mounts/0/uidMappings", "given together: uidMappings is missing"),
+    ({"/mounts/0/gidMappings": None}, "/mounts/0/gidMappings", "given together: gidMappings is missing"),
+    ({"/mounts/0/gidMappings/0/size": 0}, "/mounts/0/gidMappings/0/size", "must not be 0"),
+    ({"/mounts/0/uidMappings/0/size": 0}, "/mounts/0/uidMappings/0/size", "must not be 0"),
     ({"/mounts/1/options": ["ro", "idmap=uids=x"]}, "/mounts/1/options/1", "is not a range"),
-    ({"/mounts/0/options": ["bind", "remount"]}, "/mounts/0/uidMappings", "is for a new mount"),
-    ({"/mounts/0/options": ["rbind", "ridmap=gids=0-0-1"]}, "/mounts/0/options/1", "both give a mapping"),
+    ({"/mounts/0/options": ["bind", "remount"]}, "/mounts/0/uidMappings", "cannot be combined with"),
+    ({"/mounts/0/options": ["rbind", "ridmap=gids=0-0-1"]}, "/mounts/0/options/1", "mutually exclusive"),
     ({"/mounts/0/gidMappings": RANGES}, "/mounts/0/gidMappings", "341 ranges, where the kernel takes 340 at most"),
     ({"/linux/uidMappings": RANGES}, "/linux/uidMappings", "341 ranges, where the kernel takes 340 at most"),
     *(
@@ -93,7 +93,7 @@ VIOLATIONS = [
     ),
     ({"/hooks/poststop/0/timeout": 0}, "/hooks/poststop/0/timeout", "from 1 to"),
     # names, annotations
-    ({"/annotations/": "x"}, "/annotations/", "without a name"),
+    ({"/annotations/": "x"}, "/annotations/", "must not be empty"),
     (
         {"/annotations/run.oci.keep_original_groups": "no"},
         "/annotations/run.oci.keep_original_groups",
@@ -107,7 +107,7 @@ VIOLATIONS = [
     ({"/linux/namespaces/1/type": "net"}, "/linux/namespaces/1/type", "`network`"),
     ({"/linux/uidMappings": []}, "/linux/uidMappings", "a new user namespace needs uidMappings, too"),
     ({"/linux/gidMappings": None}, "/linux/gidMappings", "a new user namespace needs gidMappings"),
-    ({"/linux/uidMappings/0/size": 0}, "/linux/uidMappings/0/size", "size 0"),
+    ({"/linux/uidMappings/0/size": 0}, "/linux/uidMappings/0/size", "must not be 0"),
     ({"/linux/uidMappings/0/hostID": LAST}, "/linux/uidMappings/0/hostID", "past the last id"),
     ({"/linux/uidMappings": [ID | {"hostID": LAST, "size": 9}]}, "/linux/uidMappings/0/hostID", "9 ids from 429496729"),
     ({"/linux/gidMappings/0/size": LAST + 1}, "/linux/gidMappings/0/hostID", "past the last id"),
@@ -115,16 +115,16 @@ VIOLATIONS = [
     ({"/linux/uidMappings": [ID, ID | {"containerID": 1}]}, "/linux/uidMappings/1/hostID", "overlaps"),
     ({"/linux/timeOffsets/tai": {}}, "/linux/timeOffsets/tai", "expected `boottime` or `monotonic`"),
     ({"/linux/timeOffsets/monotonic/nanosecs": 10**9}, "/linux/timeOffsets/monotonic/nanosecs", "1000000000"),
-    ({"/linux/namespaces/7/path": "/proc/1/ns/time"}, "/linux/timeOffsets", "that is joined"),
+    ({"/linux/namespaces/7/path": "/proc/1/ns/time"}, "/linux/timeOffsets", "in a joined time namespace"),
     # devices
     ({"/linux/devices/0/path": "dev/fuse"}, "/linux/devices/0/path", "not an absolute path"),
     ({"/linux/devices/0/major": None}, "/linux/devices/0/major", "type `c` needs `major`"),
     ({"/linux/devices/1/type": "b"}, "/linux/devices/1/major", "type `b` needs `major`"),
     ({"/linux/devices/0/major": 4096}, "/linux/devices/0/major", "not from 0 to 4095"),
     ({"/linux/devices/0/minor": -1}, "/linux/devices/0/minor", "not from 0 to 1048575"),
-    ({"/linux/devices/0/path": "/x", "/linux/devices/1/path": "/x"}, "/linux/devices/1", "another device already"),
+    ({"/linux/devices/0/path": "/x", "/linux/devices/1/path": "/x"}, "/linux/devices/1", "a different device"),
     *(
-        ({"/linux/devices/0": DEVICE, "/linux/devices/1": DEVICE | other}, "/linux/devices/1", "another device already")
+        ({"/linux/devices/0": DEVICE, "/linux/devices/1": DEVICE | other}, "/linux/devices/1", "a different device")
         for other in ({"type": "b"}, {"type": "u", "minor": 3}, {"type": "c", "major": 3}, {"type": "p"})
     ),
     ({"/linux/devices/0/type": "a"}, "/linux/devices/0/type", "one of `b`, `c`, `p`, `u`"),
@@ -137,8 +137,8 @@ VIOLATIONS = [
         )
         for name in (".", "..", "a/b", "a b", "a:b", "x" * 16, "é" * 8)
     ),
-    ({"/linux/netDevices/ens4/name": "a/b"}, "/linux/netDevices/ens4/name", "`a/b` is not a name"),
-    ({"/linux/netDevices/ens4/name": "container_eth0"}, "/linux/netDevices/ens4/name", "two devices"),
+    ({"/linux/netDevices/ens4/name": "a/b"}, "/linux/netDevices/ens4/name", "`a/b` is not a valid network"),
+    ({"/linux/netDevices/ens4/name": "container_eth0"}, "/linux/netDevices/ens4/name", "duplicate interface name"),
     # paths
     ({"/linux/maskedPaths/0": "//"}, "/linux/maskedPaths/0", "cannot be masked"),
     ({"/linux/maskedPaths/0": "proc"}, "/linux/maskedPaths/0", "not an absolute path"),
@@ -159,11 +159,11 @@ VIOLATIONS = [
     ({"/linux/intelRdt/memBwSchema": "MB:0=1\nL3:0=1"}, "/linux/intelRdt/memBwSchema", "one line"),
     ({"/linux/memoryPolicy/nodes": None}, "/linux/memoryPolicy/nodes", "MPOL_BIND needs `nodes`"),
     ({"/linux/memoryPolicy/nodes": "all"}, "/linux/memoryPolicy/nodes", "not a list of nodes"),
-    ({"/linux/memoryPolicy/mode": "MPOL_LOCAL"}, "/linux/memoryPolicy/nodes", "takes no nodes"),
+    ({"/linux/memoryPolicy/mode": "MPOL_LOCAL"}, "/linux/memoryPolicy/nodes", "does not take nodes"),
     (
         {"/linux/memoryPolicy/flags": ["MPOL_F_STATIC_NODES", "MPOL_F_RELATIVE_NODES"]},
         "/linux/memoryPolicy/flags",
-        "exclude each other",
+        "mutually exclusive",
     ),
     # resources
     *(
@@ -178,8 +178,8 @@ VIOLATIONS = [
         "neither weight nor leafWeight",
     ),
     ({"/linux/resources/rdma/mlx5_1": {}}, "/linux/resources/rdma/mlx5_1", "neither hcaHandles nor hcaObjects"),
-    ({"/linux/resources/rdma/..": {"hcaHandles": 1}}, "/linux/resources/rdma/..", "not the name of a device"),
-    ({"/linux/resources/rdma/a b": {"hcaHandles": 1}}, "/linux/resources/rdma/a b", "not the name of a device"),
+    ({"/linux/resources/rdma/..": {"hcaHandles": 1}}, "/linux/resources/rdma/..", "not a valid device name"),
+    ({"/linux/resources/rdma/a b": {"hcaHandles": 1}}, "/linux/resources/rdma/a b", "not a valid device name"),
     *(
         ({"/linux/resources/hugepageLimits/0/pageSize": size}, "/linux/resources/hugepageLimits/0/pageSize", "`2MB`")
         for size in ("2MB/../../memory.max", "2M", "MB", "2TB", "02MB", "0MB", "-2MB", "2 MB")
@@ -187,7 +187,7 @@ VIOLATIONS = [
     (
         {"/linux/resources/hugepageLimits": [{"pageSize": "2MB", "limit": 1}] * 2},
         "/linux/resources/hugepageLimits/1/pageSize",
-        "limited twice",
+        "more than one limit",
     ),
     *(
         (
@@ -201,9 +201,9 @@ VIOLATIONS = [
     (
         {"/linux/seccomp/syscalls/0/action": "SCMP_ACT_ALLOW"},
         "/linux/seccomp/syscalls/0/errnoRet",
-        "which returns none",
+        "which returns no errno",
     ),
-    ({"/linux/seccomp/defaultAction": "SCMP_ACT_KILL"}, "/linux/seccomp/defaultErrnoRet", "which returns none"),
+    ({"/linux/seccomp/defaultAction": "SCMP_ACT_KILL"}, "/linux/seccomp/defaultErrnoRet", "which returns no errno"),
     ({"/linux/seccomp/listenerPath": None}, "/linux/seccomp/listenerMetadata", "needs listenerPath"),
     (
         {"/linux/seccomp/listenerPath": None, "/linux/seccomp/listenerMetadata": None},
@@ -386,6 +386,6 @@ def test_unknown_capabilities_and_ignored_values_are_warnings():
     assert warnings == [
         "unknown capability `CAP_FLY` is ignored (/process/capabilities/ambient/1)",
         "unknown capability `cap_kill` is ignored (/process/capabilities/ambient/2)",
-        "the relative destination `data` is taken from / (/mounts/0/destination)",
+        "the relative destination `data` is relative to / (/mounts/0/destination)",
         "personality flags have no effect (/linux/personality/flags)",
     ]

@@ -199,7 +199,7 @@ def test_failed_hook(carry_out, state, command, text):
 
 def test_hook_past_its_deadline_is_killed_with_its_children(carry_out, state):
     error = carry_out(lambda steps: hook(steps, "yes & sleep 100", state, milliseconds=100), (state,)).error()
-    assert str(error) == "error running startContainer hook #0: it ran past its timeout"
+    assert str(error) == "error running startContainer hook #0: it timed out"
 
 
 @pytest.mark.parametrize("closed", ["state", "output"])

@@ -84,7 +84,7 @@ def test_all_is_undone_though_a_part_cannot_be(monkeypatch, host, kind, fails):
     made.undo(error, lambda: host.do("hooks", "poststop"))
     # Of two groups the first that cannot be removed keeps the other.
     assert host.done == [step for step in ALL if fails != "group" or step != ("group", "/r/c1")]
-    assert ("besides, this failed: " in str(error)) == bool(fails)
+    assert ("the cleanup failed, too: " in str(error)) == bool(fails)
 
 
 def test_a_better_hint_stays(host):
@@ -186,7 +186,7 @@ def test_cgroup_that_another_is_in_by_now_stays(monkeypatch, host, users, frozen
         assert not warnings
     else:
         undo(host, {"cgroup": path, "privatePids": True, "mounted": "/m"}, warnings=warnings)
-        assert warnings == ["cgroup `/a` stays: process 78, which is in it, is not this container's"]
+        assert warnings == ["cgroup `/a` is not removed: process 78 in it is not this container's"]
         assert ("mounts", "/m", []) in host.done
 
 

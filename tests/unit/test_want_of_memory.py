@@ -47,7 +47,7 @@ def test_the_limit_of_the_container_is_named_with_its_place(tree):
     where = tree(CONTAINER, limit=4096, peak=8192, reached=1, killed=1)
     with pytest.raises(PyruncError) as caught:
         manager.check_survivors(want(4096), CONTAINER)
-    assert f"cgroup `{where}` may use 4096 bytes (memory.max), of which it has used 8192" in str(caught.value)
+    assert f"cgroup `{where}` is limited to 4096 bytes (memory.max), peak usage 8192" in str(caught.value)
     assert caught.value.pointer == "/linux/resources/memory/limit"
 
 
@@ -56,14 +56,14 @@ def test_the_limit_of_a_pod_is_not_taken_for_the_containers(tree):
     tree(CONTAINER, limit=4096, killed=1)
     with pytest.raises(PyruncError) as caught:
         manager.check_survivors(want(4096), CONTAINER)
-    assert f"cgroup `{where}` may use {5 << 20} bytes" in str(caught.value)
+    assert f"cgroup `{where}` is limited to {5 << 20} bytes" in str(caught.value)
     assert not caught.value.pointer
     assert "not the container's own" in str(caught.value)
 
 
 def test_a_host_without_memory(tree):
     tree(CONTAINER, killed=1)
-    with pytest.raises(PyruncError, match="the host has no more"):
+    with pytest.raises(PyruncError, match="the host is out of memory"):
         manager.check_survivors(want(), CONTAINER)
 
 

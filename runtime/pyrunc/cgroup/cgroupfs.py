@@ -84,14 +84,14 @@ def make(path: str) -> "tuple[int, bool]":
         raise PyruncError(f"the container's cgroup is not empty: process {used[0]} is in `{path}`", hint=hint)
     if frozen(path):
         posix.close(fd)
-        hint = "write 0 to its cgroup.freeze, or choose another"
+        hint = "write 0 to its cgroup.freeze, or use another cgroup"
         raise PyruncError(f"the container's cgroup unexpectedly frozen: `{path}`", hint=hint)
     return fd, True
 
 
 _MAKE_HINTS = {
-    EAGAIN: "cgroup.max.descendants or .depth of a cgroup above is reached",
-    EACCES: "the cgroup above it is not delegated to this user",
+    EAGAIN: "cgroup.max.descendants or cgroup.max.depth of an ancestor is reached",
+    EACCES: "its parent cgroup is not delegated to this user",
 }
 
 
@@ -107,8 +107,8 @@ def join(path: str, pid: int) -> None:
 # errno of moving, or cloning, a process into a cgroup -> why (cgroup-v2.rst, "Delegation Containment" and others)
 JOIN_HINTS = {
     EACCES: "a common ancestor of the old and the new cgroup must have been delegated to this user",
-    EBUSY: "the cgroup limits children, and so cannot hold processes",
-    EOPNOTSUPP: "the cgroup lies below a threaded one",
+    EBUSY: "the cgroup has controllers enabled for its children, so it cannot hold processes",
+    EOPNOTSUPP: "the cgroup is below a threaded cgroup",
 }
 
 

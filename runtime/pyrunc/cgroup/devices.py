@@ -67,7 +67,7 @@ def rules(entries: "Iterable[Any]") -> "list[Rule]":
         major = ANY if entry.major is None else entry.major
         minor = ANY if entry.minor is None else entry.minor
         if major > 0xFFF or minor > 0xFFFFF:  # MKDEV, include/linux/kdev_t.h
-            problem = f"there is no device {major}:{minor}: the numbers end at 4095:1048575"
+            problem = f"invalid device number {major}:{minor} (the highest is 4095:1048575)"
             raise ConfigError(problem, pointer=f"{_POINTER}/{i}")
         access = "rwm" if entry.access is None else entry.access
         result.append(Rule(entry.type or "a", major, minor, access, allow=entry.allow))
@@ -243,7 +243,7 @@ def _detach(cgroup: int, ours: "list[int]") -> None:
 def _failed(error: OSError) -> PyruncError:
     hint = ""
     if error.errno == EPERM:
-        hint = "it takes CAP_BPF and CAP_NET_ADMIN in the host's user namespace, and no seccomp filter on bpf(2)"
+        hint = "this needs CAP_BPF and CAP_NET_ADMIN in the host's user namespace, and no filter that blocks bpf(2)"
     elif error.errno == EINVAL:
         hint = "the kernel needs CONFIG_CGROUP_BPF"
     return PyruncError.from_os("attach the device filter to the cgroup", error, pointer=_POINTER, hint=hint)

@@ -11,7 +11,7 @@ def frozen(path: str) -> bool:
     try:
         return top is not None and (read(f"{top}{path}/cgroup.freeze") or "").strip() == "1"
     except OSError as error:  # who took this for "no" would call a paused container running
-        raise PyruncError.from_os(f"look whether cgroup `{path}` is frozen", error) from None
+        raise PyruncError.from_os(f"check whether cgroup `{path}` is frozen", error) from None
 
 
 def populated(path: str) -> bool:
@@ -29,4 +29,4 @@ def _events(path: str) -> str:
     try:
         return "" if top is None else read(f"{top}{path}/cgroup.events") or ""
     except OSError as error:
-        raise PyruncError.from_os(f"look for the processes of cgroup `{path}`", error) from None
+        raise PyruncError.from_os(f"list the processes of cgroup `{path}`", error) from None

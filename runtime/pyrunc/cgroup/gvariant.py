@@ -99,11 +99,11 @@ class _Parser:
         self._at += 1
         while (character := self._text[self._at : self._at + 1]) != quote:
             if not character:
-                raise ValueError("a string without its end")
+                raise ValueError("unterminated string")
             self._at += 1
             result.append(self._escape() if character == "\\" else character)
             if result[-1] == "\0":
-                raise ValueError("a string of D-Bus cannot hold NUL")
+                raise ValueError("a D-Bus string cannot contain NUL")
         self._at += 1
         return "".join(result)
 
@@ -133,7 +133,7 @@ class _Parser:
         items = self._items("]", wanted[1:], depth, alike=True)
         kinds = {kind for kind, _ in items} or {wanted[1:]}
         if len(kinds) != 1 or kinds == {""}:
-            problem = "has members of several types" if items else "is empty and needs a type, `@as []`"
+            problem = "has elements of different types" if items else "is empty and needs a type, `@as []`"
             raise ValueError(f"an array {problem}")
         return f"a{kinds.pop()}", [item for _, item in items]
 

@@ -83,7 +83,7 @@ _NOT_DELEGATED = "the cgroup was not delegated to this user (systemd: Delegate=)
 _ENABLE_HINTS = {
     EACCES: _NOT_DELEGATED,
     EPERM: _NOT_DELEGATED,
-    EBUSY: "realtime tasks or cgroup v1 use the controller",
+    EBUSY: "the controller is in use by realtime tasks or by cgroup v1",
     EOPNOTSUPP: "the cgroup is threaded",
 }
 
@@ -114,8 +114,8 @@ def _unavailable(controller: str, where: str, pointer: str) -> PyruncError:
         )  # fmt: skip
     if where in interface_files.MOUNTS:
         return PyruncError(
-            f"there is no controller `{controller}`", pointer=pointer,
-            hint="the kernel was built without it, or started with `cgroup_disable`; remove the limit",
+            f"controller `{controller}` is not available", pointer=pointer,
+            hint="the kernel was built without it or booted with `cgroup_disable`; remove the limit",
             check=f"cgroups controllers={controller}",
         )  # fmt: skip
     return PyruncError(
@@ -228,9 +228,9 @@ def _write(where: str, setting: "Setting") -> None:
             present = (read(f"{where}/cgroup.controllers") or "").split()
             if chosen.controller and chosen.controller not in present:
                 raise _unavailable(chosen.controller, where, chosen.pointer) from None
-            hint = f"the kernel's controller `{chosen.controller}` has no such file"
+            hint = f"this kernel's controller `{chosen.controller}` has no such file"
         elif error.errno == EBUSY and chosen.file == "memory.max":
-            hint = "the cgroup uses more"
+            hint = "the cgroup already uses more"
         else:
             hint = ""
         message = f"set `{chosen.file}` of cgroup `{where}` to `{chosen.value}`"

@@ -29,7 +29,7 @@ def fs_path(configured: str, container_id: str, own: "str | None" = None) -> str
     """
     if ":" in configured and not configured.startswith("/"):
         hint = "use --systemd-cgroup"
-        raise ConfigError(f"`{configured}` is a name for systemd", pointer=_POINTER, hint=hint)
+        raise ConfigError(f"`{configured}` is in systemd's form", pointer=_POINTER, hint=hint)
     names = [name for name in configured.split("/") if name not in {"", "."}]
     if ".." in names:
         raise ConfigError(f"cgroupsPath `{configured}` must not contain `..`", pointer=_POINTER)
@@ -47,8 +47,8 @@ def unit(configured: str, container_id: str, address: str = "", *, user: bool = 
     parts = configured.split(":") if configured else ["", "pyrunc", container_id]
     if len(parts) != 3 or configured.startswith("/"):
         raise ConfigError(
-            f"`{configured}` is not of the form SLICE:PREFIX:NAME that systemd needs", pointer=_POINTER,
-            hint="leave --systemd-cgroup out if it is a path",
+            f"`{configured}` is not of the form SLICE:PREFIX:NAME, which systemd needs", pointer=_POINTER,
+            hint="leave out --systemd-cgroup if it is a path",
         )  # fmt: skip
     slice_, prefix, name = parts
     name = name or container_id
@@ -57,7 +57,7 @@ def unit(configured: str, container_id: str, address: str = "", *, user: bool = 
     slice_ = slice_ or ("user.slice" if user else "system.slice")
     _check_slice(slice_)
     if set(name) - _UNIT_CHARACTERS or len(name) > _LONGEST_UNIT or name.startswith("."):
-        raise ConfigError(f"`{name}` cannot be the name of a unit", pointer=_POINTER, hint="see systemd.unit(5)")
+        raise ConfigError(f"`{name}` is not a valid unit name", pointer=_POINTER, hint="see systemd.unit(5)")
     return Unit(slice_, name, address)
 
 
@@ -67,5 +67,5 @@ def _check_slice(name: str) -> None:
     if name in {"-", "-.slice"}:
         return
     if stem == name or not all(stem.split("-")) or set(stem) - _UNIT_CHARACTERS:
-        hint = "it is words joined by `-`, and `.slice`"
-        raise ConfigError(f"`{name}` cannot be the name of a slice", pointer=_POINTER, hint=hint)
+        hint = "it consists of words joined by `-`, followed by `.slice`"
+        raise ConfigError(f"`{name}` is not a valid slice name", pointer=_POINTER, hint=hint)

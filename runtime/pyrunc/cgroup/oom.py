@@ -42,17 +42,17 @@ def error(path: str, who: str, pointer: str = "") -> PyruncError:
     found = list(limits(path))
     reached = next((limit for limit in found if limit.reached), found[0] if found else None)
     if reached is None:
-        return PyruncError(f"{text}: the host has no more")
+        return PyruncError(f"{text}: the host is out of memory")
     own = reached.where == directory(path)
-    peak = f", of which it has used {reached.peak} at most (memory.peak)" if reached.peak else ""
+    peak = f", peak usage {reached.peak} (memory.peak)" if reached.peak else ""
     return PyruncError(
-        f"{text}: cgroup `{reached.where}` may use {reached.bytes} bytes (memory.max){peak}",
+        f"{text}: cgroup `{reached.where}` is limited to {reached.bytes} bytes (memory.max){peak}",
         pointer=pointer if own else "",
         hint="" if own else _ABOVE,
     )
 
 
-_ABOVE = "the limit is not the container's own: in its cgroup, what makes the container needs memory, too"
+_ABOVE = "the limit is not the container's own: the runtime, too, needs memory in this cgroup"
 
 
 def last_word(path: str) -> str:

@@ -102,13 +102,13 @@ def of_annotations(annotations: "dict[str, str]") -> "list[Property]":
         name = key.removeprefix(ANNOTATION)
         pointer = f"/annotations/{token(key)}"
         if len(name) < 3 or not (name.isascii() and name.isalpha()):
-            raise ConfigError(f"`{name}` cannot be the name of a systemd property", pointer=pointer)
+            raise ConfigError(f"`{name}` is not a valid name of a systemd property", pointer=pointer)
         try:
             signature, value = gvariant.parse(text)
             if name.endswith("Sec") and name[-4:-3].islower():
                 name, signature, value = f"{name[:-3]}USec", "t", _microseconds(value)
         except ValueError as error:
-            raise ConfigError(f"`{text}` is not GVariant text: {error}", pointer=pointer) from None
+            raise ConfigError(f"`{text}` is not valid GVariant text: {error}", pointer=pointer) from None
         result.append((name, signature, value))
     return result
 

@@ -202,4 +202,4 @@ def _cgroup_of(pid: int) -> str:
             return line[3:].removesuffix(" (deleted)")
     if cgroupfs.mount_point() is None:
         raise PyruncError("no cgroup v2 hierarchy is mounted", check="cgroups")
-    raise PyruncError(f"process {pid} ended before it was in its cgroup")
+    raise PyruncError(f"process {pid} exited before it was in its cgroup")

@@ -125,9 +125,9 @@ def swap_max(limit: "int | None", swap: "int | None") -> "int | None":
     if swap < 0 or (limit is not None and limit < 0):
         return swap
     if not limit:
-        raise ValueError("`swap` counts memory and swap together: it needs `limit`")
+        raise ValueError("`swap` is the limit of memory plus swap, so it needs `limit`")
     if swap < limit:
-        raise ValueError(f"`swap` ({swap}) counts memory and swap together: it must not be below `limit` ({limit})")
+        raise ValueError(f"`swap` ({swap}) is the limit of memory plus swap, so it must not be below `limit` ({limit})")
     return swap - limit
 
 
@@ -159,9 +159,9 @@ def _memory_of_v1(memory: "Any", warn: "Warn") -> None:
         ("kernel", memory.kernel), ("kernelTCP", memory.kernel_tcp), ("swappiness", memory.swappiness),
     ):  # fmt: skip
         if value is not None:
-            warn(f"{ROOT}/memory/{key} is ignored: it is of cgroup v1 alone")
+            warn(f"{ROOT}/memory/{key} is ignored: it exists in cgroup v1 only")
     if memory.use_hierarchy is False:
-        warn(f"{ROOT}/memory/useHierarchy is ignored: in cgroup v2 every cgroup counts what is below it")
+        warn(f"{ROOT}/memory/useHierarchy is ignored: cgroup v2 is always hierarchical")
 
 
 def _check_usage(memory: "Any", now: "Current") -> None:
@@ -215,7 +215,7 @@ def cpu_max(quota: "int | None", period: "int | None", present: "str | None" = N
 def _cpu(cpu: "Any", warn: "Warn", now: "Current") -> "list[Setting]":
     for key, value in (("realtimeRuntime", cpu.realtime_runtime), ("realtimePeriod", cpu.realtime_period)):
         if value:
-            raise ConfigError("cgroup v2 has no realtime limits", pointer=f"{ROOT}/cpu/{key}")
+            raise ConfigError("cgroup v2 does not support realtime limits", pointer=f"{ROOT}/cpu/{key}")
     result = []
     if cpu.idle is not None:
         result.append(Setting("cpu.idle", str(cpu.idle), "/cpu/idle"))
@@ -251,13 +251,13 @@ def blkio_to_io_weight(weight: int) -> int:
 def _block_io(block_io: "Any", warn: "Warn", _: "Current") -> "list[Setting]":
     result = []
     if block_io.leaf_weight:
-        warn(f"{ROOT}/blockIO/leafWeight is ignored: it is of cgroup v1 alone")
+        warn(f"{ROOT}/blockIO/leafWeight is ignored: it exists in cgroup v1 only")
     if block_io.weight:
         result.append(_weight("", block_io.weight, "/blockIO/weight"))
     for i, device in enumerate(block_io.weight_device):
         pointer = f"/blockIO/weightDevice/{i}"
         if device.leaf_weight:
-            warn(f"{ROOT}{pointer}/leafWeight is ignored: it is of cgroup v1 alone")
+            warn(f"{ROOT}{pointer}/leafWeight is ignored: it exists in cgroup v1 only")
         if device.weight:
             result.append(_weight(f"{device.major}:{device.minor} ", device.weight, pointer))
     for attribute, key, word in _THROTTLES:
@@ -294,7 +294,7 @@ def _rdma(devices: "Any") -> "Iterator[Setting]":
 def _refuse_network(network: "Any") -> None:
     if network is not None and (network.class_id or network.priorities):
         key = "classID" if network.class_id else "priorities"
-        raise ConfigError("cgroup v2 has no network classes and priorities", pointer=f"{ROOT}/network/{key}")
+        raise ConfigError("cgroup v2 does not support network classes and priorities", pointer=f"{ROOT}/network/{key}")
 
 
 def _unified(files: "dict[str, str]") -> "Iterator[Setting]":

@@ -83,7 +83,7 @@ def _require_writable(status_fd: int) -> None:
 def require_privilege(command: str) -> None:
     """CRIU needs root of the host."""
     if not host.privileged():
-        raise PyruncError(f"{command} takes root's privilege on the host: criu asks for it")
+        raise PyruncError(f"{command} must be run as root on the host: criu requires it")
 
 
 def directories(arguments: Arguments, config: Config, *, make: bool) -> "Directories":
@@ -118,7 +118,7 @@ def common_options(
         options["network_lock"] = _choice(arguments, "network-lock", rpc.NETWORK_LOCKS, "")
     for kind in arguments.texts("empty-ns"):
         if kind != "network":
-            raise UsageError(f"--empty-ns `{kind}`: criu knows this of `network` only")
+            raise UsageError(f"--empty-ns `{kind}`: criu supports only `network`")
         options["empty_ns"] = CLONE_NEWNET
     file = annotations.get("org.criu.config") or next((path for path in _CONFIGS if posix.access(path, posix.R_OK)), "")
     if file:
@@ -189,7 +189,7 @@ def _dump_options(arguments: Arguments, directories: "Directories") -> "dict[str
     if server:
         address, colon, port = server.rpartition(":")
         if not (colon and port.isdecimal() and len(port) < 6):
-            raise UsageError(f"--page-server `{server}`: ADDRESS:PORT is needed")
+            raise UsageError(f"--page-server `{server}`: expected ADDRESS:PORT")
         options["ps"] = {"address": address.strip("[]"), "port": int(port)}
     if "status-fd" in arguments.options:
         options["status_fd"] = arguments.natural("status-fd")

@@ -43,7 +43,7 @@ def _table(findings: "dict[str, Finding]") -> "list[str]":
 
 def _verdict(subject: Subject, findings: "dict[str, Finding]") -> "list[str]":
     fatal = _fatal(findings)
-    verdict = f"can make no container: {', '.join(fatal)}" if fatal else "can make containers"
+    verdict = f"cannot run any container: {', '.join(fatal)}" if fatal else "can run containers"
     return ["", f"{subject.name()} {verdict}"]
 
 

@@ -131,7 +131,7 @@ def _plan(context: Context, arguments: Arguments, container: Container, state: S
     saved = loads(container.read("config.json"), f"{container.path}/config.json")
     config = parse_config(saved)
     if config.keeps_groups and "additional-gids" in arguments.options:
-        raise UsageError("--additional-gids in a container that keeps its caller's groups (by an annotation)")
+        raise UsageError("--additional-gids cannot be set in a container that keeps its caller's groups")
     process = planning.process_of(_base(arguments, saved), _options(arguments))
     planning.check_terminal(process, detach=arguments.flag("detach"), console_socket=arguments.text("console-socket"))
     plan = ExecPlan(container.id, config, process, arguments.natural("preserve-fds"))
@@ -152,7 +152,7 @@ def _base(arguments: Arguments, saved: object) -> object:
     if path:
         value = loads(read_given(path), path)
         if not isinstance(value, dict):
-            raise UsageError(f"`{path}` is not a process: a JSON object is needed")
+            raise UsageError(f"`{path}` is not a process: expected a JSON object")
         return value
     if len(arguments.operands) < 2:
         raise UsageError("`exec` needs a program to run, or --process", hint="see `pyrunc exec --help`")
@@ -168,7 +168,7 @@ def _options(arguments: Arguments) -> ExecOptions:
     if unknown := [name for name in options.capabilities if not capabilities.mask([planning.capability(name)])]:
         raise UsageError(f"unknown capability `{unknown[0]}`")
     if "user" in arguments.options and not options.user:
-        raise UsageError("--user is empty: a numeric UID[:GID] is needed")
+        raise UsageError("--user is empty: expected a numeric UID[:GID]")
     # The container's own program may have a terminal; that says nothing of this one.
     options.terminal = arguments.flag("tty") if arguments.flag("tty") or not arguments.text("process") else None
     if "no-new-privs" in arguments.options:

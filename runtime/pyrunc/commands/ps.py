@@ -48,7 +48,7 @@ def table(pids: "list[int]", options: "list[str]") -> "list[str]":
         return [header, *(line for line in lines if wanted.intersection(line.split()[column : column + 1]))]
     first, *lines = _output(["-o", "pid=", *options])
     if first.split() != titles:
-        raise PyruncError("in the output of ps the name of a process could pass for the PID", hint="print PID first")
+        raise PyruncError("a process's name in the output of ps could be taken for a PID", hint="print PID first")
     rows = [line.lstrip(" ").partition(" ") for line in lines]
     return [header, *(rest for pid, _, rest in rows if pid in wanted)]
 
@@ -60,7 +60,7 @@ def _output(options: "list[str]") -> "list[str]":
     try:
         done = subprocess.run([PROGRAM, *options], check=False, capture_output=True)
     except OSError as error:
-        raise PyruncError.from_os(f"run `{PROGRAM}`", error, hint="--format json does without") from None
+        raise PyruncError.from_os(f"run `{PROGRAM}`", error, hint="--format json needs no ps") from None
     if done.returncode:
         raise PyruncError(f"ps {' '.join(options)}: {done.stderr.decode('utf-8', 'replace').strip()}")
     # The names of processes are theirs to choose: of what ends a line, ps escapes the line feed alone.

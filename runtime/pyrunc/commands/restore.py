@@ -116,7 +116,7 @@ def _manage_strictly(todo: "ContainerPlan", asked: "dict[str, Value]") -> None:
     if asked["manage_cgroups_mode"] != rpc.CGROUP_MODES["strict"]:
         return
     if todo.cgroup.path and cgroupfs.exists(todo.cgroup.path):
-        raise PyruncError(f"cgroup `{todo.cgroup.path}` exists, and --manage-cgroups-mode is strict")
+        raise PyruncError(f"cgroup `{todo.cgroup.path}` already exists, and --manage-cgroups-mode is strict")
     asked["manage_cgroups_mode"] = rpc.CGROUP_MODES["full"]
 
 
@@ -124,10 +124,10 @@ def _refuse_what_is_not_in_the_images(config: Config) -> None:
     """What the kernel or CRIU would leave out without a word."""
     network = config.linux.namespace("network")
     own_network = network is not None and network.path is None
-    interface = "CRIU has no interface that has come from the host", "give the network namespace a path"
+    interface = "CRIU cannot restore an interface that was moved in from the host", "give the network namespace a path"
     for there, key, (why, hint) in (
         (bool(config.linux.net_devices) and own_network, "netDevices", interface),
-        (config.linux.intel_rdt is not None, "intelRdt", ("CRIU puts no process into a group of resctrl", "")),
+        (config.linux.intel_rdt is not None, "intelRdt", ("CRIU does not put processes into a resctrl group", "")),
     ):
         if there:
             raise ConfigError(f"a container with {key} cannot be restored: {why}", pointer=f"/linux/{key}", hint=hint)

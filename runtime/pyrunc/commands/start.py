@@ -100,7 +100,7 @@ def _open_gates(container: Container, state: State) -> "tuple[int, int]":
             raise PyruncError.from_os(f"start container `{container.id}`: open `{name}`", error) from None
         if state.alive():
             raise _not_the_gate(container, name) from None
-        raise PyruncError(f"container `{container.id}` has stopped before it was started") from None
+        raise PyruncError(f"container `{container.id}` stopped before it was started") from None
 
 
 def _open_gate(container: Container, name: str, flags: int) -> int:

@@ -38,7 +38,7 @@ def lock(container: Container) -> None:
             return
     holder = _holder(container)
     command = printable(" ".join(processes.words(holder)))[:200]
-    who = f"process {holder} (`{command}`)" if holder else "a process that is not seen from here"
+    who = f"process {holder} (`{command}`)" if holder else "a process that is not visible from here"
     raise PyruncError(f"container `{container.id}` is locked by {who}", hint="end that first")
 
 

@@ -79,7 +79,7 @@ def _update(context: Context, arguments: Arguments) -> int:
     cgroup = state.own_cgroup("update")
     lines = [arguments.text(name) for name in _SCHEMAS if name in arguments.options]
     if lines and not state.resctrl:
-        raise UsageError("the container is in no resctrl group: its configuration has no linux.intelRdt")
+        raise UsageError("the container has no resctrl group: its configuration has no linux.intelRdt")
     settings = values.settings(resources, context.log.warning, limits.current(cgroup))
     manager.update(cgroup, settings, state.unit)
     if resources.devices:
@@ -119,6 +119,6 @@ def _number(name: str, text: str) -> int:
     if text[-1:].lower() in _SUFFIXES and name.startswith(("memory", "kernel")):
         digits, shift = text[:-1], _SUFFIXES[text[-1].lower()]
     if not (digits.isascii() and digits.removeprefix("-").isdecimal() and len(digits) < _MOST_DIGITS):
-        size = ", or one with k, m, g or t for a power of 1024" if name.startswith(("memory", "kernel")) else ""
-        raise UsageError(f"invalid value `{text}` for flag -{name}: a whole number is needed{size}")
+        size = ", or one with a suffix k, m, g or t" if name.startswith(("memory", "kernel")) else ""
+        raise UsageError(f"invalid value `{text}` for flag -{name}: expected an integer{size}")
     return int(digits) << shift

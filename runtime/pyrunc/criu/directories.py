@@ -9,7 +9,7 @@ from _stat import S_ISLNK
 
 from pyrunc.errors import PyruncError
 
-_HINT = "criu writes there as root: choose a directory of root's, or let pyrunc make it"
+_HINT = "criu writes there as root: use a directory that is owned by root, or let pyrunc make it"
 
 
 class Directories:

@@ -101,11 +101,11 @@ def inherited_streams(directory: int, ours: int) -> "dict[str, int]":
         if isinstance(name, str) and name.startswith(("pipe:", "file[", "tty[")) and name not in result:
             if number >= ours:
                 hint = f"give --preserve-fds {number - 2} and the descriptors"
-                raise PyruncError(f"the container was checkpointed with a descriptor {number} from outside", hint=hint)
+                raise PyruncError(f"the container was checkpointed with descriptor {number} from outside", hint=hint)
             try:
                 result[name] = posix.dup(number)
             except OSError as error:
-                raise PyruncError.from_os(f"take descriptor {number} for the container", error) from None
+                raise PyruncError.from_os(f"duplicate descriptor {number} for the container", error) from None
     return result
 
 
@@ -169,7 +169,7 @@ def namespaces_again(joins: "tuple[Join, ...]") -> "tuple[list[Value], list[Valu
         elif entry.kind in {"ipc", "uts", "user"}:
             join.append({"ns": entry.kind, "ns_file": entry.path})
         else:
-            text = f"criu cannot restore into a {entry.kind} namespace that exists"
+            text = f"criu cannot restore into a {entry.kind} namespace that already exists"
             raise PyruncError(text, pointer=entry.pointer)
     return inherit, join
 

@@ -79,7 +79,7 @@ def decode(data: bytes) -> "dict[int, int | bytes]":
                     raise IndexError
             result[key >> 3] = value
     except (IndexError, KeyError):
-        raise PyruncError("criu's answer is not in the format of its protocol") from None
+        raise PyruncError("criu's answer is malformed") from None
     return result
 
 

@@ -42,7 +42,7 @@ def find(environment: "Mapping[bytes, bytes]") -> str:
     search = environment.get(b"PATH", b"").decode("utf-8", "surrogateescape") or _SEARCH
     path = programs.find("criu", search)
     if not path:
-        raise PyruncError("the program `criu`, which checkpoints and restores, is not installed", hint=_PACKAGE)
+        raise PyruncError("`criu` is not installed", hint=_PACKAGE)
     return path
 
 
@@ -144,7 +144,7 @@ class Service:
         return rpc.Response(data)
 
     def _gone(self) -> PyruncError:
-        return PyruncError(f"`{self.program}` has ended without an answer")
+        return PyruncError(f"`{self.program}` exited without an answer")
 
     def _receive_last(self) -> None:
         """Let criu clean up after a notification that we refused."""

@@ -77,7 +77,7 @@ def reserve() -> None:
     try:
         _spare.extend(posix.dup(2) for _ in range(_SPARE - len(_spare)))  # nobody gets further by them than by 2 itself
     except OSError as error:
-        raise PyruncError.from_os(f"keep {_SPARE} descriptors for undoing", error) from None
+        raise PyruncError.from_os(f"reserve {_SPARE} descriptors for undoing", error) from None
 
 
 def free_reserve() -> None:

@@ -45,7 +45,7 @@ class Join:
         if kind != FLAGS[self.kind]:
             found = next((name for name, flag in FLAGS.items() if flag == kind), "")
             what = f"is a {found} namespace" if found else "is not a namespace"
-            raise ConfigError(f"`{self.path}` {what}, where a {self.kind} namespace is needed", pointer=self.pointer)
+            raise ConfigError(f"`{self.path}` {what}, expected a {self.kind} namespace", pointer=self.pointer)
 
     def is_ours(self) -> bool:
         """Whether this process is in it already; it is open."""
@@ -147,7 +147,7 @@ def refuse_others(own: "dict[str, list[int]]", found: "dict[str, list[int]]") ->
     for kind, identity in own.items():
         if found.get(kind) != identity:
             text = f"the container's first process has left the container's {kind} namespace"
-            raise PyruncError(text, hint="nothing of the host joins one that a container's process has made")
+            raise PyruncError(text, hint="the runtime does not join namespaces that the container has made")
 
 
 FILES = {"mount": "mnt", "network": "net"}  # /proc/PID/ns/*, where the spec's name is another

@@ -71,7 +71,7 @@ def make_parent(root: int, path: str) -> "tuple[int, str]":
     """(O_PATH descriptor of the directory of `path`, made where missing; the last name of `path`)."""
     directory, _, name = path.rstrip("/").rpartition("/")
     if name in ("", ".", ".."):
-        raise PyruncError(f"`{path}` names no file in a directory")
+        raise PyruncError(f"`{path}` is not the path of a file")
     return make_directory(root, directory or "/"), name
 
 
@@ -148,7 +148,7 @@ def null_device() -> int:
     except OSError as error:
         raise PyruncError.from_os("open `/dev/null`", error) from None
     if not genuine:
-        raise PyruncError("`/dev/null` of the host is not the null device")
+        raise PyruncError("the host's `/dev/null` is not the null device")
     return null
 
 

@@ -23,7 +23,7 @@ def mount_point() -> str:
     for _, kind, point in processes.mount_table():
         if kind == "resctrl":
             return point
-    hint = "where CPU and kernel can, `mount -t resctrl resctrl /sys/fs/resctrl` makes it"
+    hint = "if CPU and kernel support it, run `mount -t resctrl resctrl /sys/fs/resctrl`"
     raise ConfigError("intelRdt needs the file system resctrl, which is not mounted", pointer=_POINTER, hint=hint)
 
 
@@ -53,7 +53,7 @@ class Group:
         """Refuse what would fail, before anything is made."""
         there = _exists(self.directory)
         if self._named and not there and not self.lines:
-            text = f"the resctrl group `{self.directory}` does not exist, and there is no schema to make it with"
+            text = f"the resctrl group `{self.directory}` does not exist, and no schema is given to make it with"
             raise ConfigError(text, pointer=f"{_POINTER}/closID")
         if self._named and there:
             self._compare()
@@ -69,7 +69,7 @@ class Group:
         for (resource, domain), value in _parse(self.lines).items():
             found = present.get((resource, domain))
             if found != value:
-                text = f"the resctrl group `{self.directory}` exists with another schema: {resource}:{domain}"
+                text = f"the resctrl group `{self.directory}` exists with a different schema: {resource}:{domain}"
                 raise ConfigError(f"{text} is {found}, not {value}", pointer=_POINTER)
 
     def make(self, note: "Callable[[str, str], None]", made: "dict[str, bool]") -> None:
@@ -102,14 +102,14 @@ def _mkdir(path: str, made: "dict[str, bool]") -> bool:
     except FileExistsError:
         return False
     except OSError as error:
-        hint = "there is a limit to their number: see `num_closids` and `num_rmids` below resctrl's info"
+        hint = "their number is limited: see `num_closids` and `num_rmids` below resctrl's info"
         raise PyruncError.from_os(f"make the resctrl group `{path}`", error, pointer=_POINTER, hint=hint) from None
     made[path] = True
     return True
 
 
 def _exists_already(path: str) -> PyruncError:
-    return PyruncError(f"the resctrl group `{path}` exists already", pointer=_POINTER)
+    return PyruncError(f"the resctrl group `{path}` already exists", pointer=_POINTER)
 
 
 def join(pid: int, directory: str, monitor: str) -> None:

@@ -151,7 +151,7 @@ def _flags(profile: Profile) -> "tuple[int, list[str]]":
         if supports(FLAGS[name]):
             flags |= FLAGS[name]
         elif profile.flags is not None:
-            warnings.append(f"seccomp flag {name} is left out: this kernel does not know it")
+            warnings.append(f"seccomp flag {name} is left out: this kernel does not support it")
     if profile.notifies:
         # Both results in one number, descriptor or thread id, would be ambiguous (Linux 5.7).
         flags |= _NEW_LISTENER | (_TSYNC_ESRCH if flags & FLAGS["SECCOMP_FILTER_FLAG_TSYNC"] else 0)
@@ -190,7 +190,7 @@ def _compile(seccomp: _Libseccomp, profile: Profile) -> bytes:
     default = _action(profile.default_action, profile.default_errno, "/defaultErrnoRet")
     context = seccomp.function("seccomp_init", "void *(*)(uint32_t)")(default)
     if not context:
-        text = f"libseccomp refuses {profile.default_action} as default action"
+        text = f"libseccomp rejects the default action {profile.default_action}"
         raise PyruncError(text, pointer=f"{_POINTER}/defaultAction")
     try:
         set_attribute = seccomp.function("seccomp_attr_set", "int(*)(void *, int, uint32_t)")
@@ -206,8 +206,8 @@ def _compile(seccomp: _Libseccomp, profile: Profile) -> bytes:
         instructions = enosys.stub(_newest(seccomp, architectures, profile)) + instructions
     count = len(instructions) // _INSTRUCTION_SIZE
     if count > _BPF_MAXINSNS:
-        text = f"the filter has {count} instructions, the kernel takes {_BPF_MAXINSNS}"
-        raise ConfigError(text, pointer=f"{_POINTER}/syscalls", hint="it needs fewer rules with arguments")
+        text = f"the filter has {count} instructions, but the kernel takes at most {_BPF_MAXINSNS}"
+        raise ConfigError(text, pointer=f"{_POINTER}/syscalls", hint="use fewer rules with arguments")
     return instructions
 
 
@@ -216,7 +216,7 @@ def _action(action: str, errno: "int | None", pointer: str) -> int:
     if action not in {_ERRNO, _TRACE}:
         return value
     if errno is not None and errno > _LARGEST[action]:
-        text = f"{errno} is too large for {action}, the most is {_LARGEST[action]}"
+        text = f"{errno} is too large for {action}, the maximum is {_LARGEST[action]}"
         raise ConfigError(text, pointer=_POINTER + pointer)
     return value | (EPERM if errno is None else errno)
 
@@ -244,7 +244,7 @@ def _add_architectures(seccomp: _Libseccomp, context: object, profile: Profile) 
             tokens.append(token)
             result = add(context, token)
             if result not in {0, -EEXIST}:
-                raise ConfigError(f"{architecture} cannot be filtered here", errno=-result, pointer=pointer)
+                raise ConfigError(f"{architecture} is not supported by this machine", errno=-result, pointer=pointer)
     return tokens
 
 
@@ -270,11 +270,11 @@ def _add_rules(seccomp: _Libseccomp, context: object, profile: Profile, default:
                 number = resolve(name.encode())
                 conditional += bool(args) and number != _UNKNOWN
                 if conditional > _BPF_MAXINSNS:  # each needs an instruction; libseccomp compares each with all others
-                    text = f"more than {_BPF_MAXINSNS} rules with arguments, and the kernel takes as many instructions"
+                    text = f"more than {_BPF_MAXINSNS} rules with arguments, which is more than the kernel takes"
                     raise ConfigError(text, pointer=f"{_POINTER}/syscalls/{i}")
                 result = 0 if number == _UNKNOWN else add(context, action, number, len(args), conditions)
                 if result not in {0, -EEXIST}:
-                    text = f"libseccomp refuses the rule for `{name}`"
+                    text = f"libseccomp rejects the rule for `{name}`"
                     raise ConfigError(text, errno=-result, pointer=f"{_POINTER}/syscalls/{i}")
 
 

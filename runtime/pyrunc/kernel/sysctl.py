@@ -23,7 +23,7 @@ def check(parameters: "Sequence[Parameter]", ours: "Collection[str]") -> None:
     would be changed. ours: the types of such namespaces."""
     for parameter in parameters:
         if parameter.namespace in ours:
-            text = f"`{parameter.key}` would change the host: the {parameter.namespace} namespace is the runtime's"
+            text = f"`{parameter.key}` would be set on the host: the {parameter.namespace} namespace is the runtime's"
             raise ConfigError(text, pointer=parameter.pointer)
 
 

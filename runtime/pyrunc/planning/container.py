@@ -347,7 +347,7 @@ def _cgroup(config: spec.Config, options: CreateOptions, host: HostFacts) -> man
         _scope(want, config, options, configured, user=not host.privileged)
     elif settings:
         raise ConfigError(
-            "there are limits, but --cgroup-manager disabled leaves nobody to set them", pointer=settings[0].pointer
+            "limits cannot be set with --cgroup-manager disabled", pointer=settings[0].pointer
         )
     return want
 
@@ -357,7 +357,7 @@ def _leaf(words: "Mapping[str, str]", cgroup_manager: str) -> str:
     names = [annotations.SYSTEMD_SUBGROUP] if cgroup_manager == manager.SYSTEMD else []
     parts = [words[name] for name in (*names, annotations.DELEGATED_CGROUP) if words.get(name)]
     if parts and cgroup_manager == manager.DISABLED:
-        text = "--cgroup-manager disabled makes no cgroup that could be delegated"
+        text = "no cgroup can be delegated with --cgroup-manager disabled"
         raise ConfigError(text, pointer=f"/annotations/{annotations.DELEGATED_CGROUP}")
     return "".join(f"/{part}" for part in parts)
 

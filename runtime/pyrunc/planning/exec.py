@@ -158,7 +158,7 @@ _OF_V1 = frozenset((
     "blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "hugetlb", "memory", "misc", "name=systemd", "net_cls",
     "net_prio", "perf_event", "pids", "rdma",
 ))  # fmt: skip
-_PATH_ALONE = "give the path alone: cgroup v2 has one for all controllers"
+_PATH_ALONE = "give only the path: cgroup v2 has one hierarchy for all controllers"
 
 
 def sub_cgroup(text: str) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pyrunc.kernel.mount.devices import Device
 
 _NO_ID = 2**32 - 1  # (uid_t)-1
-_ROOTS = "to files, root of the container is the root that calls pyrunc"
+_ROOTS = "in file permissions, root in the container is the root user who calls pyrunc"
 _SINGLE = "only your own uid and gid can be mapped"
 _FILES = {"uid": "/etc/subuid", "gid": "/etc/subgid"}
 _PACKAGES = "install the package `uidmap` (Debian, Ubuntu) or `shadow-utils` (Fedora)"
@@ -117,9 +117,9 @@ def _why_single(rights: IdRights) -> str:
     for kind in ("uid", "gid"):
         if not rights.grants(kind):
             add = f"usermod --add-sub{kind}s FIRST-LAST {rights.user}"
-            return f"{_SINGLE}: no line of {_FILES[kind]} is for you; `{add}` (as root) adds one"
+            return f"{_SINGLE}: {_FILES[kind]} has no line for you; add one as root: `{add}`"
         if not rights.helpers[f"new{kind}map"]:
-            return f"{_SINGLE}: there is no new{kind}map; {_PACKAGES}"
+            return f"{_SINGLE}: new{kind}map is not installed; {_PACKAGES}"
     return ""
 
 

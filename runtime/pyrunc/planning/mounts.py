@@ -18,7 +18,7 @@ def mapping(mount: "Mount", linux: "Linux", pointer: str, host: HostFacts) -> "M
     from pyrunc.spec.idmapped import asked_by, mapping_of
 
     if host.euid != 0:
-        raise ConfigError("an id-mapped mount takes root's privilege", pointer=asked_by(mount, pointer)[1])
+        raise ConfigError("an id-mapped mount needs root's privilege", pointer=asked_by(mount, pointer)[1])
     from pyrunc.kernel.ids.mount_userns import MountMap
 
     wanted = mapping_of(mount, linux, pointer)

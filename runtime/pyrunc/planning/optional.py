@@ -35,7 +35,7 @@ def net_devices(linux: "Linux", host: HostFacts) -> "list[Device]":
     from pyrunc.kernel.network import netdevices
 
     if host.euid != 0:
-        text = "moving network interfaces takes CAP_NET_ADMIN, which an ordinary user does not have"
+        text = "moving network interfaces needs CAP_NET_ADMIN, which an ordinary user does not have"
         raise ConfigError(text, pointer="/linux/netDevices")
     netdevices.require()
     return [

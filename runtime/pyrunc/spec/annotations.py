@@ -54,7 +54,7 @@ def _problem(name: str, value: str) -> str:
     if name == MOUNT_CONTEXT_TYPE and value not in MOUNT_CONTEXTS:
         return f"{shown(value)} is not {one_of(MOUNT_CONTEXTS)}"
     if name == SECCOMP_BPF:
-        return "" if seccomp_instructions(value) else "this is not a seccomp filter in base64"
+        return "" if seccomp_instructions(value) else "not a seccomp filter in base64"
     return ""
 
 

@@ -47,9 +47,9 @@ def mapping_of(mount: "Mount", linux: Linux, pointer: str) -> MountMapping | Non
     name, _, more = word.partition("=")
     uids, gids = _ranges(mount.uid_mappings), _ranges(mount.gid_mappings)
     if "remount" in mount.options or ("iversion" in mount.options and not mount.bind):
-        raise ConfigError("an id mapping is for a new mount, without `remount` and `iversion`", pointer=at)
+        raise ConfigError("an id mapping cannot be combined with `remount` or `iversion`", pointer=at)
     if uids and more:
-        raise ConfigError(f"`{word}` and uidMappings both give a mapping", pointer=at)
+        raise ConfigError(f"`{word}` and uidMappings are mutually exclusive", pointer=at)
     if not uids:
         user = linux.namespace("user")
         uids, gids = _written(more, linux, at)

@@ -61,10 +61,10 @@ def config_warnings(config: "Config") -> "Iterator[str]":
         yield from process_warnings(config.process, "/process")
     for i, mount in enumerate(config.mounts):
         if not mount.destination.startswith("/"):
-            yield f"the relative destination {shown(mount.destination)} is taken from / (/mounts/{i}/destination)"
+            yield f"the relative destination {shown(mount.destination)} is relative to / (/mounts/{i}/destination)"
     yield from linux_warnings(config.linux)
     if config.keeps_groups and config.process is not None and config.process.user.additional_gids:
-        yield "the annotation that keeps the caller's groups leaves no room for others (/process/user/additionalGids)"
+        yield "additional groups are ignored: an annotation keeps the caller's groups (/process/user/additionalGids)"
 
 
 def mount_problems(mounts: "list[Mount]") -> "Iterator[ConfigError]":
@@ -110,7 +110,7 @@ def _file_system_options_are_not_recursive(mount: "Mount", pointer: str) -> "Ite
     for i, word in enumerate(mount.options):
         if word in _NEVER_RECURSIVE:
             yield ConfigError(
-                f"`{word}` is not possible: `{word[1:]}` is an option of a file system, not of the mounts below",
+                f"`{word}` is not supported: `{word[1:]}` is an option of a file system, not of a mount",
                 pointer=f"{pointer}/options/{i}",
                 hint="leave it out" if mount.bind else f"write `{word[1:]}` for this file system alone",
             )
@@ -121,7 +121,7 @@ def _id_mapped_mounts_have_both_mappings(mount: "Mount", pointer: str) -> "Itera
     if bool(mount.uid_mappings) != bool(mount.gid_mappings):
         absent = "gidMappings" if mount.uid_mappings else "uidMappings"
         yield ConfigError(
-            f"uidMappings and gidMappings go together, {absent} is missing", pointer=f"{pointer}/{absent}"
+            f"uidMappings and gidMappings must be given together: {absent} is missing", pointer=f"{pointer}/{absent}"
         )
     yield from mapping_problems(mount.uid_mappings, f"{pointer}/uidMappings")
     yield from mapping_problems(mount.gid_mappings, f"{pointer}/gidMappings")
@@ -164,4 +164,4 @@ def _names_need_a_uts_namespace(config: "Config") -> "Iterator[ConfigError]":
 def _annotation_keys_are_not_empty(config: "Config") -> "Iterator[ConfigError]":
     """config.md, "Annotations": keys MUST NOT be an empty string."""
     if "" in config.annotations:
-        yield ConfigError("an annotation without a name", pointer="/annotations/")
+        yield ConfigError("an annotation's name must not be empty", pointer="/annotations/")

@@ -81,7 +81,7 @@ def mapping_problems(mappings: list[IDMapping], pointer: str) -> "Iterator[Confi
     for i, mapping in enumerate(mappings):
         at = f"{pointer}/{i}"
         if mapping.size == 0:
-            yield ConfigError("a mapping of size 0", pointer=f"{at}/size")
+            yield ConfigError("the size of a mapping must not be 0", pointer=f"{at}/size")
         for key, first in (("containerID", mapping.container_id), ("hostID", mapping.host_id)):
             if first + mapping.size > UINT32_MAX:  # the last value is "no id"
                 yield ConfigError(f"{mapping.size} ids from {first} go past the last id", pointer=f"{at}/{key}")
@@ -104,14 +104,14 @@ def _time_offsets_need_a_new_time_namespace(linux: Linux) -> "Iterator[ConfigErr
     if namespace is None:
         yield ConfigError("timeOffsets need a namespace of type `time`", pointer="/linux/timeOffsets")
     elif namespace.path is not None:
-        yield ConfigError("timeOffsets cannot be set in a time namespace that is joined", pointer="/linux/timeOffsets")
+        yield ConfigError("timeOffsets cannot be set in a joined time namespace", pointer="/linux/timeOffsets")
     for clock, offset in linux.time_offsets.items():
         at = f"/linux/timeOffsets/{token(clock)}"
         if clock not in CLOCKS:
             yield ConfigError(f"unknown clock {shown(clock)}, expected `boottime` or `monotonic`", pointer=at)
         if offset.nanosecs >= NANOSECONDS:
             yield ConfigError(
-                f"nanosecs {offset.nanosecs} is not below {NANOSECONDS}, a second", pointer=f"{at}/nanosecs"
+                f"nanosecs {offset.nanosecs} is not below {NANOSECONDS} (one second)", pointer=f"{at}/nanosecs"
             )
 
 
@@ -136,7 +136,7 @@ def _devices_of_one_path_are_the_same(linux: Linux) -> "Iterator[ConfigError]":
     for i, device in enumerate(linux.devices):
         numbers = ("c" if device.type == "u" else device.type, device.major, device.minor)
         if seen.setdefault(device.path, numbers) != numbers:
-            yield ConfigError(f"{shown(device.path)} is another device already", pointer=f"/linux/devices/{i}")
+            yield ConfigError(f"{shown(device.path)} is already a different device", pointer=f"/linux/devices/{i}")
 
 
 def _net_devices_need_a_network_namespace(linux: Linux) -> "Iterator[ConfigError]":
@@ -150,12 +150,12 @@ def _net_devices_have_interface_names(linux: Linux) -> "Iterator[ConfigError]":
     for outside, device in linux.net_devices.items():
         at = f"/linux/netDevices/{token(outside)}"
         if not is_interface_name(outside):
-            yield ConfigError(f"{shown(outside)} is not a name of a network interface", pointer=at)
+            yield ConfigError(f"{shown(outside)} is not a valid network interface name", pointer=at)
         inside = device.name or outside
         if not is_interface_name(inside):
-            yield ConfigError(f"{shown(inside)} is not a name of a network interface", pointer=f"{at}/name")
+            yield ConfigError(f"{shown(inside)} is not a valid network interface name", pointer=f"{at}/name")
         elif "%d" not in inside and inside in names:
-            yield ConfigError(f"two devices would get the name {shown(inside)}", pointer=f"{at}/name")
+            yield ConfigError(f"duplicate interface name {shown(inside)}", pointer=f"{at}/name")
         names.add(inside)
 
 
@@ -243,11 +243,11 @@ def _memory_policy_nodes_fit_the_mode(linux: Linux) -> "Iterator[ConfigError]":
         if policy.mode not in ("MPOL_DEFAULT", "MPOL_LOCAL", "MPOL_PREFERRED"):
             yield ConfigError(f"{policy.mode} needs `nodes`", pointer=f"{at}/nodes")
     elif policy.mode in ("MPOL_DEFAULT", "MPOL_LOCAL"):
-        yield ConfigError(f"{policy.mode} takes no nodes, got {shown(policy.nodes)}", pointer=f"{at}/nodes")
+        yield ConfigError(f"{policy.mode} does not take nodes, got {shown(policy.nodes)}", pointer=f"{at}/nodes")
     elif not is_number_list(policy.nodes):
         yield ConfigError(f"{shown(policy.nodes)} is not a list of nodes such as `0-1,3`", pointer=f"{at}/nodes")
     if {"MPOL_F_STATIC_NODES", "MPOL_F_RELATIVE_NODES"} <= set(policy.flags):
-        yield ConfigError("MPOL_F_STATIC_NODES and MPOL_F_RELATIVE_NODES exclude each other", pointer=f"{at}/flags")
+        yield ConfigError("MPOL_F_STATIC_NODES and MPOL_F_RELATIVE_NODES are mutually exclusive", pointer=f"{at}/flags")
 
 
 def linux_warnings(linux: Linux) -> "Iterator[str]":

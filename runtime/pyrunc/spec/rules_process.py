@@ -85,7 +85,7 @@ def _rlimit_types_are_unique(process: Process, pointer: str) -> "Iterator[Config
     seen = set()
     for i, rlimit in enumerate(process.rlimits):
         if rlimit.type in seen:
-            yield ConfigError(f"{rlimit.type} is set twice", pointer=f"{pointer}/rlimits/{i}/type")
+            yield ConfigError(f"duplicate rlimit {rlimit.type}", pointer=f"{pointer}/rlimits/{i}/type")
         seen.add(rlimit.type)
 
 

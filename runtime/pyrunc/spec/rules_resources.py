@@ -27,7 +27,7 @@ def _device_access_is_a_set_of_rwm(resources: Resources, pointer: str) -> "Itera
         access = rule.access
         if access is not None and (not set(access) <= set("rwm") or len(set(access)) != len(access)):
             yield ConfigError(
-                f"access {shown(access)} is not made of `r`, `w` and `m`", pointer=f"{pointer}/devices/{i}/access"
+                f"access {shown(access)} must consist of `r`, `w` and `m`", pointer=f"{pointer}/devices/{i}/access"
             )
 
 
@@ -50,7 +50,7 @@ def _rdma_entries_have_a_limit(resources: Resources, pointer: str) -> "Iterator[
     for name, limit in resources.rdma.items():
         at = f"{pointer}/rdma/{token(name)}"
         if not is_component(name) or " " in name:
-            yield ConfigError(f"{shown(name)} is not the name of a device", pointer=at)
+            yield ConfigError(f"{shown(name)} is not a valid device name", pointer=at)
         if limit.hca_handles is None and limit.hca_objects is None:
             yield ConfigError("neither hcaHandles nor hcaObjects is set", pointer=at)
 
@@ -64,7 +64,7 @@ def _page_sizes_are_sizes(resources: Resources, pointer: str) -> "Iterator[Confi
         if not (number.isascii() and number.isdigit() and number[0] != "0" and unit in ("KB", "MB", "GB")):
             yield ConfigError(f"{shown(limit.page_size)} is not a page size such as `2MB` or `1GB`", pointer=at)
         if limit.page_size in seen:
-            yield ConfigError(f"{shown(limit.page_size)} is limited twice", pointer=at)
+            yield ConfigError(f"{shown(limit.page_size)} has more than one limit", pointer=at)
         seen.add(limit.page_size)
 
 
@@ -81,7 +81,7 @@ def _unified_keys_are_files(resources: Resources, pointer: str) -> "Iterator[Con
 
 # What these files do is no limit: they move, stop or kill processes, in create those that make the container.
 _ACTIONS = {
-    "cgroup.freeze": "`pause` stops a container, and one that is frozen could not be started",
+    "cgroup.freeze": "`pause` stops a container, and a frozen container could not be started",
     "cgroup.kill": "`kill --all` kills what is in a cgroup",
     "cgroup.procs": "it moves processes",
     "cgroup.threads": "it moves threads",

@@ -26,7 +26,7 @@ def _errno_needs_an_action_that_returns_one(seccomp: Seccomp, pointer: str) -> "
     for action, errno_ret, key in places:
         if errno_ret is not None and action not in ACTIONS_WITH_ERRNO:
             yield ConfigError(
-                f"errno {errno_ret} for {action}, which returns none; only {' and '.join(ACTIONS_WITH_ERRNO)} do",
+                f"errno {errno_ret} for {action}, which returns no errno; only {' and '.join(ACTIONS_WITH_ERRNO)} do",
                 pointer=f"{pointer}/{key}",
             )
 

@@ -35,8 +35,8 @@ def refuse_stopped(made: "Made") -> None:
     if found is None or files.read(f"/proc/{found.si_pid}/comm") != NAME + b"\n":
         return
     made.pid = found.si_pid
-    text = f"process {made.pid}, on its way into the container, was stopped by signal {found.si_status}"
-    raise PyruncError(text, hint="processes of the container can do that to what has their user")
+    text = f"process {made.pid} was stopped by signal {found.si_status} while it entered the container"
+    raise PyruncError(text, hint="processes of the container that run as the same user can do that")
 
 
 def meet(made: "Helped", channel: "Channel", doing: str) -> None:

@@ -105,7 +105,7 @@ def _clone(plan: "ExecPlan", target: "Target") -> int:
 def _clone_into(plan: "ExecPlan", target: "Target") -> int:
     if not target.cgroup:
         if plan.cgroup:
-            raise PyruncError(f"container `{plan.container_id}` has no cgroup that --cgroup could name")
+            raise PyruncError(f"container `{plan.container_id}` has no cgroup, so --cgroup cannot be used")
         return syscalls.fork_into()
     path = f"{target.cgroup}{plan.cgroup or target.leaf}"
     try:

@@ -288,10 +288,10 @@ def cannot_give(process: "Process") -> "list[str]":
     idle = capabilities.mask(sets.ambient) & ~(both | missing)
     warnings, place = [], "/process/capabilities"
     if missing:
-        text = "cannot be given, the bounding set of the caller is without"
+        text = "cannot be given: not in the caller's bounding set"
         warnings.append(f"{capabilities.names(missing)} {text} ({place})")
     if idle:
-        text = "cannot be ambient without being permitted and inheritable"
+        text = "cannot be ambient: not both permitted and inheritable"
         warnings.append(f"{capabilities.names(idle)} {text} ({place}/ambient)")
     return warnings
 

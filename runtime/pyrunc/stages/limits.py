@@ -19,7 +19,7 @@ def set_oom_score(process: "Process | None", pid: int) -> None:
         files.write(f"/proc/{pid}/oom_score_adj", str(value).encode())
     except OSError as error:
         # Not left out: who gives it relies on it. runc and crun refuse as well.
-        hint = "lowering it takes CAP_SYS_RESOURCE of the host" if error.errno == EACCES else ""
+        hint = "lowering it needs CAP_SYS_RESOURCE on the host" if error.errno == EACCES else ""
         what = f"set oom_score_adj to {value}"
         raise PyruncError.from_os(what, error, pointer="/process/oomScoreAdj", hint=hint) from None
 
@@ -37,5 +37,5 @@ def set_rlimits(process: "Process", pid: int, *, splits: bool) -> None:
             syscalls.set_limit(pid, limit.type, soft, limit.hard)
         except OSError as error:
             what = f"set {limit.type} to {limit.soft}:{limit.hard}"
-            hint = "raising a hard limit takes CAP_SYS_RESOURCE of the host" if error.errno == EPERM else ""
+            hint = "raising a hard limit needs CAP_SYS_RESOURCE on the host" if error.errno == EPERM else ""
             raise PyruncError.from_os(what, error, pointer=f"/process/rlimits/{i}", hint=hint) from None

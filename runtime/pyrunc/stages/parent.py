@@ -91,7 +91,7 @@ def _refuse_to_change_the_host(plan: "ContainerPlan") -> None:
     """Raise ConfigError for what would be set in a namespace that the config names but that is the runtime's own."""
     ours = {join.kind: join for join in plan.joins if join.kind not in plan.apart}
     if "mount" in ours:
-        text = "the mount namespace is the runtime's: all of the host would get the container's root"
+        text = "the mount namespace is the runtime's own: the whole host would get the container's root"
         raise ConfigError(text, pointer=ours["mount"].pointer, hint="remove the entry to run in a chroot")
     if plan.sysctl and ours:
         from pyrunc.kernel import sysctl
@@ -101,7 +101,7 @@ def _refuse_to_change_the_host(plan: "ContainerPlan") -> None:
         if name is None or "uts" not in ours:
             continue
         if files.read(f"/proc/sys/kernel/{key}").rstrip(b"\n") != name.encode("utf-8", "surrogateescape"):
-            text = f"the {key} `{name}` would become the host's: the uts namespace is the runtime's"
+            text = f"the {key} `{name}` would be set on the host: the uts namespace is the runtime's own"
             raise ConfigError(text, pointer=f"/{key}")
 
 

@@ -145,11 +145,11 @@ class Channel:
         """
         self.expect(ENTERED, doing)
         if maker and self.sender == maker:
-            raise PyruncError("the seccomp profile lets clone(2) succeed and does nothing", pointer="/linux/seccomp")
+            raise PyruncError("the seccomp profile makes clone(2) succeed but do nothing", pointer="/linux/seccomp")
         try:
             posix.waitid(posix.P_PID, self.sender, posix.WEXITED | posix.WNOHANG | posix.WNOWAIT)
         except ChildProcessError:  # it is in no pid namespace of ours (0), or somebody has got hold of the other end
-            text = f"process {self.sender}, which has spoken while {doing}, is not of this command's making"
+            text = f"unexpected message while {doing}, from process {self.sender}, which this command did not make"
             raise PyruncError(text) from None
         return self.sender
 

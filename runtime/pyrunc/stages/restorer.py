@@ -157,7 +157,7 @@ def _require_host_node(device: "Device") -> None:
     same = device.is_that(node)
     posix.close(node)
     if not same:
-        raise ConfigError(f"`{device.path}` of the host is another device", pointer=device.pointer)
+        raise ConfigError(f"`{device.path}` of the host is a different device", pointer=device.pointer)
 
 
 def _prepare(plan: "ContainerPlan", root: str, want: Images) -> None:

@@ -54,7 +54,7 @@ def early_end(who: str, status: int) -> PyruncError:
         text = "was killed by SIGSYS: the seccomp profile forbids a system call that is needed to start the program"
         return PyruncError(f"{who} {text}", pointer=place)
     if signal in (0, SIGILL, SIGTRAP):
-        text = "could neither run its program nor tell why: the seccomp profile forbids both"
+        text = "could neither run its program nor report why: the seccomp profile forbids both"
         return PyruncError(f"{who} {text}", pointer=place)
     from pyrunc.kernel.process import signals
 
@@ -81,7 +81,7 @@ def _as_go_spells(text: str, errno: int) -> PyruncError:
 
 def _hook_failed(name: str, errno: int, status: int, output: str) -> PyruncError:
     if errno == ETIMEDOUT:
-        return PyruncError(f"error running {name}: it ran past its timeout")
+        return PyruncError(f"error running {name}: it timed out")
     if errno != ECANCELED:
         return PyruncError(f"error running {name}", errno=errno)
     how = f"signal {status & 0x7F}" if status & 0x7F else f"exit status {status >> 8}"

@@ -34,7 +34,7 @@ class Target:
             self.namespaces = sum(namespaces.FLAGS[kind] for kind in theirs if theirs[kind] != ours.get(kind))
             self.root = posix.open(state.mounted, _DIRECTORY) if state.mounted else -1
         except OSError as error:
-            raise PyruncError.from_os("look at the container's first process", error) from None
+            raise PyruncError.from_os("inspect the container's first process", error) from None
 
     def sees_us(self) -> bool:
         """Whether the container's processes could look for the interpreter, with the privilege to trace it: they share

@@ -133,7 +133,7 @@ def single(ranges: "tuple[Range, ...]", own: int) -> bool:
 
 def _write_single(pid: int, kind: str, ranges: "tuple[Range, ...]") -> None:
     if kind == "gid":
-        _put(f"/proc/{pid}/setgroups", "deny", "give up setgroups", "/linux/gidMappings")
+        _put(f"/proc/{pid}/setgroups", "deny", "deny setgroups", "/linux/gidMappings")
     _write(pid, kind, ranges)
 
 
@@ -152,7 +152,7 @@ def _put(path: str, text: str, what: str, pointer: str) -> None:
 
 _HINTS = {
     EINVAL: "the map overlaps, or has more than 340 ranges",
-    EPERM: "the user namespace that you are in must have these ids itself (/proc/self/uid_map, gid_map)",
+    EPERM: "the user namespace that you are in must itself have these ids (/proc/self/uid_map, gid_map)",
 }
 
 

@@ -67,7 +67,7 @@ class Device:
             return ""
         shown = {"fileMode": "{:04o}"}
         words = (f"{key} {shown.get(key, '{}').format(there[key])}" for key in keys)
-        return f"device `{self.path}` is one that was there before, and keeps its {', '.join(words)} ({self.pointer})"
+        return f"device `{self.path}` already exists and keeps its {', '.join(words)} ({self.pointer})"
 
 
 # config-linux.md, "Default Devices"; /dev/console and /dev/ptmx are made by bind_console and link
@@ -153,7 +153,7 @@ def _directory(root: int, path: str, attached: Attached) -> int:
         name = attached.names.get(syscalls.mount_id(directory), "")
         if not f"{above}/".startswith(f"{name}/" if name else ""):
             posix.close(directory)
-            raise PyruncError(f"`/{above}` is where a symlink in the root filesystem has led the mount to `/{name}`")
+            raise PyruncError(f"a symlink in the root filesystem has led the mount on `/{name}` to `/{above}`")
         if number < len(parts):
             posix.close(directory)
     return directory if parts else paths.open_in(root, "/")
@@ -200,7 +200,7 @@ def _make(parent: int, name: str, device: Device) -> str:
 
 
 def _another(device: Device) -> ConfigError:
-    return ConfigError(f"`{device.path}` exists and is not the device that is asked for", pointer=device.pointer)
+    return ConfigError(f"`{device.path}` exists and is a different device", pointer=device.pointer)
 
 
 def _own(node: int, device: Device) -> None:
@@ -240,10 +240,10 @@ def _hosts(device: Device) -> int:
         node = syscalls.open_tree(AT_FDCWD, device.path, OPEN_TREE_CLONE)
     except OSError as error:
         failure = device.failure(error, "bind the host's")
-        failure.hint = "without the host's privilege to make nodes a device can only be what the host has at this path"
+        failure.hint = "without privilege on the host a device can only be the one that the host has at this path"
         raise failure from None
     if not device.is_that(node):
-        raise ConfigError(f"`{device.path}` of the host is another device", pointer=device.pointer)
+        raise ConfigError(f"`{device.path}` of the host is a different device", pointer=device.pointer)
     try:
         syscalls.mount_setattr(node, set_=_BOUND, propagation=MS_PRIVATE)
     except OSError as error:

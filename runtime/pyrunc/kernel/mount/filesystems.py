@@ -76,8 +76,8 @@ def create(
     copy = kind == "tmpfs" and options.tmpcopyup and existed
     if takes_mount2(mount):
         if mount.mapping is not None or copy:
-            what = "makes no id-mapped mount" if mount.mapping is not None else "shows the mount before it is filled"
-            raise mount.refusal(f"its options are so long that they take mount(2), which {what}")
+            what = "cannot make an id-mapped mount" if mount.mapping is not None else "shows the mount too early"
+            raise mount.refusal(f"its options are so long that they need mount(2), which {what}")
         return _mount_classic(mount, kind, words, covered, root)
     flags = [flag for flag in options.superblock[0] if not (copy and flag == "ro")]
     try:
@@ -136,9 +136,9 @@ def _new(mount: "Mount", kind: str, words: list[str], flags: list[str], *, of_ch
     except OSError as error:
         hint = complaint(context)
         if error.errno == ENODEV and context < 0:
-            hint = "a bind mount has `bind` or `rbind` among its options"
+            hint = "a bind mount needs the option `bind` or `rbind`"
             if kind != "bind":
-                hint = f"this kernel has no file system of type `{kind}`, or the module for it is not loaded"
+                hint = f"this kernel does not know the file system `{kind}`, or its module is not loaded"
         elif error.errno == EINVAL and kind == "devpts" and not hint:
             hint = "is its gid mapped in the user namespace?"
         raise mount.failure(error, hint) from None

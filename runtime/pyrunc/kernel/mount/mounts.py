@@ -47,7 +47,7 @@ _COVERABLE = frozenset(
     )
 )  # fmt: skip
 
-_INSIDE_PROC = "this may not be covered, it is inside /proc"
+_INSIDE_PROC = "this must not be mounted over, it is inside /proc"
 
 _PROC_ROOT_INODE = 1
 
@@ -109,7 +109,7 @@ def detach(mount: Mount, propagation: int = 0, root: int = -1) -> int:
             tree = syscalls.open_tree(AT_FDCWD, mount.source, flags)
     except OSError as error:
         if error.errno == EINVAL and not options.recursive:  # has_locked_children() in fs/namespace.c
-            hint = "what is mounted below the source may not be uncovered in a user namespace: use `rbind`"
+            hint = "in a user namespace what is covered by mounts below the source must stay covered: use `rbind`"
         else:
             hint = "the source cannot be opened"
         raise mount.failure(error, hint) from None
@@ -174,7 +174,7 @@ def _map_ids(mount: Mount, tree: int) -> None:
 
 
 _MAPPING_HINTS = {
-    EPERM: "only root of the user namespace that the file system belongs to may map its ids, and only once",
+    EPERM: "only root of the user namespace that owns the file system can id-map it, and only once",
     EINVAL: "the file system cannot be id-mapped by this kernel (tmpfs can since Linux 6.3)",
 }
 
@@ -214,7 +214,7 @@ def attach(
                     attached.unsealed.append((posix.dup(tree), mount))
         return
     if options.data:
-        raise mount.refusal(f"a bind mount takes no file system options (`{options.data[0]}`)")
+        raise mount.refusal(f"a bind mount does not take file system options (`{options.data[0]}`)")
     if source_fd >= 0:
         _bind(root, mount, name, source_fd, attached)
         return
@@ -232,7 +232,7 @@ def _bind(root: int, mount: Mount, name: str, tree: int, attached: Attached) -> 
     target, _ = _target(root, mount, name, directory=kind == S_IFDIR)
     with opened(target):
         if name == "proc" and not _is_proc(tree):
-            raise mount.refusal("only a proc file system may be there")
+            raise mount.refusal("only a proc file system can be mounted there")
         attached.note(_place(root, mount, name, tree, target), mount)
 
 
@@ -378,6 +378,6 @@ def _copy_symlink(root: int, mount: Mount, name: str, link: str) -> None:
             except OSError:
                 there = ""  # EINVAL: not a symlink
             if there != link:
-                raise mount.failure(error, "the destination is something else") from None
+                raise mount.failure(error, "the destination exists and is not this symlink") from None
         except OSError as error:
             raise mount.failure(error) from None

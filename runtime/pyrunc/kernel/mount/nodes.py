@@ -60,7 +60,7 @@ def owners_of(
         for kind, wanted, ranges in (("uid", device.uid, uids), ("gid", device.gid, gids)):
             found = idmap.outside(ranges, wanted)
             if found is None and kind in device.asked:
-                text = f"{kind} {wanted} is not mapped in the user namespace that is joined"
+                text = f"{kind} {wanted} is not mapped in the joined user namespace"
                 raise ConfigError(text, pointer=f"{device.pointer}/{kind}")
             ids.append(found or 0)
         if device.kind != "p":

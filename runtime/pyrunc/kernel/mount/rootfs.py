@@ -94,7 +94,7 @@ def keep_propagation(root: int, word: str, mounts: "tuple[Mount, ...]", ours: "d
                 for kind in mount.options.propagation if syscalls.mount_id(found) in ours else ():
                     syscalls.mount_setattr(found, propagation=kind & ~MS_REC, recursive=bool(kind & MS_REC))
         except OSError as error:
-            raise mount.failure(error, "its propagation could not be set again") from None
+            raise mount.failure(error, "its propagation could not be set back") from None
 
 
 def make_readonly(root: int) -> None:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _IFA_F_PERMANENT, _RT_SCOPE_UNIVERSE, _IFF_UP = 0x80, 0, 1
 _HINTS = {
-    EPERM: "it takes CAP_NET_ADMIN in both network namespaces",
-    EINVAL: "an interface of this kind does not leave its namespace",
+    EPERM: "this needs CAP_NET_ADMIN in both network namespaces",
+    EINVAL: "an interface of this kind cannot leave its namespace",
 }
 
 
@@ -91,7 +91,7 @@ class Move:
         index = _index(self._outside, device.outside)
         before = {link["index"]: link.get_attr("IFLA_IFNAME") for link in self._inside.get_links()}
         if device.inside in before.values():  # the kernel would move it first and fail to name it then
-            text = f"the container's network namespace has an interface `{device.inside}` already"
+            text = f"the container's network namespace already has an interface `{device.inside}`"
             raise ConfigError(text, pointer=device.pointer)
         (link,) = self._outside.get_links(index)
         moved = _Moved(device.outside, self._addresses(index), up=bool(link["flags"] & _IFF_UP))
@@ -144,7 +144,7 @@ def _is_called(name: str, pattern: str) -> bool:
 def _index(route: "Any", name: str) -> int:
     found = route.link_lookup(ifname=name)
     if not found:
-        raise ConfigError(f"there is no network interface `{name}`")
+        raise ConfigError(f"network interface `{name}` does not exist")
     return int(found[0])
 
 

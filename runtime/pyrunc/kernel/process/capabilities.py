@@ -72,6 +72,6 @@ def bounding(asked: int = ALL) -> int:
         except OSError as error:
             if error.errno == EINVAL:  # a kernel that knows fewer
                 break
-            raise PyruncError.from_os(f"ask for `{name}` in the bounding set", error) from None
+            raise PyruncError.from_os(f"look for `{name}` in the bounding set", error) from None
         result |= present << number
     return result

@@ -70,7 +70,7 @@ def check_groups(groups: "tuple[int, ...] | list[int]", *, denied: bool) -> None
     """Raise ConfigError for additionalGids that may not be set."""
     if groups and denied:
         raise ConfigError(
-            "additional groups cannot be set in a user namespace to which your own group alone is mapped",
+            "additional groups cannot be set in a user namespace that maps only your own group",
             pointer="/process/user/additionalGids",
             hint="map a range of /etc/subgid, or leave them out",
         )
@@ -190,7 +190,7 @@ def own_standard_streams(uid: int) -> None:
             posix.fchown(fd, uid, -1)
         except OSError as error:
             if error.errno not in {EPERM, EINVAL, EROFS}:
-                raise PyruncError.from_os(f"give descriptor {fd} to uid {uid}", error) from None
+                raise PyruncError.from_os(f"change the owner of descriptor {fd} to uid {uid}", error) from None
 
 
 def default_signals() -> None:

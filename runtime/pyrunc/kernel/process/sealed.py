@@ -26,7 +26,7 @@ def helper() -> int:
     except PermissionError:
         return _read_only(path)
     except FileNotFoundError:
-        raise PyruncError(f"`{path}` is missing from the installation", hint="install pyrunc anew") from None
+        raise PyruncError(f"`{path}` is missing from the installation", hint="reinstall pyrunc") from None
     except OSError as error:
         raise PyruncError.from_os(f"make a copy of `{path}` in memory", error) from None
 
@@ -101,6 +101,6 @@ def _read_only(path: str) -> int:
         if status.st_uid != posix.geteuid() and not status.st_mode & _WRITABLE_BY_OTHERS:
             return fd
         posix.close(fd)
-        hint = "install pyrunc as root: with vm.memfd_noexec=2 its files must not be this user's own"
+        hint = "install pyrunc as root: with vm.memfd_noexec=2 its files must not be owned by this user"
         text = "protect pyrunc-init from being overwritten"
         raise PyruncError.from_os(text, error, hint=hint, check="memory-files") from None
