@@ -239,7 +239,7 @@ class Interfaces:
     def __init__(self) -> None:
         self._move: Move | None = None
 
-    def make(self, devices: "list[Device]", namespace: str, *, may_be_there: bool = False) -> None:
+    def make(self, devices: "tuple[Device, ...]", namespace: str, *, may_be_there: bool = False) -> None:
         """Move them into the network namespace at this path; may_be_there: which may have outlived the container, and
         have them still."""
         from pyrunc.kernel.network import netdevices

@@ -24,7 +24,7 @@ MODULES = {
     name: PACKAGE / f"{name}.py"
     for name in (
         "lifecycle", "jsontext", "arguments", "planning/container", "planning/exec", "planning/idmaps",
-        "planning/mounts", "planning/optional", "planning/security",
+        "planning/cgroup", "planning/mounts", "planning/optional", "planning/security",
         "kernel/ids/subordinate", "kernel/mount/mountoptions",
         "cgroup/names", "cgroup/values", "cgroup/properties",
         *(f"spec/{path.stem}" for path in sorted((PACKAGE / "spec").glob("[a-z]*.py"))),

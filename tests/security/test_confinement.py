@@ -20,6 +20,8 @@ from pyrunc.kernel.mount import procfs
 from pyrunc.kernel.process import keyring, lsm, sealed
 from pyrunc.kernel.seccomp import Profile, Rule
 from pyrunc.planning import security
+from pyrunc.planning.facts import ProcessFacts
+from pyrunc.spec.config import parse_process
 from pyrunc.stages import exec_child, security_steps
 from pyrunc.stages.step_list import RETRY_EINTR, StepList
 from pyrunc.stages.step_report import EXEC, FIND, HOOK, REPORT_TO, SPLIT, error_of
@@ -342,15 +344,23 @@ def test_label_of_a_module_that_the_kernel_lacks_is_an_error():
     assert init.end()[1] == ""
 
 
+def labels_of(**process: str) -> list[tuple[str, bytes]]:
+    """What is planned for a process with these keys, on the host as it seems to be."""
+    value = parse_process({"cwd": "/", "args": ["x"]} | process, "/process")
+    facts = ProcessFacts()
+    facts.look(value, 0, {})
+    return [(each.path, each.value) for each in security.attributes(value, facts)]
+
+
 def test_labels_without_their_module_are_refused(monkeypatch):
     monkeypatch.setattr(lsm, "_APPARMOR_ENABLED", "/no/such/file")
     monkeypatch.setattr(lsm, "_SELINUX", "/no/such/directory")
     with pytest.raises(ConfigError, match=r"SELinux is not enabled here .*/process/selinuxLabel"):
-        lsm.exec_attributes("system_u:system_r:container_t:s0", "")
+        labels_of(selinuxLabel="system_u:system_r:container_t:s0")
     with pytest.raises(ConfigError, match=r"AppArmor is not enabled here, .*`p`.*/process/apparmorProfile"):
-        lsm.exec_attributes("", "p")
-    assert lsm.exec_attributes("", "unconfined") == []
-    assert lsm.exec_attributes("", "") == []
+        labels_of(apparmorProfile="p")
+    assert labels_of(apparmorProfile="unconfined") == []
+    assert labels_of() == []
 
 
 def test_directory_that_is_no_selinuxfs_does_not_enable_selinux(monkeypatch, tmp_path):
@@ -370,17 +380,16 @@ def test_apparmor_profile_must_be_loaded(profile, value, monkeypatch, tmp_path):
     monkeypatch.setattr(lsm, "_APPARMOR_PROFILES", str(tmp_path / "profiles"))
     if value is None:
         with pytest.raises(ConfigError, match=f"AppArmor profile `{profile}` is not loaded"):
-            lsm.exec_attributes("", profile)
+            labels_of(apparmorProfile=profile)
         return
-    (attribute,) = lsm.exec_attributes("", profile)
-    assert (attribute.path, attribute.value) == ("attr/apparmor/exec", value)
+    assert labels_of(apparmorProfile=profile) == [("attr/apparmor/exec", value)]
 
 
 def test_list_of_profiles_that_cannot_be_read_leaves_the_answer_to_the_kernel(monkeypatch, tmp_path):
     (tmp_path / "enabled").write_text("Y\n")
     monkeypatch.setattr(lsm, "_APPARMOR_ENABLED", str(tmp_path / "enabled"))
     monkeypatch.setattr(lsm, "_APPARMOR_PROFILES", str(tmp_path / "profiles"))
-    assert len(lsm.exec_attributes("", "p")) == 1
+    assert labels_of(apparmorProfile="p") == [("attr/apparmor/exec", b"exec p")]
 
 
 def test_keyring_of_a_labelled_container_is_made_with_its_label(monkeypatch):
@@ -420,8 +429,7 @@ def test_labels_of_a_config_are_the_programs(monkeypatch):
     monkeypatch.setattr(lsm, "selinux_enabled", lambda: True)
     monkeypatch.setattr(lsm, "apparmor_enabled", lambda: True)
     monkeypatch.setattr(lsm, "_APPARMOR_PROFILES", "/no/such/file")
-    process = SimpleNamespace(selinux_label="a:b:c", apparmor_profile="p", no_new_privileges=True, capabilities=None)
-    found = [(each.path, each.value) for each in security.attributes(process)]
+    found = labels_of(selinuxLabel="a:b:c", apparmorProfile="p")
     assert found == [("attr/exec", b"a:b:c"), ("attr/apparmor/exec", b"exec p")]
 
     def compose(steps, _report, _gate, proc):

@@ -29,18 +29,21 @@ def test_label_without_selinux_is_refused(runtime: Runtime, bundle: Bundle) -> N
     runtime.create_fails(bundle, "SELinux is not enabled", "/linux/mountLabel")
 
 
-def test_label_of_the_config_is_what_mounts_get(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lsm, "selinux_enabled", lambda: True)
-    assert security.mount_label(LABEL) == LABEL
-    monkeypatch.setattr(lsm, "selinux_enabled", lambda: False)
-    assert security.mount_label(None) == ""
+def host(*, selinux: bool) -> HostFacts:
+    facts = HostFacts(0, in_userns=False)
+    facts.selinux = selinux
+    return facts
+
+
+def test_label_of_the_config_is_what_mounts_get() -> None:
+    assert security.mount_label(LABEL, host(selinux=True)) == LABEL
+    assert security.mount_label(None, host(selinux=False)) == ""
     with pytest.raises(ConfigError):
-        security.mount_label(LABEL)
+        security.mount_label(LABEL, host(selinux=False))
 
 
 @pytest.mark.parametrize("option", [None, "fscontext"])
-def test_annotation_says_which_option_it_becomes(monkeypatch: pytest.MonkeyPatch, option: str | None) -> None:
-    monkeypatch.setattr(lsm, "selinux_enabled", lambda: True)
+def test_annotation_says_which_option_it_becomes(option: str | None) -> None:
     config = {
         "ociVersion": "1.3.0",
         "root": {"path": "rootfs"},
@@ -48,7 +51,7 @@ def test_annotation_says_which_option_it_becomes(monkeypatch: pytest.MonkeyPatch
         "linux": {"mountLabel": LABEL, "namespaces": [{"type": "mount"}]},
         "annotations": {"run.oci.mount_context_type": option} if option else {},
     }
-    made = plan.build(parse_config(config), plan.CreateOptions("x", "/b"), HostFacts(0, in_userns=False))
+    made = plan.build(parse_config(config), plan.CreateOptions("x", "/b"), host(selinux=True))
     assert [(mount.label, mount.label_option) for mount in made.mounts] == [(LABEL, option or "context")]
 
 
@@ -57,8 +60,7 @@ def test_annotation_says_which_option_it_becomes(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("option", ["context", "fscontext", "defcontext", "rootcontext"])
 def test_label_reaches_the_file_system(tmp_path: Path, option: str) -> None:
     """tmpfs knows no `context` where SELinux is off: that it refuses the word shows that it got it."""
-    mount = mountoptions.Mount("", "/t", "tmpfs", mountoptions.parse(()), LABEL)
-    mount.label_option = option
+    mount = mountoptions.Mount("", "/t", "tmpfs", mountoptions.parse(()), LABEL, label_option=option)
     with untouched(tmp_path) as image, pytest.raises(PyruncError, match=f"'{option}'"):
         image.inside(lambda root: mounts.attach(root, mount, Attached()))
 

@@ -10,7 +10,7 @@ from pyrunc.cgroup.values import Setting
 from pyrunc.context import Context
 from pyrunc.errors import ConfigError, PyruncError, UsageError
 from pyrunc.log import Log
-from pyrunc.planning import container as plan
+from pyrunc.planning import cgroup
 
 SUBGROUP, DELEGATED = "run.oci.systemd.subgroup", "run.oci.delegate-cgroup"
 
@@ -53,12 +53,12 @@ def test_unknown_manager():
     ],
 )
 def test_leaf(annotations, manager_, leaf):
-    assert plan._leaf(annotations, manager_) == leaf
+    assert cgroup._leaf(annotations, manager_) == leaf
 
 
 def test_leaf_without_a_cgroup_is_refused():
     with pytest.raises(ConfigError):
-        plan._leaf({DELEGATED: "b"}, "disabled")
+        cgroup._leaf({DELEGATED: "b"}, "disabled")
 
 
 @pytest.mark.parametrize("leaf", ["", "/a"])

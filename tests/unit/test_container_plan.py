@@ -7,7 +7,6 @@ import pytest
 from pyrunc import SPEC_VERSION
 from pyrunc.cgroup import devices
 from pyrunc.errors import ConfigError
-from pyrunc.kernel import descriptors
 from pyrunc.kernel import syscalls as k
 from pyrunc.kernel.ids.subordinate import Grant, IdRights
 from pyrunc.planning import container as plan
@@ -79,15 +78,16 @@ def test_the_smallest_plan() -> None:
     assert (cgroup.asks_for_devices, len(cgroup.devices)) == (False, len(devices.rules_without_any([])))
     assert simple.pop("options").container_id == "c1"
     assert simple == {
-        "annotations": {}, "apart": frozenset(), "attributes": [], "bundle": "/bundle", "can_mknod": True,
+        "annotations": {}, "apart": frozenset(), "attributes": (), "bundle": "/bundle", "can_mknod": True,
         "container_id": "c1",
         "denies_setgroups": False, "devices": (), "domainname": None, "env": [], "filter": None, "hook_paths": ("", ""),
         "hook_streams": (-1, -1), "hostname": None, "joins": (), "keeps_groups": False, "kept_fds": 0, "keyring": "",
         "listener": None, "makes_nodes": False, "masked_paths": (), "memory_policy": None, "mount_label": "",
         "mount_sources": {},
-        "mounts": (), "net_devices": [], "new": 0, "new_keyring": True, "personality": None, "process": None,
+        "mounts": (), "net_devices": (), "new": 0, "new_keyring": True, "personality": None, "pidfd_socket": "",
+        "process": None,
         "profile": None, "propagation": "", "readonly_paths": (), "resctrl": None, "rootfs": "/",
-        "rootfs_readonly": False, "sysctl": [], "time_offsets": {},
+        "rootfs_readonly": False, "sysctl": (), "time_offsets": {}, "warnings": (),
     }  # fmt: skip
 
 
@@ -116,15 +116,16 @@ def test_annotations_that_are_meant_for_us() -> None:
     words = {"run.oci.hooks.stdout": "/o", "run.oci.hooks.stderr": "/e", "run.oci.pidfd_receiver": "/p",
              "run.oci.keep_original_groups": "1"}  # fmt: skip
     made = planned(("/annotations", words))
-    assert (made.hook_paths, made.options.pidfd_socket, made.keeps_groups) == (("/o", "/e"), "/p", True)
-    assert planned(("/annotations", words), pidfd_socket="/q").options.pidfd_socket == "/q"
-    assert planned().options.pidfd_socket == ""
+    assert (made.hook_paths, made.pidfd_socket, made.keeps_groups) == (("/o", "/e"), "/p", True)
+    assert planned(("/annotations", words), pidfd_socket="/q").pidfd_socket == "/q"
+    assert planned().pidfd_socket == ""
 
 
-def test_descriptors_that_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(descriptors, "inherited", lambda: frozenset(range(9)))
-    assert planned().kept_fds == 0
-    made = planned(("/process/env", ["A=b"]), preserve_fds=2, environment={b"LISTEN_FDS": b"1"})
+def test_descriptors_that_are_kept() -> None:
+    host = HostFacts(0, in_userns=False)
+    host.inherited = frozenset(range(9))
+    assert planned(host=host).kept_fds == 0
+    made = planned(("/process/env", ["A=b"]), host=host, preserve_fds=2, environment={b"LISTEN_FDS": b"1"})
     assert (made.kept_fds, made.env) == (3, ["A=b", "LISTEN_FDS=1", "LISTEN_PID=1"])
 
 
@@ -229,7 +230,7 @@ def test_an_ordinary_user_gets_a_user_namespace() -> None:
     assert (rich.new, rich.denies_setgroups, rich.can_mknod) == (k.CLONE_NEWUSER, False, False)
     made = plan.build(poor, options(), ordinary())
     assert (made.new, made.denies_setgroups) == (k.CLONE_NEWUSER, True)
-    assert poor.warnings == [made.maps.warning]
+    assert (made.warnings, poor.warnings) == ((made.maps.warning,), [])
     assert "only your own uid and gid" in made.maps.warning
     assert planned(host=ordinary(GRANT, denies_setgroups=True)).denies_setgroups
 

@@ -3,22 +3,21 @@
 from typing import Any
 
 import pytest
-from pyrunc.cgroup import cgroupfs as cgroup_fs
 from pyrunc.cgroup import devices, systemd
 from pyrunc.errors import ConfigError, UsageError
 from pyrunc.kernel import notify
 from pyrunc.kernel import syscalls as k
 from pyrunc.kernel.ids.mount_userns import MountMap
 from pyrunc.kernel.mount import mounts
-from pyrunc.kernel.network import netdevices
-from pyrunc.kernel.process import lsm
 from pyrunc.planning import container as plan
+from pyrunc.planning import mounts as planned_mounts
+from pyrunc.planning.facts import HostFacts
 
 from tests.unit.spec_specimen import MAPPING, SECCOMP
 from tests.unit.test_container_plan import GRANT, OWN_USER, config, namespaces, options, ordinary, planned, within
 
 USER = [namespaces("user", "mount", "cgroup"), *((f"/linux/{key}", value) for key, value in OWN_USER.items())]
-ROOT = plan.HostFacts(0, in_userns=False)
+ROOT = HostFacts(0, in_userns=False)
 
 
 def mount(**keys: Any) -> tuple[str, Any]:
@@ -56,22 +55,30 @@ def test_mount_that_is_none(keys: dict[str, Any], where: str) -> None:
 
 def test_a_bind_mount_has_no_options_of_a_file_system() -> None:
     given = config(mount(source="/s", options=["bind", "mode=1", "size=2"]))
-    assert plan.build(given, options(), ROOT).mounts[1].options.data == []
-    assert given.warnings == ["a bind mount has no file system options: `mode=1,size=2` is ignored (/mounts/1/options)"]
+    made = plan.build(given, options(), ROOT)
+    assert (made.mounts[1].options.data, given.warnings) == ((), [])
+    assert made.warnings == ("a bind mount has no file system options: `mode=1,size=2` is ignored (/mounts/1/options)",)
     other = config(mount(type="tmpfs", options=["mode=1"]))
-    assert plan.build(other, options(), ROOT).mounts[1].options.data == ["mode=1"]
-    assert other.warnings == []
+    made = plan.build(other, options(), ROOT)
+    assert (made.mounts[1].options.data, made.warnings) == (("mode=1",), ())
     without = config(mount(source="/s", options=["bind", "ro"]))
-    assert plan.build(without, options(), ROOT).mounts[1].options.data == without.warnings == []
-    assert plan.build(config(mount(source="/s", options=["bind"])), options(), ROOT).mounts[1].options.data == []
+    made = plan.build(without, options(), ROOT)
+    assert made.mounts[1].options.data == made.warnings == ()
+    assert plan.build(config(mount(source="/s", options=["bind"])), options(), ROOT).mounts[1].options.data == ()
 
 
-def test_labels_of_mounts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lsm, "require_selinux", lambda _: None)
+def with_labels() -> HostFacts:
+    host = HostFacts(0, in_userns=False)
+    host.selinux, host.apparmor = True, frozenset(("a",))
+    return host
+
+
+def test_labels_of_mounts() -> None:
     made = planned(
         mount(type="tmpfs"),
         ("/linux/mountLabel", "a:b:c:d"),
         ("/annotations", {"run.oci.mount_context_type": "fscontext"}),
+        host=with_labels(),
     )
     assert made.mount_label == "a:b:c:d"
     assert [(one.label, one.label_option) for one in made.mounts] == [("a:b:c:d", "fscontext")] * 2
@@ -110,7 +117,7 @@ def test_id_mapped_mount(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_who_opens_what_is_bound(
-    changes: list[Any], host: plan.HostFacts, opened: bool, monkeypatch: pytest.MonkeyPatch
+    changes: list[Any], host: HostFacts, opened: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     detached: list[object] = []
     monkeypatch.setattr(mounts, "detach", lambda one, *rest: detached.append((one.source, *rest)) or 40)
@@ -181,7 +188,7 @@ def test_source_in_what_an_earlier_mount_makes(
 def test_what_is_above_a_path(length: int, number: int) -> None:
     """With its NUL the kernel takes 4096 bytes; a longer one is not taken apart, which would cost its square."""
     path = ("a/" * length)[:length]
-    found = plan._ways(path)
+    found = planned_mounts._ways(path)
     assert (len(path), len(found), found[-1], found[0]) == (length, number, path, "a" if number > 1 else path)
 
 
@@ -233,19 +240,26 @@ def test_kernel_parameters() -> None:
     ]
 
 
-def test_network_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(netdevices, "require", lambda: None)
-    made = planned(namespaces("network"), ("/linux/netDevices", {"eth0": {"name": "a"}, "ens4": {}})).net_devices
+def test_network_devices() -> None:
+    host, asked = HostFacts(0, in_userns=False), ("/linux/netDevices", {"eth0": {"name": "a"}, "ens4": {}})
+    with pytest.raises(ConfigError, match="python3-pyroute2") as caught:
+        planned(namespaces("network"), asked, host=host)
+    assert caught.value.pointer == "/linux/netDevices"
+    host.pyroute2 = True
+    made = planned(namespaces("network"), asked, host=host).net_devices
     assert [(one.outside, one.inside, one.pointer) for one in made] == [
         ("eth0", "a", "/linux/netDevices/eth0"), ("ens4", "ens4", "/linux/netDevices/ens4"),
     ]  # fmt: skip
 
 
-def test_seccomp_and_labels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lsm, "exec_attributes", lambda *labels: [labels])
-    made = planned(("/linux/seccomp", SECCOMP), ("/process/apparmorProfile", "a"), ("/process/selinuxLabel", "s"))
+def test_seccomp_and_labels() -> None:
+    made = planned(
+        ("/linux/seccomp", SECCOMP), ("/process/apparmorProfile", "a"), ("/process/selinuxLabel", "s"),
+        host=with_labels(),
+    )  # fmt: skip
     assert made.profile is not None
-    assert (made.filter, made.listener, made.attributes) == (None, ("/run/agent.sock", "a\0b"), [("s", "a")])
+    assert (made.filter, made.listener) == (None, ("/run/agent.sock", "a\0b"))
+    assert [one.value for one in made.attributes] == [b"s", b"exec a"]
     ready = planned(("/annotations", {"run.oci.seccomp_bpf_data": "BgAAAAAA/38="}))
     assert (ready.profile, ready.filter is not None) == (None, True)
 
@@ -256,9 +270,9 @@ def test_cgroup_of_root(path: str, named: bool, expected: str) -> None:
     assert (made.manager, made.path, made.named, made.unit, made.owner) == ("cgroupfs", expected, named, None, None)
 
 
-def test_cgroup_of_others_lies_beside_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cgroup_fs, "own_path", lambda: "/user/own")
+def test_cgroup_of_others_lies_beside_theirs() -> None:
     for host in (ordinary(GRANT), within()):
+        host.cgroup = "/user/own"
         assert planned(host=host).cgroup.path == "/user/c1"
     assert planned().cgroup.path == "/c1"
 

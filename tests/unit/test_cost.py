@@ -23,6 +23,7 @@ from pyrunc.kernel.mount import mountoptions
 from pyrunc.kernel.process import processes
 from pyrunc.planning import container as plan
 from pyrunc.planning import exec as exec_plan
+from pyrunc.planning import mounts as planned_mounts
 from pyrunc.planning.facts import HostFacts
 from pyrunc.spec import rules_process
 from pyrunc.spec.config import Config, parse_process
@@ -312,8 +313,8 @@ def test_mounts_of_what_earlier_mounts_make(source: str) -> None:
 
     def work(size: int) -> Callable[[], object]:
         options = mountoptions.parse(["bind"])
-        entries = tuple(mountoptions.Mount(source, f"/d{i}" + "/a" * 50, "", options) for i in range(size))
-        return lambda: plan.find_earlier(entries, "/r")
+        entries = [mountoptions.Mount(source, f"/d{i}" + "/a" * 50, "", options) for i in range(size)]
+        return lambda: planned_mounts.with_earlier(entries, "/r")
 
     assert_linear(work, 50)
 
@@ -336,10 +337,10 @@ def test_mounts(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("names", [lambda i: f"/a{i}/b", lambda i: f"/a/{i}/b"])
 def test_mounts_of_earlier_mounts(names: Callable[[int], str]) -> None:
-    def bind_all(n: int) -> Callable[[], None]:
+    def bind_all(n: int) -> Callable[[], object]:
         options = mountoptions.parse(("rbind",))
-        made = tuple(mountoptions.Mount(f"/root{names(i)}", names(i + 1), "", options) for i in range(n))
-        return lambda: plan.find_earlier(made, "/root")
+        made = [mountoptions.Mount(f"/root{names(i)}", names(i + 1), "", options) for i in range(n)]
+        return lambda: planned_mounts.with_earlier(made, "/root")
 
     assert_linear(bind_all)
 

@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 from pyrunc.errors import ConfigError, UsageError
-from pyrunc.kernel import descriptors
-from pyrunc.kernel.process import lsm
 from pyrunc.planning import exec as exec_plan
 from pyrunc.planning.exec import ExecOptions, ExecPlan, process_of
+from pyrunc.planning.facts import ProcessFacts
 from pyrunc.spec.config import parse_config, parse_process
 
 from tests.unit.spec_specimen import SECCOMP, minimal, put
@@ -162,37 +161,38 @@ def test_no_such_cpu(text: str, shown: str) -> None:
     ],
 )
 def test_affinity(affinity: Any, initial: Any, final: Any) -> None:
-    made = ExecPlan("c1", parse_config(minimal()), parse_process(BASE | {"execCPUAffinity": affinity}), 0)
+    process = parse_process(BASE | {"execCPUAffinity": affinity})
+    made = ExecPlan("c1", parse_config(minimal()), process, 0, ProcessFacts())
     assert (made.initial_cpus, made.final_cpus) == (initial, final)
 
 
 def test_the_smallest_plan() -> None:
     process = parse_process(BASE)
-    made = ExecPlan("c1", parse_config(minimal()), process, 0)
+    made = ExecPlan("c1", parse_config(minimal()), process, 0, ProcessFacts())
     assert {name: getattr(made, name) for name in ExecPlan.__slots__} == {
-        "attributes": [], "cgroup": None, "container_id": "c1", "denies_setgroups": False, "env": ["A=b"],
+        "attributes": (), "cgroup": None, "container_id": "c1", "denies_setgroups": False, "env": ["A=b"],
         "filter": None, "final_cpus": None, "initial_cpus": None, "keeps_groups": False, "kept_fds": 0, "keyring": "",
         "listener": None, "memory_policy": None, "new_keyring": True, "personality": None, "process": process,
         "profile": None,
     }  # fmt: skip
 
 
-def test_what_the_config_says_holds_for_exec(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lsm, "exec_attributes", lambda *labels: [labels])
-    monkeypatch.setattr(descriptors, "inherited", lambda: frozenset(range(9)))
+def test_what_the_config_says_holds_for_exec() -> None:
+    host = ProcessFacts()
+    host.selinux, host.inherited = True, frozenset(range(9))
     value = minimal()
     put(value, "/linux/seccomp", SECCOMP)
     put(value, "/annotations", {"run.oci.keep_original_groups": "1"})
     put(value, "/linux/personality", {"domain": "LINUX32"})
     put(value, "/linux/memoryPolicy", {"mode": "MPOL_BIND", "nodes": "0", "flags": []})
-    made = ExecPlan("c1", parse_config(value), parse_process(BASE | {"selinuxLabel": "s"}), 2)
+    made = ExecPlan("c1", parse_config(value), parse_process(BASE | {"selinuxLabel": "s"}), 2, host)
     assert made.profile is not None
     assert (made.listener, made.keeps_groups, made.kept_fds) == (("/run/agent.sock", "a\0b"), True, 2)
     assert made.personality is not None
     assert made.memory_policy is not None
-    assert made.attributes == [("s", "")]
+    assert [one.value for one in made.attributes] == [b"s"]
     put(value, "/annotations", {"run.oci.seccomp_bpf_data": "BgAAAAAA/38="})
-    ready = ExecPlan("c1", parse_config(value), parse_process(BASE), 0)
+    ready = ExecPlan("c1", parse_config(value), parse_process(BASE), 0, ProcessFacts())
     assert (ready.profile, ready.filter is not None) == (None, True)
 
 

@@ -150,10 +150,11 @@ def test_root_gets_none() -> None:
 
 
 @pytest.mark.parametrize("in_userns", [False, True])
-def test_roots_ids_for_a_user_namespace_without_mappings(monkeypatch: pytest.MonkeyPatch, in_userns: bool) -> None:
-    """Inside another user namespace the lines of /etc/subuid are not for its root."""
-    monkeypatch.setattr(subordinate, "lines", lambda _: [Grant("root", 5000, 10), Grant("ann", 100000, 65536)])
-    maps = decide(asking({"type": "user"}), HostFacts(0, in_userns=in_userns))
+def test_roots_ids_for_a_user_namespace_without_mappings(in_userns: bool) -> None:
+    host = HostFacts(0, in_userns=in_userns)
+    if not in_userns:
+        host.granted_to_root = dict.fromkeys(("uid", "gid"), (Grant("root", 5000, 10),))
+    maps = decide(asking({"type": "user"}), host)
     assert maps.uids == maps.gids == ((0, 0, 1), *([] if in_userns else [(1, 5000, 10)]))
     assert "root" in maps.warning
 

@@ -64,9 +64,9 @@ def cases() -> "Iterator[Case]":
         parsed = parse_config(config)
         options = planning.CreateOptions("id", "/bundle")
         create = planning.build(parsed, options, HostFacts(0, in_userns=False))
-        enter = ExecPlan("id", parsed, parsed.process, 0)
+        enter = ExecPlan("id", parsed, parsed.process, 0, HostFacts(0, in_userns=False))
         for plan in (create, enter):
-            plan.attributes = [lsm.Attribute("attr/exec", b"label")] if labelled else []
+            plan.attributes = (lsm.Attribute("attr/exec", b"label"),) if labelled else ()
             plan.filter = Filter(bytes(8), 0, []) if filtered else None
         proc = PROC if labelled else -1
         gates = last_steps.Gates(-1, FIFO, RESULT)

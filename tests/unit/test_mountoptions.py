@@ -21,7 +21,7 @@ def test_known_words_are_those_of_the_spec_and_ours() -> None:
 
 @pytest.mark.parametrize("word", mountoptions.KNOWN)
 def test_no_known_word_is_data(word: str) -> None:
-    assert parse([word]).data == []
+    assert parse([word]).data == ()
 
 
 @pytest.mark.parametrize(
@@ -182,11 +182,11 @@ def test_bind_and_switches() -> None:
     [("private", k.MS_PRIVATE), ("shared", k.MS_SHARED), ("slave", k.MS_SLAVE), ("unbindable", k.MS_UNBINDABLE)],
 )
 def test_propagation_words(word: str, kind: int) -> None:
-    assert parse([word, f"r{word}"]).propagation == [kind, kind | k.MS_REC]
+    assert parse([word, f"r{word}"]).propagation == (kind, kind | k.MS_REC)
 
 
 def test_propagation_keeps_its_order() -> None:
-    assert parse(["rslave", "shared"]).propagation == [k.MS_SLAVE | k.MS_REC, k.MS_SHARED]
+    assert parse(["rslave", "shared"]).propagation == (k.MS_SLAVE | k.MS_REC, k.MS_SHARED)
     assert mountoptions.propagation("runbindable") == k.MS_UNBINDABLE | k.MS_REC
     with pytest.raises(KeyError):
         mountoptions.propagation("ro")
@@ -207,8 +207,8 @@ def test_propagation_of_the_hosts_mounts(word: str, copies: str) -> None:
 def test_without_words_nothing_is_asked_for() -> None:
     none = parse([])
     assert {name: getattr(none, name) for name in none.__slots__} == {
-        "bind": False, "cleared": 0, "copy_symlink": False, "data": [], "dest_nofollow": False, "flags": 0,
-        "idmap": "", "propagation": [], "recursive": False, "recursive_clear": 0, "recursive_set": 0,
+        "bind": False, "cleared": 0, "copy_symlink": False, "data": (), "dest_nofollow": False, "flags": 0,
+        "idmap": "", "propagation": (), "recursive": False, "recursive_clear": 0, "recursive_set": 0,
         "remount": False, "src_nofollow": False, "tmpcopyup": False,
     }  # fmt: skip
     assert (none.attributes, none.superblock, none.iversion) == ((0, 0), ([], []), False)
@@ -217,10 +217,16 @@ def test_without_words_nothing_is_asked_for() -> None:
 @pytest.mark.parametrize("word", ["idmap", "ridmap", "idmap=uids=0-1-10;gids=0-1-10"])
 def test_idmap_is_carried_as_written(word: str) -> None:
     options = parse(["bind", word])
-    assert (options.idmap, options.data) == (word, [])
+    assert (options.idmap, options.data) == (word, ())
 
 
 def test_rest_is_data_in_order() -> None:
     options = parse(["mode=755", "ro", "size=64k", "newinstance", "", "lowerdir=/a:/b,c"])
-    assert options.data == ["mode=755", "size=64k", "newinstance", "lowerdir=/a:/b,c"]
+    assert options.data == ("mode=755", "size=64k", "newinstance", "lowerdir=/a:/b,c")
     assert options.flags == k.MS_RDONLY
+
+
+def test_whatever_they_say_it_is_writable() -> None:
+    for words in (["ro", "nosuid"], ["nosuid"], ["rw", "nosuid"]):
+        plain, writable = parse(words), parse(words, writable=True)
+        assert (writable.flags, writable.cleared) == (k.MS_NOSUID, plain.cleared)

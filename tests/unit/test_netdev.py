@@ -3,15 +3,13 @@
 import sys
 
 import pytest
-from pyrunc.errors import ConfigError
 from pyrunc.kernel.network import netdevices
 
 
-def test_without_pyroute2_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whether_pyroute2_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert netdevices.pyroute2_is_installed()
     monkeypatch.setitem(sys.modules, "pyroute2", None)  # an import of it fails
-    with pytest.raises(ConfigError, match="python3-pyroute2") as caught:
-        netdevices.require()
-    assert caught.value.pointer == "/linux/netDevices"
+    assert not netdevices.pyroute2_is_installed()
 
 
 def test_what_pyroute2_cannot_load_is_not_said_to_be_pyroute2(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,11 +18,7 @@ def test_what_pyroute2_cannot_load_is_not_said_to_be_pyroute2(monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "pyroute2.netlink", None)
     monkeypatch.setitem(sys.modules, "pyroute2.iproute", None)
     with pytest.raises(ModuleNotFoundError):
-        netdevices.require()
-
-
-def test_with_pyroute2_nothing_is_said() -> None:
-    netdevices.require()
+        netdevices.pyroute2_is_installed()
 
 
 @pytest.mark.parametrize(

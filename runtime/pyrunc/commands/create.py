@@ -75,13 +75,15 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
     options = _options(context, arguments, detach=detach)
     text = bundle.read_config(options.bundle, arguments.text("config"))
     config = parse_config(bundle.parse(text, arguments.text("config") or f"{options.bundle}/config.json"))
-    here = facts.gather(context.environment)
+    here = facts.gather_for(config, options)
     todo = build(config, options, here)
     if here.privileged and todo.joins_kind("pid") and not todo.splits:
         from pyrunc.kernel.process import sealed
 
         sealed.protect_interpreter(context.environment)
-    for warning in config.warnings:
+    if todo.resctrl is not None:
+        todo.resctrl.check()
+    for warning in todo.warnings:
         context.log.warning(warning)
     if todo.hooks.poststop:
         from pyrunc import hooks  # noqa: F401  (for undoing, which may have no room to load anything)
@@ -109,8 +111,8 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
             announce.write_pid_file(options.pid_file, made.pid)
             told = options.pid_file
             ending.release()
-        if options.pidfd_socket:
-            announce.send_pidfd(options.pidfd_socket, made.pid)
+        if todo.pidfd_socket:
+            announce.send_pidfd(todo.pidfd_socket, made.pid)
         for warning in made.warnings:
             context.log.warning(warning)
         ending.hold()  # it is whole: who goes on with it releases the signals where he can undo it

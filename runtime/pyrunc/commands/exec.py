@@ -11,6 +11,7 @@ from pyrunc.errors import NotPermitted, PyruncError, UsageError
 from pyrunc.jsontext import loads
 from pyrunc.kernel.process import capabilities, credentials, processes
 from pyrunc.planning import exec as planning
+from pyrunc.planning import facts
 from pyrunc.planning.exec import ExecOptions, ExecPlan
 from pyrunc.savedstate import State
 from pyrunc.spec.config import parse_config
@@ -134,7 +135,9 @@ def _plan(context: Context, arguments: Arguments, container: Container, state: S
         raise UsageError("--additional-gids cannot be set in a container that keeps its caller's groups")
     process = planning.process_of(_base(arguments, saved), _options(arguments))
     planning.check_terminal(process, detach=arguments.flag("detach"), console_socket=arguments.text("console-socket"))
-    plan = ExecPlan(container.id, config, process, arguments.natural("preserve-fds"))
+    here, preserve_fds = facts.ProcessFacts(), arguments.natural("preserve-fds")
+    here.look(process, preserve_fds, {})
+    plan = ExecPlan(container.id, config, process, preserve_fds, here)
     plan.new_keyring = state.new_keyring
     plan.keyring = state.keyring or f"_ses.{container.id}"  # without: an older version made it
     if "cgroup" in arguments.options:

@@ -62,10 +62,10 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
     options = create.common_options(context, arguments, detach=detach)
     text = bundle.read_config(options.bundle)
     config = parse_config(bundle.parse(text, f"{options.bundle}/config.json"))
-    here = facts.gather(context.environment)
+    here = facts.gather_for(config, options)
     _refuse_what_is_not_in_the_images(config)
     todo = build(config, options, here)
-    for warning in config.warnings:
+    for warning in todo.warnings:
         context.log.warning(warning)
     where = checkpoint.directories(arguments, config, make=False)
     asked = checkpoint.common_options(arguments, where, "restore.log", config.annotations)
@@ -92,8 +92,8 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
             announce.write_pid_file(options.pid_file, made.pid)
             told = options.pid_file
             ending.release()
-        if options.pidfd_socket:  # crun's annotation for it; restore has no option
-            announce.send_pidfd(options.pidfd_socket, made.pid)
+        if todo.pidfd_socket:  # crun's annotation for it; restore has no option
+            announce.send_pidfd(todo.pidfd_socket, made.pid)
         for warning in made.warnings:
             context.log.warning(warning)
         ending.hold()  # as in create

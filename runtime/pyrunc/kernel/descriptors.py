@@ -86,16 +86,15 @@ def free_reserve() -> None:
         posix.close(_spare.pop())
 
 
-def kept(preserve: int, environ: "Mapping[bytes, bytes]") -> Kept:
-    """What --preserve-fds N and socket activation (LISTEN_FDS in the caller's environment) pass on.
+def kept(preserve: int, environ: "Mapping[bytes, bytes]", present: "frozenset[int]") -> Kept:
+    """What --preserve-fds N and socket activation (LISTEN_FDS in the caller's environment) pass on of those `present`.
 
     Those of socket activation come first, then N more, as runc and crun count. LISTEN_PID may name another process, as
     conmon or a shell stands between us and the service manager; in the container it is 1.
     """
-    listen = _listen_fds(environ)
-    wanted = preserve + listen
+    listen = listen_fds(environ)
     env = [f"LISTEN_FDS={listen}", "LISTEN_PID=1"] if listen else []
-    return Kept(span(wanted, inherited()) if wanted else 0, env)
+    return Kept(span(preserve + listen, present), env)
 
 
 def span(wanted: int, present: "frozenset[int]") -> int:
@@ -134,7 +133,7 @@ def targets(count: int) -> "list[str]":
     return found
 
 
-def _listen_fds(environ: "Mapping[bytes, bytes]") -> int:
+def listen_fds(environ: "Mapping[bytes, bytes]") -> int:
     """The number in LISTEN_FDS; 0 for what is none, as sd_listen_fds(3) passes over it."""
     text = environ.get(b"LISTEN_FDS", b"")
     return int(text) if text.isdigit() and len(text) < 10 else 0

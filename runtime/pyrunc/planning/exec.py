@@ -1,5 +1,4 @@
-"""From the saved config, or a file with a process, and the options of `exec` to an ExecPlan. No system calls but for
-the descriptors that our caller left open.
+"""From the saved config, or a file with a process, and the options of `exec` to an ExecPlan. No system calls.
 
 The process is changed as JSON and read afterwards, so that what an option says passes the same checks as a config.
 """
@@ -14,6 +13,8 @@ from . import security
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.spec.process import Process
+
+    from .facts import ProcessFacts
 
 _MOST_CPUS = 8192  # CONFIG_NR_CPUS of x86 is no larger
 
@@ -48,7 +49,9 @@ class ExecPlan:
         "profile",
     )  # fmt: skip
 
-    def __init__(self, container_id: str, config: Config, process: "Process", preserve_fds: int) -> None:
+    def __init__(
+        self, container_id: str, config: Config, process: "Process", preserve_fds: int, host: "ProcessFacts"
+    ) -> None:
         self.container_id, self.process = container_id, process
         linux = config.linux
         self.personality, self.memory_policy = linux.personality, linux.memory_policy
@@ -56,9 +59,9 @@ class ExecPlan:
         self.listener = security.listener(config)
         # The profile as the kernel takes it; if it is not there yet, who carries the plan out compiles it.
         self.filter = security.ready_filter(config)
-        self.attributes = security.attributes(process)
+        self.attributes = security.attributes(process, host)
         self.env = process.environment()
-        self.kept_fds = descriptors.kept(preserve_fds, {}).count
+        self.kept_fds = descriptors.kept(preserve_fds, {}, host.inherited).count
         self.denies_setgroups, self.keeps_groups = False, config.keeps_groups
         self.new_keyring, self.keyring = True, ""
         self.cgroup: str | None = None

@@ -56,7 +56,7 @@ def decide(linux: Linux, host: HostFacts, process: "Process | None") -> UserMaps
         return maps
     maps.automatic = True
     if rights is None:
-        maps.uids, maps.gids = (automatic(0, host.granted_to_root(kind)) for kind in ("uid", "gid"))
+        maps.uids, maps.gids = (automatic(0, host.granted_to_root[kind]) for kind in ("uid", "gid"))
         maps.warning = f"{_ROOTS}: the new user namespace has no uidMappings and gidMappings (/linux/namespaces)"
         return maps
     maps.warning = _why_single(rights)

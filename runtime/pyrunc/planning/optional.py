@@ -1,4 +1,4 @@
-"""Parts of the host that a config asks for: devices, network interfaces, a resctrl group.
+"""Parts of the host that a config asks for: devices, network interfaces, a resctrl group, parameters of the kernel.
 
 From the spec's model to what `kernel` takes; few containers have any of it, so the kernel's modules are loaded here.
 """
@@ -10,8 +10,11 @@ from .facts import HostFacts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pyrunc.kernel.network.netdevices import Device
     from pyrunc.kernel.resctrl import Group
+    from pyrunc.kernel.sysctl import Parameter
     from pyrunc.spec.linux import IntelRdt, Linux
 
 
@@ -28,24 +31,26 @@ def devices(linux: "Linux") -> "tuple[nodes.Device, ...]":
     return tuple(result)
 
 
-def net_devices(linux: "Linux", host: HostFacts) -> "list[Device]":
+def net_devices(linux: "Linux", host: HostFacts) -> "tuple[Device, ...]":
     """The network interfaces that are to move in."""
     if not linux.net_devices:
-        return []
+        return ()
     from pyrunc.kernel.network import netdevices
 
     if host.euid != 0:
         text = "moving network interfaces needs CAP_NET_ADMIN, which an ordinary user does not have"
         raise ConfigError(text, pointer="/linux/netDevices")
-    netdevices.require()
-    return [
+    if not host.pyroute2:
+        hint = "install the package python3-pyroute2"
+        raise ConfigError("netDevices need pyroute2", pointer="/linux/netDevices", hint=hint)
+    return tuple(
         netdevices.Device(outside, device.name or outside, f"/linux/netDevices/{token(outside)}")
         for outside, device in linux.net_devices.items()
-    ]
+    )
 
 
-def resctrl_group(wanted: "IntelRdt | None", container_id: str) -> "Group | None":
-    """The container's resctrl group, checked but not made.
+def resctrl_group(wanted: "IntelRdt | None", container_id: str, host: HostFacts) -> "Group | None":
+    """The container's resctrl group. Whether it can be made depends on what is there (`Group.check`).
 
     The order of the lines is the specification's: of two for the same resource the later one counts.
     """
@@ -56,7 +61,22 @@ def resctrl_group(wanted: "IntelRdt | None", container_id: str) -> "Group | None
     schemas = (wanted.l3_cache_schema, wanted.mem_bw_schema)
     lines = [line for text in schemas for line in (text or "").split("\n") if line]
     lines += wanted.schemata or []
-    root = resctrl.mount_point()
-    group = resctrl.Group(root, container_id, wanted.clos_id, lines, monitor=wanted.enable_monitoring)
-    group.check()
-    return group
+    if not host.resctrl:
+        hint = "if CPU and kernel support it, run `mount -t resctrl resctrl /sys/fs/resctrl`"
+        text = "intelRdt needs the file system resctrl, which is not mounted"
+        raise ConfigError(text, pointer="/linux/intelRdt", hint=hint)
+    return resctrl.Group(host.resctrl, container_id, wanted.clos_id, lines, monitor=wanted.enable_monitoring)
+
+
+def kernel_parameters(values: "Mapping[str, str]") -> "tuple[Parameter, ...]":
+    """`linux.sysctl`."""
+    if not values:
+        return ()
+    from pyrunc.kernel.sysctl import Parameter
+    from pyrunc.spec.sysctl import sysctl_namespace, sysctl_path
+
+    paths = {key: sysctl_path(key) or "" for key in values}
+    return tuple(
+        Parameter(key, path, values[key], sysctl_namespace(path) or "", f"/linux/sysctl/{token(key)}")
+        for key, path in paths.items()
+    )

@@ -1,5 +1,6 @@
 """From the config's seccomp profile and labels to what `seccomp` and `lsm` take, for create and exec."""
 
+from pyrunc.errors import ConfigError
 from pyrunc.spec import annotations
 
 TYPE_CHECKING = False
@@ -8,6 +9,8 @@ if TYPE_CHECKING:
     from pyrunc.kernel.seccomp import Filter, Profile
     from pyrunc.spec.config import Config
     from pyrunc.spec.process import Process
+
+    from .facts import ProcessFacts
 
 
 def profile(config: "Config") -> "Profile | None":
@@ -47,20 +50,45 @@ def ready_filter(config: "Config") -> "Filter | None":
     return Filter(annotations.seccomp_instructions(text), 0, [])
 
 
-def attributes(process: "Process | None") -> "list[Attribute]":
-    """The labels that the security modules are to give the program."""
+def attributes(process: "Process | None", host: "ProcessFacts") -> "tuple[Attribute, ...]":
+    """The labels that the security modules are to give the program. Raises ConfigError if a module is off or has no
+    such profile."""
     if process is None or not (process.selinux_label or process.apparmor_profile):
-        return []
+        return ()
     from pyrunc.kernel.process import lsm
 
-    return lsm.exec_attributes(process.selinux_label or "", process.apparmor_profile or "")
+    if process.selinux_label:
+        _require_selinux(host, "/process/selinuxLabel")
+    profile_ = process.apparmor_profile or ""
+    if profile_ == lsm.UNCONFINED and host.apparmor is None:
+        profile_ = ""  # there is nothing to write
+    elif profile_:
+        _require_profile(host.apparmor, profile_)
+    return tuple(lsm.exec_attributes(process.selinux_label or "", profile_))
 
 
-def mount_label(label: "str | None") -> str:
+def _require_profile(loaded: "frozenset[str] | None", profile_: str) -> None:
+    """Said here because the kernel's word for a profile that is not loaded is ENOENT, which callers take for a missing
+    program."""
+    pointer = "/process/apparmorProfile"
+    if loaded is None:
+        text = f"AppArmor is not enabled here, but profile `{profile_}` is given"
+        raise ConfigError(text, pointer=pointer, check="security-modules")
+    # Names of other namespaces (:NS:NAME) and stacked ones (A//&B) are not in the list, and `unconfined` is no profile.
+    plain = not profile_.startswith(":") and "//" not in profile_ and profile_ != "unconfined"
+    if loaded and plain and profile_ not in loaded:
+        text = f"AppArmor profile `{profile_}` is not loaded"
+        raise ConfigError(text, pointer=pointer, hint="apparmor_parser loads profiles")
+
+
+def mount_label(label: "str | None", host: "ProcessFacts") -> str:
     """The SELinux context of the container's mounts, "" for none. Raises ConfigError where SELinux is off."""
-    if not label:
-        return ""
-    from pyrunc.kernel.process import lsm
+    if label:
+        _require_selinux(host, "/linux/mountLabel")
+    return label or ""
 
-    lsm.require_selinux("/linux/mountLabel")
-    return label
+
+def _require_selinux(host: "ProcessFacts", pointer: str) -> None:
+    if not host.selinux:
+        text = "an SELinux label is given, but SELinux is not enabled here"
+        raise ConfigError(text, pointer=pointer, check="security-modules")

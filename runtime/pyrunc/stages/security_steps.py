@@ -19,7 +19,7 @@ _WORD = calcsize("N")
 _BENEATH = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_XDEV | syscalls.RESOLVE_NO_MAGICLINKS
 
 
-def set_attributes(steps: StepList, attributes: "list[lsm.Attribute]", proc: int) -> None:
+def set_attributes(steps: StepList, attributes: "tuple[lsm.Attribute, ...]", proc: int) -> None:
     """Write the attributes; proc: a private procfs, open while the list runs. Opened in the list: see `lsm`."""
     how = steps.blob(pack("=QQQ", posix.O_WRONLY | posix.O_CLOEXEC, 0, _BENEATH))
     for attribute in attributes:

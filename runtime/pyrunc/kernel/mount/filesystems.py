@@ -181,7 +181,7 @@ def reconfigure(mount: "Mount", target: int) -> None:
         raise mount.failure(error) from None
     with opened(context):
         try:
-            _configure(context, mount.options.data, on + off)
+            _configure(context, list(mount.options.data), on + off)
             syscalls.fsconfig_command(context, FSCONFIG_CMD_RECONFIGURE)
         except OSError as error:
             raise mount.failure(error, complaint(context)) from None

@@ -119,13 +119,13 @@ _OF_HOSTS_MOUNTS = {
 
 # word: attribute of MountOptions that it turns on
 _SWITCHES = {
-    "bind": "bind",
-    "copy-symlink": "copy_symlink",
-    "dest-nofollow": "dest_nofollow",
-    "rbind": "bind",
-    "remount": "remount",
-    "src-nofollow": "src_nofollow",
-    "tmpcopyup": "tmpcopyup",
+    "bind": ("bind",),
+    "copy-symlink": ("copy_symlink",),
+    "dest-nofollow": ("dest_nofollow",),
+    "rbind": ("bind", "recursive"),
+    "remount": ("remount",),
+    "src-nofollow": ("src_nofollow",),
+    "tmpcopyup": ("tmpcopyup",),
 }
 
 KNOWN: "tuple[str, ...]" = tuple(sorted((*_FLAGS, *_RECURSIVE, *_PROPAGATION, *_SWITCHES, "idmap", "ridmap")))
@@ -167,13 +167,18 @@ class MountOptions:
         "recursive_clear", "recursive_set", "remount", "src_nofollow", "tmpcopyup",
     )  # fmt: skip
 
-    def __init__(self) -> None:
-        self.bind = self.recursive = self.remount = self.tmpcopyup = False
-        self.copy_symlink = self.src_nofollow = self.dest_nofollow = False
-        self.flags = self.cleared = self.recursive_set = self.recursive_clear = 0
-        self.propagation: list[int] = []
-        self.data: list[str] = []
-        self.idmap = ""
+    def __init__(  # noqa: PLR0917  (a record, built at one place)
+        self, flags: int, cleared: int, recursive_set: int, recursive_clear: int, switches: "set[str]",
+        propagation: "tuple[int, ...]", data: "tuple[str, ...]", idmap: str,
+    ) -> None:  # fmt: skip
+        """switches: names of the attributes that are True."""
+        self.flags, self.cleared = flags, cleared
+        self.recursive_set, self.recursive_clear = recursive_set, recursive_clear
+        self.bind, self.recursive = "bind" in switches, "recursive" in switches
+        self.remount, self.tmpcopyup = "remount" in switches, "tmpcopyup" in switches
+        self.copy_symlink, self.src_nofollow = "copy_symlink" in switches, "src_nofollow" in switches
+        self.dest_nofollow = "dest_nofollow" in switches
+        self.propagation, self.data, self.idmap = propagation, data, idmap
 
     @property
     def attributes(self) -> "tuple[int, int]":
@@ -222,12 +227,19 @@ class Mount:
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0917  a record, built at one place
-        self, source: str, destination: str, kind: str, options: MountOptions, label: str = "", pointer: str = ""
-    ) -> None:
+        self, source: str, destination: str, kind: str, options: MountOptions, label: str = "", pointer: str = "",
+        *, label_option: str = "context", sealed: bool = False, earlier: str = "", mapping: "MountMap | None" = None,
+    ) -> None:  # fmt: skip
         self.source, self.destination, self.kind = source, destination, kind
         self.options, self.label, self.pointer = options, label, pointer
-        self.label_option, self.sealed, self.earlier = "context", False, ""
-        self.mapping: MountMap | None = None
+        self.label_option, self.sealed, self.earlier, self.mapping = label_option, sealed, earlier, mapping
+
+    def bound_from(self, earlier: str) -> "Mount":
+        """The same, if what it binds lies in an earlier mount."""
+        return Mount(
+            self.source, self.destination, self.kind, self.options, self.label, self.pointer,
+            label_option=self.label_option, sealed=self.sealed, earlier=earlier, mapping=self.mapping,
+        )  # fmt: skip
 
     @property
     def name(self) -> str:
@@ -246,28 +258,34 @@ class Mount:
         return ConfigError(message, pointer=self.pointer)
 
 
-def parse(options: "tuple[str, ...] | list[str]") -> MountOptions:
-    """The meaning of `mounts[].options`. Never fails: the file system judges the words that are not known here."""
-    result = MountOptions()
+def parse(options: "tuple[str, ...] | list[str]", *, writable: bool = False) -> MountOptions:
+    """The meaning of `mounts[].options`. Never fails: the file system judges the words that are not known here.
+
+    writable: whatever they say, it is not to be read-only.
+    """
+    flags = cleared = recursive_set = recursive_clear = 0
+    switches: set[str] = set()
+    changes, data, idmap = [], [], ""
     for word in options:
         if word in _FLAGS:
             on, off = _FLAGS[word]
-            result.flags = result.flags & ~off | on
-            result.cleared = result.cleared & ~on | off
+            flags = flags & ~off | on
+            cleared = cleared & ~on | off
         elif word in _RECURSIVE:
             on, off = _RECURSIVE[word]
-            result.recursive_set = result.recursive_set & ~off | on
-            result.recursive_clear = result.recursive_clear & ~(on & ~MOUNT_ATTR__ATIME) | off
+            recursive_set = recursive_set & ~off | on
+            recursive_clear = recursive_clear & ~(on & ~MOUNT_ATTR__ATIME) | off
         elif word in _PROPAGATION:
-            result.propagation.append(_PROPAGATION[word])
+            changes.append(_PROPAGATION[word])
         elif word in _SWITCHES:
-            setattr(result, _SWITCHES[word], True)
-            result.recursive = result.recursive or word == "rbind"
+            switches.update(_SWITCHES[word])
         elif word.partition("=")[0] in ("idmap", "ridmap"):
-            result.idmap = word
+            idmap = word
         elif word:
-            result.data.append(word)
-    return result
+            data.append(word)
+    if writable:
+        flags &= ~MS_RDONLY
+    return MountOptions(flags, cleared, recursive_set, recursive_clear, switches, tuple(changes), tuple(data), idmap)
 
 
 def propagation(word: str) -> int:

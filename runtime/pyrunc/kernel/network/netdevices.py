@@ -42,15 +42,15 @@ class _Moved:
         self.name, self.addresses, self.up, self.index = name, addresses, up, 0
 
 
-def require() -> None:
-    """Raise ConfigError if pyroute2 is not installed."""
+def pyroute2_is_installed() -> bool:
+    """Whether it is; then it is loaded."""
     try:
         import pyroute2  # noqa: F401  (asked for)
     except ModuleNotFoundError as error:
         if error.name != "pyroute2":  # one of its own, which is there: no room, say
             raise
-        hint = "install the package python3-pyroute2"
-        raise ConfigError("netDevices need pyroute2", pointer="/linux/netDevices", hint=hint) from None
+        return False
+    return True
 
 
 class Move:
@@ -74,7 +74,7 @@ class Move:
         finally:
             syscalls.setns(self._here, syscalls.CLONE_NEWNET)
 
-    def all(self, devices: "list[Device]") -> None:
+    def all(self, devices: "tuple[Device, ...]") -> None:
         """Move them, one after the other. PyruncError for the first that cannot be."""
         for device in devices:
             try:
@@ -82,10 +82,10 @@ class Move:
             except Exception as error:  # noqa: BLE001  (pyroute2's own; they have no common ancestor)
                 raise _explained(error, f"move the network interface `{device.outside}`", device.pointer) from None
 
-    def missing(self, devices: "list[Device]") -> "list[Device]":
+    def missing(self, devices: "tuple[Device, ...]") -> "tuple[Device, ...]":
         """Those of them whose name nothing in the namespace has; a `%d` has any number."""
         there = {link.get_attr("IFLA_IFNAME") for link in self._inside.get_links()}
-        return [device for device in devices if not any(_is_called(name, device.inside) for name in there)]
+        return tuple(device for device in devices if not any(_is_called(name, device.inside) for name in there))
 
     def _one(self, device: Device) -> None:
         index = _index(self._outside, device.outside)

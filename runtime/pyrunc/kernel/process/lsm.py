@@ -12,7 +12,7 @@ opens the file in it and writes (`stages.security_steps`); what is mounted on th
 
 import posix
 
-from pyrunc.errors import ConfigError, PyruncError
+from pyrunc.errors import PyruncError
 from pyrunc.kernel import files, syscalls
 from pyrunc.kernel.descriptors import opened
 from pyrunc.kernel.mount import procfs
@@ -41,22 +41,13 @@ class Attribute:
 
 
 def exec_attributes(selinux_label: str, apparmor_profile: str) -> "list[Attribute]":
-    """What a process has to write before its execve; "" for a config without. Called on the host, before create makes
-    anything. Raises ConfigError if a module is off or has no such profile."""
+    """What a process has to write before its execve; "" for no label of a module."""
     attributes = []
     if selinux_label:
-        require_selinux("/process/selinuxLabel")
         attributes.append(Attribute(_EXEC, selinux_label.encode()))
-    if apparmor_profile and _check_apparmor(apparmor_profile):
+    if apparmor_profile:
         attributes.append(Attribute(_APPARMOR_EXEC, f"exec {apparmor_profile}".encode()))
     return attributes
-
-
-def require_selinux(pointer: str) -> None:
-    """Raise ConfigError if SELinux is off; pointer: the label that needs it (also `/linux/mountLabel`)."""
-    if not selinux_enabled():
-        text = "an SELinux label is given, but SELinux is not enabled here"
-        raise ConfigError(text, pointer=pointer, check="security-modules")
 
 
 def selinux_enabled() -> bool:
@@ -74,23 +65,10 @@ def apparmor_enabled() -> bool:
     return _read(_APPARMOR_ENABLED).startswith(b"Y")
 
 
-def _check_apparmor(profile: str) -> bool:
-    """Whether there is something to write. Said here because the kernel's word for a profile that is not loaded is
-    ENOENT, which callers take for a missing program."""
-    pointer = "/process/apparmorProfile"
-    if not apparmor_enabled():
-        if profile == UNCONFINED:
-            return False
-        text = f"AppArmor is not enabled here, but profile `{profile}` is given"
-        raise ConfigError(text, pointer=pointer, check="security-modules")
-    loaded = {line.rpartition(b" (")[0] for line in _read(_APPARMOR_PROFILES).split(b"\n")}  # NAME (MODE)
-    # The list is root's to read. Names of other namespaces (:NS:NAME) and stacked ones (A//&B) are not in it.
-    plain = not profile.startswith(":") and "//" not in profile
-    if len(loaded) > 1 and plain and profile != UNCONFINED and profile.encode() not in loaded:
-        raise ConfigError(
-            f"AppArmor profile `{profile}` is not loaded", pointer=pointer, hint="apparmor_parser loads profiles"
-        )
-    return True
+def apparmor_profiles() -> "frozenset[str]":
+    """The names of the profiles that are loaded; none if the list, which is root's, cannot be read."""
+    lines = _read(_APPARMOR_PROFILES).decode("utf-8", "surrogateescape").split("\n")
+    return frozenset(line.rpartition(" (")[0] for line in lines if line)  # NAME (MODE)
 
 
 def own_path(attribute: Attribute) -> str:
