@@ -11,41 +11,41 @@ from .kernel import files
 from .log import LEVELS, Log
 
 GLOBAL_OPTIONS = (
-    Option("root", "directory for the state of containers (default: /run/pyrunc, or $XDG_RUNTIME_DIR/pyrunc)", "DIR"),
+    Option("root", "state directory of the containers (default: /run/pyrunc, or $XDG_RUNTIME_DIR/pyrunc)", "DIR"),
     Option("log", "write messages to FILE (default: standard error), or to journald:ID or syslog:ID", "FILE"),
     Option("log-format", "text (default) or json", "FORMAT"),
     Option("log-level", "error, warning (default) or debug", "LEVEL"),
-    Option("debug", "as --log-level debug: an internal error is shown with its traceback"),
-    Option("systemd-cgroup", "let systemd make the cgroup: cgroupsPath is SLICE:PREFIX:NAME"),
+    Option("debug", "same as --log-level debug; internal errors come with a traceback"),
+    Option("systemd-cgroup", "let systemd create the cgroup; cgroupsPath is SLICE:PREFIX:NAME"),
     Option("cgroup-manager", "systemd, cgroupfs (default) or disabled", "NAME"),
-    Option("rootless", "accepted for compatibility: pyrunc sees by itself what it may do", "BOOL", hidden=True),
+    Option("rootless", "accepted for compatibility; pyrunc detects what it may do", "BOOL", hidden=True),
     Option("criu", "accepted for compatibility", "PATH", hidden=True),
     Option("version", "print the version", short="v"),
-    Option("V", "as --version (crun)", hidden=True),
+    Option("V", "same as --version (crun)", hidden=True),
     arguments.HELP,
 )
 
 VERBS = {
     "create": "create a container from a bundle",
-    "start": "run the program of a created container",
-    "exec": "run a further program in a container",
+    "start": "start the program of a created container",
+    "exec": "run another program in a running container",
     "state": "print the state of a container",
     "kill": "send a signal to a container",
     "delete": "delete a container",
     "wait": "wait until a container has stopped, and end with its exit status",
-    "run": "create and start a container, and wait for it",
+    "run": "create and start a container, and wait for it to exit",
     "list": "list containers",
     "ps": "list the processes of a container",
-    "pause": "stop all processes of a container until it is resumed",
+    "pause": "pause all processes of a container",
     "resume": "resume a paused container",
-    "update": "change the limits of a container",
+    "update": "update the resource limits of a container",
     "events": "print statistics and events of a container",
-    "checkpoint": "write the processes of a container into image files",
+    "checkpoint": "checkpoint a container into image files",
     "restore": "restore a container from image files",
     "spec": "write a config.json to start from",
     "features": "print what this runtime supports",
     "validate": "check the config.json of a bundle",
-    "doctor": "check what this host and this user lack for containers",
+    "doctor": "check whether this host and this user can run containers",
 }
 # Whose messages conmon hands to podman, which puts the runtime's name before them.
 _BARE_MESSAGE = frozenset(("create", "run", "exec"))

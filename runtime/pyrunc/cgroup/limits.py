@@ -228,7 +228,7 @@ def _write(where: str, setting: "Setting") -> None:
             present = (read(f"{where}/cgroup.controllers") or "").split()
             if chosen.controller and chosen.controller not in present:
                 raise _unavailable(chosen.controller, where, chosen.pointer) from None
-            hint = f"this kernel's controller `{chosen.controller}` has no such file"
+            hint = f"this kernel's controller `{chosen.controller}` does not have this file"
         elif error.errno == EBUSY and chosen.file == "memory.max":
             hint = "the cgroup already uses more"
         else:

@@ -15,14 +15,14 @@ from pyrunc.spec.config import parse_config
 from pyrunc.stages import announce, parent
 
 OPTIONS = (
-    Option("bundle", "the bundle's directory (default: the working directory)", "DIR", "b"),
-    Option("config", "read FILE in place of the bundle's config.json", "FILE", "f"),
-    Option("console-socket", "send the terminal to the AF_UNIX socket PATH", "PATH"),
+    Option("bundle", "bundle directory (default: the working directory)", "DIR", "b"),
+    Option("config", "read FILE instead of the bundle's config.json", "FILE", "f"),
+    Option("console-socket", "send the terminal to the unix socket PATH", "PATH"),
     Option("pid-file", "write the pid of the container's first process to FILE", "FILE"),
-    Option("pidfd-socket", "send a pidfd of it to the AF_UNIX socket PATH", "PATH"),
-    Option("preserve-fds", "pass the descriptors 3 to 2+N to the container", "N"),
-    Option("no-pivot", "do not use pivot_root (for a root that is the initramfs)"),
-    Option("no-new-keyring", "stay in the caller's session keyring"),
+    Option("pidfd-socket", "send a pidfd of this process to the unix socket PATH", "PATH"),
+    Option("preserve-fds", "pass file descriptors 3 to 2+N to the container", "N"),
+    Option("no-pivot", "do not use pivot_root (for a root on an initramfs)"),
+    Option("no-new-keyring", "keep the caller's session keyring"),
     Option("no-subreaper", "accepted for compatibility", hidden=True),
 )
 VERB = Verb("create a container from a bundle", ("ID",), OPTIONS)

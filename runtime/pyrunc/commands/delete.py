@@ -8,12 +8,12 @@ from pyrunc.destroy import destroy
 from pyrunc.errors import NotFound
 
 VERB = Verb(
-    "delete a container and all that belongs to it",
+    "delete a container and everything that belongs to it",
     ("ID",),
     (
-        Option("force", "kill it first if it runs; succeed if there is none", short="f"),
-        Option("regex", "ID is a regular expression: all containers in whose ids it is found", short="r"),
-        Option("strict", "only a stopped container, as the specification has it (a created one needs no --force else)"),
+        Option("force", "kill a running container first; succeed if it does not exist", short="f"),
+        Option("regex", "ID is a regular expression; select all containers whose id matches", short="r"),
+        Option("strict", "delete only a stopped container, as the specification has it"),
     ),
 )
 

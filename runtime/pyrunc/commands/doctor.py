@@ -8,7 +8,7 @@ from pyrunc.errors import UsageError
 from pyrunc.planning import facts
 
 VERB = Verb(
-    "check what this host and this user lack for containers, and say what repairs it",
+    "check whether this host and this user can run containers, and how to repair what is missing",
     ("[CHECK...]",),
     (Option("json", "print the findings as JSON"),),
 )

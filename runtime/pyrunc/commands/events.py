@@ -13,8 +13,8 @@ VERB = Verb(
     "print statistics and events of a container",
     ("ID",),
     (
-        Option("interval", "time between statistics (default: 5s)", "DURATION"),
-        Option("stats", "print statistics once and end"),
+        Option("interval", "interval between statistics (default: 5s)", "DURATION"),
+        Option("stats", "print statistics once and exit"),
     ),
 )
 

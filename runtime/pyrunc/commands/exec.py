@@ -22,20 +22,20 @@ OPTIONS = (
     Option("process", "read the process from FILE (JSON, as `process` of config.json)", "FILE", "p"),
     Option("cwd", "working directory in the container", "DIR"),
     Option("env", "set an environment variable; may be repeated", "NAME=VALUE", "e", repeat=True),
-    Option("tty", "give it a terminal", short="t"),
-    Option("user", "run as UID and GID, as numbers", "UID[:GID]", "u"),
-    Option("additional-gids", "add a group, as a number; may be repeated", "GID", "g", repeat=True),
+    Option("tty", "allocate a terminal", short="t"),
+    Option("user", "run as this numeric UID and GID", "UID[:GID]", "u"),
+    Option("additional-gids", "add a numeric group; may be repeated", "GID", "g", repeat=True),
     Option("cap", "add a capability; may be repeated", "CAP", "c", repeat=True),
     Option("no-new-privs", "set no_new_privs"),
     Option("apparmor", "run under this AppArmor profile", "PROFILE"),
     Option("process-label", "run with this SELinux label", "LABEL"),
-    Option("cgroup", "run in this cgroup below the container's", "PATH"),
-    Option("detach", "do not wait for the program to end", short="d"),
+    Option("cgroup", "run in this cgroup, relative to the container's", "PATH"),
+    Option("detach", "do not wait for the program to exit", short="d"),
     Option("pid-file", "write the pid of the process to FILE", "FILE"),
-    Option("console-socket", "send the terminal to the AF_UNIX socket PATH", "PATH"),
-    Option("pidfd-socket", "send a pidfd of the process to the AF_UNIX socket PATH", "PATH"),
-    Option("preserve-fds", "pass the descriptors 3 to 2+N to the program", "N"),
-    Option("ignore-paused", "wait in a paused container until it is resumed"),
+    Option("console-socket", "send the terminal to the unix socket PATH", "PATH"),
+    Option("pidfd-socket", "send a pidfd of the process to the unix socket PATH", "PATH"),
+    Option("preserve-fds", "pass file descriptors 3 to 2+N to the program", "N"),
+    Option("ignore-paused", "in a paused container, wait until it is resumed"),
     Option("no-subreaper", "accepted for compatibility", hidden=True),
 )
 _WRITTEN = {  # what an option says, and nobody has checked yet
@@ -46,7 +46,7 @@ _WRITTEN = {  # what an option says, and nobody has checked yet
     "/process/user/gid": "user",
     "/process/user/uid": "user",
 }
-VERB = Verb("run a further program in a container", ("ID", "[ARG...]"), OPTIONS, stop_at_operand=True)
+VERB = Verb("run another program in a running container", ("ID", "[ARG...]"), OPTIONS, stop_at_operand=True)
 
 
 def run(context: Context, arguments: Arguments) -> int:

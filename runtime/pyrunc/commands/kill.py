@@ -15,8 +15,8 @@ VERB = Verb(
     "send a signal (SIGTERM if none is named) to a container",
     ("ID", "[SIGNAL]"),
     (
-        Option("all", "signal every process of the container; it is no error if none is left", short="a"),
-        Option("regex", "ID is a regular expression: all containers in whose ids it is found", short="r"),
+        Option("all", "signal all processes of the container; succeed if none is left", short="a"),
+        Option("regex", "ID is a regular expression; select all containers whose id matches", short="r"),
     ),
 )
 

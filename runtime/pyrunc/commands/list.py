@@ -12,7 +12,7 @@ from pyrunc.kernel.descriptors import opened
 VERB = Verb(
     "list containers",
     (),
-    (Option("format", "table (default) or json", "FORMAT", "f"), Option("quiet", "print ids only", short="q")),
+    (Option("format", "table (default) or json", "FORMAT", "f"), Option("quiet", "print only ids", short="q")),
 )
 
 

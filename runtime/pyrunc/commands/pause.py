@@ -4,7 +4,7 @@ from pyrunc.arguments import Arguments, Verb
 from pyrunc.container import Container
 from pyrunc.context import Context
 
-VERB = Verb("stop all processes of a container until it is resumed", ("ID",))
+VERB = Verb("pause all processes of a container", ("ID",))
 
 
 def run(context: Context, arguments: Arguments) -> int:

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from pyrunc.stages.parent import Created
 
 VERB = Verb(
-    "create and start a container, and wait for it to end",
+    "create and start a container, and wait for it to exit",
     ("ID",),
     (
         *create.OPTIONS,
-        Option("detach", "leave the container running and return", short="d"),
-        Option("keep", "do not delete the container when it has ended"),
+        Option("detach", "return and leave the container running", short="d"),
+        Option("keep", "do not delete the container after it exits"),
     ),
 )
 

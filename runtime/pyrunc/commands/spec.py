@@ -12,9 +12,9 @@ VERB = Verb(
     "write a config.json to start from into the bundle's directory",
     (),
     (
-        Option("bundle", "the bundle's directory (default: the working directory)", "DIR", "b"),
-        Option("file", "write to FILE, from the bundle on (default: config.json)", "FILE", "f"),
-        Option("rootless", "for an ordinary user: a user namespace with one id"),
+        Option("bundle", "bundle directory (default: the working directory)", "DIR", "b"),
+        Option("file", "write to FILE, relative to the bundle (default: config.json)", "FILE", "f"),
+        Option("rootless", "for an ordinary user: with a user namespace that maps one id"),
     ),
 )
 

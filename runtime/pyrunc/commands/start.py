@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.kernel.notify import Proxy
 
-VERB = Verb("run the program of a created container", ("ID",))
+VERB = Verb("start the program of a created container", ("ID",))
 
 _LOOK_AGAIN = 1000  # milliseconds
 

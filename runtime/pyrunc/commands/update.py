@@ -12,17 +12,17 @@ from pyrunc.spec.resources import Resources
 
 # option -> (section and key of linux.resources, help)
 _NUMBERS = {
-    "blkio-weight": ("blockIO", "weight", "weight of block I/O, 10 to 1000"),
+    "blkio-weight": ("blockIO", "weight", "block I/O weight, 10 to 1000"),
     "cpu-period": ("cpu", "period", "CPU period in microseconds"),
-    "cpu-quota": ("cpu", "quota", "CPU time in each period in microseconds, -1 for no limit"),
-    "cpu-burst": ("cpu", "burst", "CPU time that may be saved up, in microseconds"),
+    "cpu-quota": ("cpu", "quota", "CPU time per period in microseconds, -1 for no limit"),
+    "cpu-burst": ("cpu", "burst", "unused CPU time that may accumulate, in microseconds"),
     "cpu-rt-period": ("cpu", "realtimePeriod", "cgroup v1 only"),
     "cpu-rt-runtime": ("cpu", "realtimeRuntime", "cgroup v1 only"),
     "cpu-share": ("cpu", "shares", "CPU shares, 2 to 262144"),
     "cpu-idle": ("cpu", "idle", "1: run only when the CPU is idle"),
-    "memory": ("memory", "limit", "memory limit in bytes (or 512m, 2g), -1 for none"),
-    "memory-reservation": ("memory", "reservation", "memory that is kept for it, in bytes"),
-    "memory-swap": ("memory", "swap", "limit of memory and swap together in bytes, -1 for none"),
+    "memory": ("memory", "limit", "memory limit in bytes (or 512m, 2g), -1 for no limit"),
+    "memory-reservation": ("memory", "reservation", "memory reservation (soft limit) in bytes"),
+    "memory-swap": ("memory", "swap", "limit of memory plus swap in bytes, -1 for no limit"),
     "kernel-memory": ("memory", "kernel", "cgroup v1 only"),
     "kernel-memory-tcp": ("memory", "kernelTCP", "cgroup v1 only"),
     "pids-limit": ("pids", "limit", "number of processes and threads, -1 for no limit"),
@@ -40,7 +40,7 @@ _SUFFIXES = {"k": 10, "m": 20, "g": 30, "t": 40}
 _MOST_DIGITS = 25  # 64 bits have 20
 
 VERB = Verb(
-    "change the limits of a container",
+    "update the resource limits of a container",
     ("ID",),
     (
         Option("resources", "read linux.resources from FILE as JSON, - for standard input", "FILE", "r"),

@@ -8,7 +8,7 @@ from pyrunc.spec import schema
 VERB = Verb(
     "check the config.json of a bundle, and print all problems at once",
     ("[BUNDLE]",),
-    (Option("config", "read FILE in place of the bundle's config.json", "FILE", "f"),),
+    (Option("config", "read FILE instead of the bundle's config.json", "FILE", "f"),),
 )
 
 
