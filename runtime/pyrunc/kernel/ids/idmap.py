@@ -1,7 +1,6 @@
 """User and group id maps of a new user namespace (user_namespaces(7))."""
 
 import posix
-from _signal import SIGKILL
 from errno import EINVAL, EPERM
 
 from pyrunc.errors import PyruncError
@@ -35,34 +34,13 @@ def read(kind: str, pid: "int | str" = "self") -> "tuple[Range, ...]":
 def of_namespace(namespace: int) -> "tuple[tuple[Range, ...], tuple[Range, ...]]":
     """(uid map, gid map) of a user namespace: of a process that has joined it and waits for us to look."""
     from pyrunc.kernel import syscalls
+    from pyrunc.kernel.process.trial import Held
 
-    joined, tell = posix.pipe2(posix.O_CLOEXEC)
-    release, hold = posix.pipe2(posix.O_CLOEXEC)
-    pid = -1
     try:
-        pid = syscalls.fork_into()
-        if pid == 0:
-            try:
-                posix.close(hold)
-                syscalls.setns(namespace, syscalls.CLONE_NEWUSER)
-                posix.write(tell, b".")
-                posix.read(release, 1)  # until we are killed, or who made us is
-            finally:
-                posix._exit(0)  # noqa: SLF001
-        posix.close(tell)
-        tell = -1
-        if not posix.read(joined, 1):
-            raise PyruncError("join the user namespace to read its maps")
-        return read("uid", pid), read("gid", pid)
+        with Held(0, lambda: syscalls.setns(namespace, syscalls.CLONE_NEWUSER)) as pid:
+            return read("uid", pid), read("gid", pid)
     except OSError as error:
         raise PyruncError.from_os("read the maps of the user namespace", error) from None
-    finally:
-        if pid > 0:
-            posix.kill(pid, SIGKILL)
-            posix.waitpid(pid, 0)
-        for fd in (joined, tell, release, hold):
-            if fd >= 0:
-                posix.close(fd)
 
 
 def outside(ranges: "tuple[Range, ...]", wanted: int) -> "int | None":

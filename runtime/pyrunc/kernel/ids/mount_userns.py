@@ -1,10 +1,10 @@
 """The user namespace of an id-mapped mount: mount_setattr(2) takes its maps from one (MOUNT_ATTR_IDMAP, Linux 5.12)."""
 
 import posix
-from _signal import SIGKILL
 
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import syscalls
+from pyrunc.kernel.process.trial import Held
 
 from . import idmap
 from .idmap import Range
@@ -31,26 +31,13 @@ def _namespace(uids: "tuple[Range, ...]", gids: "tuple[Range, ...]", pointer: st
 
     No process stays in it: the one that it was made with waits for the maps and is gone.
     """
-    release, hold = posix.pipe2(posix.O_CLOEXEC)
     try:
-        pid = syscalls.fork_into(syscalls.CLONE_NEWUSER)
+        with Held(syscalls.CLONE_NEWUSER) as pid:
+            idmap.write(pid, uids, gids, None)
+            return posix.open(f"/proc/{pid}/ns/user", posix.O_RDONLY | posix.O_CLOEXEC)
     except OSError as error:
         text = "make a user namespace for an id-mapped mount"
         raise PyruncError.from_os(text, error, pointer=pointer, check="user-namespaces") from None
-    if pid == 0:
-        try:
-            posix.close(hold)
-            posix.read(release, 1)  # until we are killed, or who made us is
-        finally:
-            posix._exit(0)  # noqa: SLF001
-    try:
-        idmap.write(pid, uids, gids, None)
-        return posix.open(f"/proc/{pid}/ns/user", posix.O_RDONLY | posix.O_CLOEXEC)
     except PyruncError as error:
         error.pointer = pointer
         raise
-    finally:
-        posix.kill(pid, SIGKILL)
-        posix.waitpid(pid, 0)
-        posix.close(release)
-        posix.close(hold)
