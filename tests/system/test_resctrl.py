@@ -46,12 +46,19 @@ class Folder:
             posix.unlink(path + "/" + name)
         posix.rmdir(path)
 
-    def open(self, path, flags, *rest):
-        return posix.open(path, flags | (posix.O_APPEND if flags & posix.O_WRONLY else 0), *rest)
+
+class Files:
+    """`files`, whose writes follow each other."""
+
+    read = staticmethod(resctrl.files.read)
+
+    @staticmethod
+    def write(path, data, really=resctrl.files.write):
+        really(path, data, flags=posix.O_APPEND)
 
 
 resctrl.mount_point = lambda: FOLDER
-resctrl.posix = Folder()
+resctrl.posix, resctrl.files = Folder(), Files
 main()
 '''
 
