@@ -4,6 +4,9 @@ What `posix`, `fcntl` and `_prctl` offer is called there directly. Constants are
 (include/uapi/linux/{mount,openat2,sched,fcntl,keyctl}.h).
 """
 
+from _signal import SIGCHLD
+from errno import EINVAL
+
 from pyrunc._native import lib
 
 AT_FDCWD = -100
@@ -51,7 +54,7 @@ def c_string(text: str) -> bytes:
     """`text` for the kernel: a NUL would end it early, at a place that a config chose."""
     data = text.encode("utf-8", "surrogateescape")
     if b"\0" in data:
-        raise OSError(22, "")
+        raise OSError(EINVAL, "")
     return data
 
 
@@ -60,7 +63,7 @@ def fork_into(flags: int = 0, cgroup: int = -1) -> int:
 
     Returns 0 in the child. Python's own at-fork work is not needed: the runtime has one thread (DESIGN 13).
     """
-    return _result(lib.pyrunc_fork_into(flags, 0 if flags & CLONE_PARENT else 17, cgroup))
+    return _result(lib.pyrunc_fork_into(flags, 0 if flags & CLONE_PARENT else SIGCHLD, cgroup))
 
 
 def unshare(flags: int) -> None:

@@ -5,6 +5,7 @@ The native calls are imported where they are needed: `start`, `state` and `delet
 """
 
 import posix
+from _signal import SIGKILL
 
 from pyrunc.kernel import files
 from pyrunc.kernel.descriptors import opened
@@ -89,12 +90,12 @@ def _killed(pid: int) -> bool:
     fields = _stat_fields(pid)
     if not fields:  # hidden by the mount option hidepid
         return False
-    if int(fields[28]) & 1 << 8:  # it is pending
+    if int(fields[28]) & 1 << SIGKILL - 1:  # it is pending
         return True
     if fields[0] != b"Z" and not int(fields[6]) & _PF_EXITING:
         return False
     end = posix.waitid(posix.P_PID, pid, posix.WEXITED | posix.WNOWAIT)
-    return end is not None and (end.si_code, end.si_status) == (posix.CLD_KILLED, 9)
+    return end is not None and (end.si_code, end.si_status) == (posix.CLD_KILLED, SIGKILL)
 
 
 _PF_EXITING = 4  # include/linux/sched.h
