@@ -24,7 +24,7 @@ CHOICES = {
 
 def verbs() -> dict[str, Verb]:
     """Each command's definition, in the order of the help."""
-    return {name: importlib.import_module(f"pyrunc.commands.{name}").VERB for name in cli.VERBS}
+    return {name: importlib.import_module(cli.module_of(name)).VERB for name in cli.VERBS}
 
 
 def shown(options: tuple[Option, ...]) -> list[Option]:

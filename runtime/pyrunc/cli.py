@@ -47,6 +47,12 @@ VERBS = {
     "validate": "check the config.json of a bundle",
     "doctor": "check whether this host and this user can run containers",
 }
+# The commands that are not of the core -> the wing that each belongs to. No other module of the core names these wings.
+WINGS = {
+    "wait": "control", "ps": "control", "pause": "control", "resume": "control", "update": "control",
+    "events": "events", "checkpoint": "criu", "restore": "criu", "doctor": "doctor",
+    "spec": "documents", "features": "documents", "validate": "documents",
+}  # fmt: skip
 # Whose messages conmon hands to podman, which puts the runtime's name before them.
 _BARE_MESSAGE = frozenset(("create", "run", "exec"))
 _LEVEL_OF = {"warn": "warning", "info": "warning"}  # youki's words; no message of ours is of less weight
@@ -124,9 +130,14 @@ def _log(given: Arguments) -> Log:
     return Log(given.text("log"), form, level)
 
 
+def module_of(verb: str) -> str:
+    """The name of the module with the command."""
+    return f"pyrunc.wings.{WINGS[verb]}.{verb}" if verb in WINGS else f"pyrunc.commands.{verb}"
+
+
 def _run_verb(verb: str, argv: "list[str]", given: Arguments, log: Log, *, process: bool) -> int:
     startup.load(verb)
-    module = __import__(f"pyrunc.commands.{verb}", fromlist=["VERB", "run"])
+    module = __import__(module_of(verb), fromlist=["VERB", "run"])
     definition: arguments.Verb = module.VERB
     into = Arguments()
     options = (*definition.options, arguments.HELP)

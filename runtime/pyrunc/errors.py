@@ -87,7 +87,7 @@ class PyruncError(Exception):
     pointer: JSON pointer into config.json, "" if no value of it is to blame
     hint:    what would help; must not hold the words by which callers classify errors
     check:   the checks of `pyrunc doctor` that may know why, by blanks; the first that finds something is printed
-             (`doctor.causes`). "controllers=cpu,io": what it finds about these
+             (`wings.doctor.causes`). "controllers=cpu,io": what it finds about these
 
     document: what `pointer` points into. A command that takes values from elsewhere names the file, or for an option
     "": then `pointer` is the option's name.

@@ -50,7 +50,7 @@ class Log:
         """Find out at once that the log cannot be written, before anything is done. Raises PyruncError."""
         try:
             if self._daemon:
-                from . import logdaemon
+                from pyrunc.wings import logdaemon
 
                 logdaemon.connect(self._daemon).close()
             elif self._path:
@@ -102,7 +102,7 @@ class Log:
             return
         try:
             if self._daemon:
-                from . import logdaemon
+                from pyrunc.wings import logdaemon
 
                 name = printable(self._path.partition(":")[2])
                 logdaemon.send(self._daemon, name, [(level, printable(message)) for level, message in entries])

@@ -21,10 +21,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pyrunc.kernel.network.netdevices import Device, Move
+    from pyrunc.wings.netdevices import Device, Move
+    from pyrunc.wings.resctrl import Group
 
     from .container import Container
-    from .kernel.resctrl import Group
     from .savedstate import State
 
     Note = Callable[[str, str | int | list[str] | list[int]], None]
@@ -114,7 +114,7 @@ class ResctrlGroups:
     def undo(self) -> None:
         """Remove them; of what may be another's only what has no processes."""
         for path, ours in reversed(self._paths.items()):
-            from .kernel import resctrl
+            from pyrunc.wings import resctrl
 
             remove = resctrl.remove if ours else resctrl.remove_unused
             remove(path)
@@ -242,7 +242,7 @@ class Interfaces:
     def make(self, devices: "tuple[Device, ...]", namespace: str, *, may_be_there: bool = False) -> None:
         """Move them into the network namespace at this path; may_be_there: which may have outlived the container, and
         have them still."""
-        from pyrunc.kernel.network import netdevices
+        from pyrunc.wings import netdevices
 
         self._move = netdevices.Move(posix.open(namespace, posix.O_RDONLY | posix.O_CLOEXEC))
         self._move.all(self._move.missing(devices) if may_be_there else devices)

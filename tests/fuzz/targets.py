@@ -15,12 +15,11 @@ from typing import Any
 from unittest import mock
 
 from pyrunc import arguments, jsontext
-from pyrunc.cgroup import bus, gvariant, properties, values
+from pyrunc.cgroup import values
 from pyrunc.commands.create import VERB
 from pyrunc.container import Container
-from pyrunc.criu import images, rpc
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import files, resctrl, seccomp
+from pyrunc.kernel import files
 from pyrunc.kernel.ids import subordinate
 from pyrunc.kernel.process import processes, signals
 from pyrunc.planning import security
@@ -28,8 +27,12 @@ from pyrunc.savedstate import State
 from pyrunc.spec import annotations
 from pyrunc.spec.config import Config, parse_config, parse_process, parse_resources
 from pyrunc.spec.reader import Reader
-from pyrunc.spec.schema import schema_problems
 from pyrunc.stages import protocol, step_report
+from pyrunc.wings import resctrl
+from pyrunc.wings.criu import images, rpc
+from pyrunc.wings.documents.schema import schema_problems
+from pyrunc.wings.seccomp import filters
+from pyrunc.wings.systemd import bus, gvariant, properties
 
 from tests.unit.spec_specimen import NEAR_BORDERS, RESOURCES, SECCOMP, full, minimal, places
 
@@ -219,7 +222,7 @@ def seccomp_profile(data: bytes) -> None:
     profile = security.profile(found[0])
     assert profile is not None
     compiled: list[bytes] = []
-    if refusal(lambda: compiled.append(seccomp._compile(seccomp._Libseccomp(), profile))) is None:
+    if refusal(lambda: compiled.append(filters._compile(filters._Libseccomp(), profile))) is None:
         assert len(compiled[0]) % 8 == 0
         assert 0 < len(compiled[0]) <= 4096 * 8
 

@@ -26,7 +26,8 @@ MODULES = {
         "lifecycle", "jsontext", "arguments", "planning/container", "planning/exec", "planning/idmaps",
         "planning/cgroup", "planning/mounts", "planning/optional", "planning/security",
         "kernel/ids/subordinate", "kernel/mount/mountoptions",
-        "cgroup/names", "cgroup/values", "cgroup/properties",
+        "cgroup/names", "cgroup/values", "wings/systemd/properties",
+        "wings/documents/default", "wings/documents/schema", "wings/idmapped/mappings",
         *(f"spec/{path.stem}" for path in sorted((PACKAGE / "spec").glob("[a-z]*.py"))),
     )
 }  # fmt: skip

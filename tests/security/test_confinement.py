@@ -15,16 +15,16 @@ from types import SimpleNamespace
 
 import pytest
 from pyrunc.errors import ConfigError, PyruncError
-from pyrunc.kernel import listener, seccomp
 from pyrunc.kernel.mount import procfs
 from pyrunc.kernel.process import keyring, lsm, sealed
-from pyrunc.kernel.seccomp import Profile, Rule
 from pyrunc.planning import security
 from pyrunc.planning.facts import ProcessFacts
 from pyrunc.spec.config import parse_process
 from pyrunc.stages import exec_child, security_steps
 from pyrunc.stages.step_list import RETRY_EINTR, StepList
 from pyrunc.stages.step_report import EXEC, FIND, HOOK, REPORT_TO, SPLIT, error_of
+from pyrunc.wings.seccomp import filters, listener
+from pyrunc.wings.seccomp.filters import Profile, Rule
 
 PR_SET_NO_NEW_PRIVS, PR_SET_KEEPCAPS, CAP_SYS_ADMIN = 38, 8, 21
 STATUS = "print(*[line for line in open('/proc/self/status') if line.startswith({!r})], sep='', end='')"
@@ -83,7 +83,7 @@ class Init:
 
 def start_under(profile: Profile, script: str) -> Init:
     """A Python script under a profile, with no_new_privs."""
-    made = seccomp.filter_of(profile)
+    made = filters.filter_of(profile)
 
     def compose(steps, report, gate, proc):
         steps.call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, label="no_new_privs")
@@ -122,7 +122,7 @@ def test_kernel_does_what_the_rule_says(rule, result):
 
 
 def test_every_flag_is_taken_by_the_kernel():
-    flags = tuple(seccomp.FLAGS)
+    flags = tuple(filters.FLAGS)
     assert under(Profile("SCMP_ACT_ALLOW", flags=flags), STATUS.format("Seccomp:")) == (0, "Seccomp:\t2\n")
 
 
@@ -143,7 +143,7 @@ def test_pyrunc_init_ends_under_a_profile_that_lets_nothing_through(answer, allo
 
 def test_interrupted_for_ever():
     """A profile that answers EINTR to a read that is repeated for it."""
-    made = seccomp.filter_of(Profile("SCMP_ACT_ALLOW", (Rule(("read",), "SCMP_ACT_ERRNO", errno.EINTR),)))
+    made = filters.filter_of(Profile("SCMP_ACT_ALLOW", (Rule(("read",), "SCMP_ACT_ERRNO", errno.EINTR),)))
 
     def compose(steps, report, gate, proc):
         steps.call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, label="no_new_privs")
@@ -162,7 +162,7 @@ def test_interrupted_for_ever():
 @pytest.mark.parametrize("name", ["pipe2", "clone", "ppoll", "wait4"])
 def test_hook_that_cannot_be_attended_under_the_filter_fails_for_that_reason(name):
     """Not for its deadline, and not as if it had run well without one."""
-    made = seccomp.filter_of(Profile("SCMP_ACT_ALLOW", (Rule((name,), "SCMP_ACT_ERRNO"),)))
+    made = filters.filter_of(Profile("SCMP_ACT_ALLOW", (Rule((name,), "SCMP_ACT_ERRNO"),)))
 
     def compose(steps, report, gate, proc):
         steps.call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, label="no_new_privs")
@@ -211,7 +211,7 @@ def test_without_no_new_privs_the_capability_is_given_up_under_the_filter():
     """As a user: CAP_SYS_ADMIN stays until the filter is loaded, the one call that has to pass it is capset."""
     if os.geteuid():
         pytest.skip("needs root")
-    made = seccomp.filter_of(Profile("SCMP_ACT_ALLOW", (Rule(("setresuid", "setgroups"), "SCMP_ACT_KILL_PROCESS"),)))
+    made = filters.filter_of(Profile("SCMP_ACT_ALLOW", (Rule(("setresuid", "setgroups"), "SCMP_ACT_KILL_PROCESS"),)))
 
     def capset(steps, mask):
         header, low = steps.blob(struct.pack("@Ii", 0x20080522, 0)), mask & 0xFFFFFFFF

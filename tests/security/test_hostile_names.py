@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from pyrunc import cli, jsontext, lifecycle
 from pyrunc.cgroup import cgroupfs
-from pyrunc.commands import events, ps
 from pyrunc.container import Container
 from pyrunc.errors import PyruncError
 from pyrunc.kernel.process import processes
 from pyrunc.savedstate import State
+from pyrunc.wings.control import ps
+from pyrunc.wings.events import events
 
 from tests import kernelcalls, waiting
 from tests.runtime import CHECKOUT

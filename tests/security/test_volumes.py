@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from pyrunc.kernel import paths
-from pyrunc.kernel.mount import copyup
 from pyrunc.kernel.process import credentials
+from pyrunc.wings import copyup
 
 from tests.bundle import Bundle
 from tests.kernelcalls import watch_opens

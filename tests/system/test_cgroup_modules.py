@@ -11,11 +11,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from pyrunc.cgroup import cgroupfs, devices, events, limits, manager, stats, values, watch
+from pyrunc.cgroup import cgroupfs, devices, events, limits, manager, values
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import bpf
 from pyrunc.spec.reader import Reader
 from pyrunc.spec.resources import Resources
+from pyrunc.wings.events import stats, watch
 
 from tests.privatehost import CGROUP_PARENT, CGROUP_ROOT
 from tests.waiting import eventually

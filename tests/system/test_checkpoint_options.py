@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from pyrunc.criu import rpc
 from pyrunc.kernel.process import lsm
+from pyrunc.wings.criu import rpc
 
 from tests import consoles
 from tests.bundle import Bundle

@@ -9,8 +9,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from pyrunc.criu import rpc
 from pyrunc.kernel.process import lsm
+from pyrunc.wings.criu import rpc
 
 from tests import fakecriu
 from tests.bundle import Bundle

@@ -1,6 +1,6 @@
 """linux.intelRdt: groups of the resctrl file system, which few machines have.
 
-So the logic is tested on a folder: pyrunc is started with its module `kernel.resctrl` looking at one where a new
+So the logic is tested on a folder: pyrunc is started with its module `wings.resctrl` looking at one where a new
 directory gets the files that the kernel would make. What needs no resctrl is tested with the runtime as it is.
 """
 

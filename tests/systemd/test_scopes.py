@@ -7,18 +7,19 @@ import sys
 from pathlib import Path
 
 import pytest
-from pyrunc.cgroup import cgroupfs, devices, limits, names, properties, systemd, values
+from pyrunc.cgroup import cgroupfs, devices, limits, names, values
 from pyrunc.cgroup import manager as managers
-from pyrunc.cgroup.bus import private
 from pyrunc.errors import PyruncError
 from pyrunc.spec.reader import Reader
 from pyrunc.spec.resources import Resources
+from pyrunc.wings.systemd import properties, scopes
+from pyrunc.wings.systemd.bus import private
 
 from tests.waiting import eventually
 
 USER = os.geteuid() != 0
 SYSTEMCTL = ["systemctl", "--user"] if USER else ["systemctl"]
-ADDRESS = systemd.address(dict(os.environb), user=USER) if Path("/run/systemd/system").is_dir() else ""
+ADDRESS = scopes.address(dict(os.environb), user=USER) if Path("/run/systemd/system").is_dir() else ""
 
 pytestmark = pytest.mark.skipif(not ADDRESS, reason="systemd does not run here (or /run is private)")
 
@@ -30,7 +31,7 @@ def manager(request, tmp_path):
     if itself:
         (tmp_path / "systemd").symlink_to(Path(private(ADDRESS).removeprefix("unix:path=")).parent)
         address = f"unix:path={tmp_path}/bus"
-    connection = systemd.Manager(address)
+    connection = scopes.Manager(address)
     assert connection.direct == itself
     yield connection
     connection.close()
@@ -219,7 +220,7 @@ def test_process_below_the_scope(unit, process):
 
 def test_no_bus():
     with pytest.raises(PyruncError, match="connect to systemd's bus at `unix:path=/nonexistent`"):
-        systemd.Manager("unix:path=/nonexistent")
+        scopes.Manager("unix:path=/nonexistent")
 
 
 @pytest.mark.skipif(USER, reason="a user may not attach device programs")

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pyrunc import bundle, jsontext
 from pyrunc.errors import PyruncError
-from pyrunc.spec import schema
 from pyrunc.spec.config import parse_config
+from pyrunc.wings.documents import schema
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 EXAMPLES = sorted(path.parent for path in BUNDLES.glob("*/config.json"))

@@ -1,8 +1,8 @@
 """Where systemd's manager is looked for (systemd-run(1), sd_bus_open_user(3))."""
 
 import pytest
-from pyrunc.cgroup import systemd
 from pyrunc.errors import PyruncError
+from pyrunc.wings.systemd import scopes
 
 
 @pytest.mark.parametrize(
@@ -16,9 +16,9 @@ from pyrunc.errors import PyruncError
     ],
 )
 def test_address(environment, user, address):
-    assert systemd.address(environment, user=user) == address
+    assert scopes.address(environment, user=user) == address
 
 
 def test_user_without_any():
     with pytest.raises(PyruncError, match="neither DBUS_SESSION_BUS_ADDRESS nor XDG_RUNTIME_DIR"):
-        systemd.address({}, user=True)
+        scopes.address({}, user=True)

@@ -10,8 +10,8 @@ from errno import ECONNREFUSED, ENOENT
 from pathlib import Path
 
 import pytest
-from pyrunc.cgroup import bus, systemd
 from pyrunc.errors import PyruncError
+from pyrunc.wings.systemd import bus, scopes
 
 CGROUP = b"/user.slice/user-7.slice"
 
@@ -88,7 +88,7 @@ def test_it_is_asked_itself(place: Path, server: Server, delay: float, *, daemon
             left.bind(str(place / "bus"))
     server.delay = delay
     server.thread.start()
-    manager = systemd.Manager(f"unix:path={place}/bus")
+    manager = scopes.Manager(f"unix:path={place}/bus")
     assert (manager.direct, manager.cgroup()) == (True, CGROUP.decode())
     manager.close()
     server.thread.join()
@@ -97,7 +97,7 @@ def test_it_is_asked_itself(place: Path, server: Server, delay: float, *, daemon
 
 def test_nobody_at_all(place: Path) -> None:
     with pytest.raises(PyruncError, match=f"connect to systemd's bus at `unix:path={place}/bus`") as caught:
-        systemd.Manager(f"unix:path={place}/bus")
+        scopes.Manager(f"unix:path={place}/bus")
     assert caught.value.errno == ENOENT
 
 
@@ -106,12 +106,12 @@ def test_it_is_not_waited_for_without_end(place: Path, server: Server, monkeypat
     assert os.path.exists(place / "systemd/private")
     assert not server.thread.is_alive()
     with pytest.raises(PyruncError) as caught:
-        systemd.Manager(f"unix:path={place}/bus")
+        scopes.Manager(f"unix:path={place}/bus")
     assert caught.value.errno == ECONNREFUSED
 
 
 def test_address_of_another_bus_is_the_only_one(place: Path, server: Server) -> None:
     with pytest.raises(PyruncError) as caught:
-        systemd.Manager(f"unix:path={place}/other")
+        scopes.Manager(f"unix:path={place}/other")
     assert caught.value.errno == ENOENT
     assert server.asked == []

@@ -4,13 +4,14 @@ import os
 
 import pytest
 from pyrunc import arguments, cli
-from pyrunc.cgroup import cgroupfs, devices, limits, manager, systemd
+from pyrunc.cgroup import cgroupfs, devices, limits, manager
 from pyrunc.cgroup.names import Unit
 from pyrunc.cgroup.values import Setting
 from pyrunc.context import Context
 from pyrunc.errors import ConfigError, PyruncError, UsageError
 from pyrunc.log import Log
 from pyrunc.planning import cgroup
+from pyrunc.wings.systemd import scopes
 
 SUBGROUP, DELEGATED = "run.oci.systemd.subgroup", "run.oci.delegate-cgroup"
 
@@ -74,7 +75,7 @@ def test_process_is_moved_below_its_scope(monkeypatch, leaf):
             pass
 
     done = []
-    monkeypatch.setattr(systemd, "Manager", Manager)
+    monkeypatch.setattr(scopes, "Manager", Manager)
     opened = lambda: (os.open("/", os.O_RDONLY), False)
     monkeypatch.setattr(cgroupfs, "make", lambda path: done.append(("make", path)) or opened())
     monkeypatch.setattr(cgroupfs, "join", lambda path, pid: done.append(("join", path, pid)))
@@ -123,7 +124,7 @@ def test_scope_of_a_killed_create_is_stopped_if_nobody_is_in_it(monkeypatch, use
         def close(self):
             pass
 
-    monkeypatch.setattr(systemd, "Manager", Manager)
+    monkeypatch.setattr(scopes, "Manager", Manager)
     monkeypatch.setattr(manager, "PATIENCE", 0)
     monkeypatch.setattr(cgroupfs, "members", lambda path: users if path == "/s.slice/x.scope" else None)
     manager.stop_unused(Unit("s.slice", "x.scope", "unix:path=/bus"))
@@ -177,6 +178,6 @@ def test_systemd_is_asked_again_before_its_properties_count_as_set(monkeypatch):
         def free(self, message):
             pass
 
-    monkeypatch.setattr(systemd, "Bus", Bus)
-    systemd.Manager("unix:path=/bus").set_properties(Unit("s.slice", "x.scope", ""), [("MemoryMax", "t", 1)])
+    monkeypatch.setattr(scopes, "Bus", Bus)
+    scopes.Manager("unix:path=/bus").set_properties(Unit("s.slice", "x.scope", ""), [("MemoryMax", "t", 1)])
     assert called == ["AddMatch", "SetUnitProperties", "Ping"]

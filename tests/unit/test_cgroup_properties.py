@@ -1,10 +1,11 @@
 """Settings and annotations as properties of a systemd unit."""
 
 import pytest
-from pyrunc.cgroup import bus, gvariant, properties, values
+from pyrunc.cgroup import values
 from pyrunc.errors import ConfigError
 from pyrunc.spec.reader import Reader
 from pyrunc.spec.resources import Resources
+from pyrunc.wings.systemd import bus, gvariant, properties
 
 INFINITY = 2**64 - 1
 

@@ -1,7 +1,8 @@
 """Files of a cgroup as `events --stats` shows them."""
 
 import pytest
-from pyrunc.cgroup import stats, values
+from pyrunc.cgroup import values
+from pyrunc.wings.events import stats
 
 NOTHING = {"limit": 0, "failcnt": 0}
 FILES = {

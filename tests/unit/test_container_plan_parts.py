@@ -3,15 +3,15 @@
 from typing import Any
 
 import pytest
-from pyrunc.cgroup import devices, systemd
+from pyrunc.cgroup import devices
 from pyrunc.errors import ConfigError, UsageError
-from pyrunc.kernel import notify
 from pyrunc.kernel import syscalls as k
-from pyrunc.kernel.ids.mount_userns import MountMap
 from pyrunc.kernel.mount import mounts
 from pyrunc.planning import container as plan
 from pyrunc.planning import mounts as planned_mounts
 from pyrunc.planning.facts import HostFacts
+from pyrunc.wings.idmapped.mount_userns import MountMap
+from pyrunc.wings.systemd import notify, scopes
 
 from tests.unit.spec_specimen import MAPPING, SECCOMP
 from tests.unit.test_container_plan import GRANT, OWN_USER, config, namespaces, options, ordinary, planned, within
@@ -278,7 +278,7 @@ def test_cgroup_of_others_lies_beside_theirs() -> None:
 
 
 def test_scope(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(systemd, "address", lambda environment, *, user: f"{environment} {user}")
+    monkeypatch.setattr(scopes, "address", lambda environment, *, user: f"{environment} {user}")
     changes = [
         ("/ociVersion", "1.3.0"),
         ("/linux/cgroupsPath", "a.slice:b:c"), ("/linux/resources/pids", {"limit": 0}),

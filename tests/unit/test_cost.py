@@ -13,11 +13,10 @@ from typing import Any
 import pytest
 from pyrunc import arguments, jsontext
 from pyrunc.bundle import read_given
-from pyrunc.cgroup import bus, gvariant, names, properties, stats, values
+from pyrunc.cgroup import names, values
 from pyrunc.container import Container
-from pyrunc.criu import rpc
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import files, resctrl, seccomp
+from pyrunc.kernel import files
 from pyrunc.kernel.ids import subordinate
 from pyrunc.kernel.mount import mountoptions
 from pyrunc.kernel.process import processes
@@ -32,6 +31,11 @@ from pyrunc.spec.reader import Reader
 from pyrunc.spec.resources import Resources
 from pyrunc.spec.rules import config_problems, config_warnings
 from pyrunc.stages import last_steps
+from pyrunc.wings import resctrl
+from pyrunc.wings.criu import rpc
+from pyrunc.wings.events import stats
+from pyrunc.wings.seccomp import filters
+from pyrunc.wings.systemd import bus, gvariant, properties
 
 from tests.unit.spec_specimen import PROCESS, full, minimal, places
 
@@ -398,7 +402,7 @@ def test_rules_of_seccomp_end_where_the_kernel_does() -> None:
         def function(self, name: str, _: str) -> Callable[..., int]:
             return (lambda *_: 0) if name == "seccomp_syscall_resolve_name" else lambda *rule: added.append(rule) or 0
 
-    rules = tuple(seccomp.Rule(("read",), "SCMP_ACT_ALLOW", None, ((0, "SCMP_CMP_EQ", i, 0),)) for i in range(5000))
+    rules = tuple(filters.Rule(("read",), "SCMP_ACT_ALLOW", None, ((0, "SCMP_CMP_EQ", i, 0),)) for i in range(5000))
     with pytest.raises(PyruncError, match="more than 4096 rules"):
-        seccomp._add_rules(Library(), None, seccomp.Profile("SCMP_ACT_ERRNO", rules), 0)
+        filters._add_rules(Library(), None, filters.Profile("SCMP_ACT_ERRNO", rules), 0)
     assert len(added) == 4096

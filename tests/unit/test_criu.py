@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pyrunc.criu import rpc, service
 from pyrunc.errors import PyruncError
+from pyrunc.wings.criu import rpc, service
 
 
 def test_a_request_as_bytes() -> None:

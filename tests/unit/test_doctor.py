@@ -5,13 +5,13 @@ import re
 from pathlib import Path
 
 import pytest
-from pyrunc.doctor import causes, users
-from pyrunc.doctor.checks import CHECKS, examine
-from pyrunc.doctor.finding import MISSING, OK, Finding, Subject, read
 from pyrunc.errors import PyruncError
 from pyrunc.kernel.mount import mountoptions
 from pyrunc.kernel.mount.mounts import Mount
 from pyrunc.planning.facts import HostFacts
+from pyrunc.wings.doctor import causes, users
+from pyrunc.wings.doctor.checks import CHECKS, examine
+from pyrunc.wings.doctor.finding import MISSING, OK, Finding, Subject, read
 
 from conformance.broken_hosts.hosts import HOSTS
 

@@ -5,9 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 from pyrunc.arguments import Arguments
-from pyrunc.cgroup import watch
-from pyrunc.commands import events
 from pyrunc.savedstate import State
+from pyrunc.wings.events import events, watch
 
 
 class Watch:

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 from pyrunc.cgroup import cgroupfs
-from pyrunc.kernel import descriptors, resctrl
+from pyrunc.kernel import descriptors
 from pyrunc.kernel.ids import idmap, subordinate
 from pyrunc.kernel.ids.subordinate import Grant, IdRights
-from pyrunc.kernel.network import netdevices
 from pyrunc.kernel.process import credentials, lsm
 from pyrunc.planning import facts
 from pyrunc.spec.config import parse_config
+from pyrunc.wings import netdevices, resctrl
 
 from tests.unit.spec_specimen import MAPPING, PROCESS, full, minimal, put
 from tests.unit.test_container_plan import options

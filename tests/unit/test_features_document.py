@@ -2,14 +2,14 @@
 
 import pytest
 from pyrunc import __version__
-from pyrunc.commands import features
 from pyrunc.errors import ConfigError
 from pyrunc.kernel.mount import mountoptions
-from pyrunc.kernel.seccomp import FLAGS
 from pyrunc.spec import linux, seccomp
 from pyrunc.spec.config import parse_config
 from pyrunc.spec.rules_process import CAPABILITIES
-from pyrunc.spec.schema import _unknown, schema_problems, validator
+from pyrunc.wings.documents import features
+from pyrunc.wings.documents.schema import _unknown, schema_problems, validator
+from pyrunc.wings.seccomp.filters import FLAGS
 
 from tests.unit.spec_specimen import full, put
 

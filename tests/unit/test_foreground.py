@@ -1,4 +1,4 @@
-"""pyrunc.stages.foreground: a runner process attends a child, on real terminals, as `run` attends a container."""
+"""pyrunc.wings.foreground: a runner process attends a child, on real terminals, as `run` attends a container."""
 
 import contextlib
 import fcntl

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 from pyrunc import jsontext
-from pyrunc.cgroup import gvariant
-from pyrunc.criu import rpc
 from pyrunc.errors import PyruncError
 from pyrunc.planning import security
+from pyrunc.wings.criu import rpc
+from pyrunc.wings.systemd import gvariant
 
 from tests.fuzz.targets import SEEDS, TARGETS
 from tests.runtime import CHECKOUT

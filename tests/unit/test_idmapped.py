@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from pyrunc.errors import ConfigError
 from pyrunc.spec.config import Mount
-from pyrunc.spec.idmapped import MountMapping, mapping_of
 from pyrunc.spec.linux import Linux
 from pyrunc.spec.reader import Reader
+from pyrunc.wings.idmapped.mappings import MountMapping, mapping_of
 
 CONTAINER = [{"containerID": 0, "hostID": 1000, "size": 1}, {"containerID": 1, "hostID": 5000, "size": 99}]
 ABSOLUTE = ((0, 1000, 1), (1, 5000, 99))

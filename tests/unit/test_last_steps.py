@@ -5,12 +5,12 @@ import struct
 import sys
 
 import pytest
-from pyrunc.kernel.seccomp import FLAGS, Filter
 from pyrunc.spec.linux import MemoryPolicy
 from pyrunc.spec.process import Process
 from pyrunc.spec.reader import Reader
 from pyrunc.stages import last_steps, security_steps
 from pyrunc.stages.step_list import StepList
+from pyrunc.wings.seccomp.filters import FLAGS, Filter
 
 MODES = {  # linux/mempolicy.h
     "MPOL_DEFAULT": 0,

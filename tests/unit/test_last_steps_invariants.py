@@ -8,13 +8,13 @@ from typing import NamedTuple
 import pytest
 from pyrunc.kernel import syscalls
 from pyrunc.kernel.process import lsm
-from pyrunc.kernel.seccomp import Filter
 from pyrunc.planning import container as planning
 from pyrunc.planning.exec import ExecPlan
 from pyrunc.planning.facts import HostFacts
 from pyrunc.spec.config import parse_config
 from pyrunc.stages import exec_child, last_steps, step_report
 from pyrunc.stages.step_list import StepList
+from pyrunc.wings.seccomp.filters import Filter
 
 from tests.bundle import default_config
 

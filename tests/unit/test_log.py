@@ -5,9 +5,9 @@ import socket
 from pathlib import Path
 
 import pytest
-from pyrunc import logdaemon
 from pyrunc.errors import PyruncError
 from pyrunc.log import Log
+from pyrunc.wings import logdaemon
 
 
 @pytest.fixture

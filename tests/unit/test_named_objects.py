@@ -10,7 +10,7 @@ from pyrunc.kernel import syscalls
 from pyrunc.stages import protocol
 
 WORDS = "Input/output error"
-VERBS = {name: importlib.import_module(f"pyrunc.commands.{name}").VERB for name in cli.VERBS}
+VERBS = {name: importlib.import_module(cli.module_of(name)).VERB for name in cli.VERBS}
 OF_A_CONTAINER = [name for name, verb in VERBS.items() if verb.operands[:1] == ("ID",)]
 MORE = {"exec": ["true"]}
 
@@ -21,7 +21,7 @@ def said(capfd, monkeypatch, verb: str, error: Exception) -> str:
     def fail(*_: object) -> int:
         raise error
 
-    monkeypatch.setattr(f"pyrunc.commands.{verb}.run", fail)
+    monkeypatch.setattr(f"{cli.module_of(verb)}.run", fail)
     assert cli.run([verb, "box", *MORE.get(verb, ())]) != 0
     (line,) = capfd.readouterr().err.splitlines()
     return line.removeprefix("pyrunc: ")

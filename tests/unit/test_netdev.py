@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from pyrunc.kernel.network import netdevices
+from pyrunc.wings import netdevices
 
 
 def test_whether_pyroute2_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

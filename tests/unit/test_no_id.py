@@ -8,7 +8,7 @@ from pyrunc.errors import ConfigError, UsageError
 from pyrunc.planning.exec import ExecOptions, process_of
 from pyrunc.spec.config import Config, parse_config, parse_process
 from pyrunc.spec.reader import Reader
-from pyrunc.spec.schema import schema_problems
+from pyrunc.wings.documents.schema import schema_problems
 
 from tests.unit.spec_specimen import PROCESS, full, places
 

@@ -1,4 +1,4 @@
-"""pyrunc.kernel.notify: what the container says, and what of it reaches the service manager."""
+"""pyrunc.wings.systemd.notify: what the container says, and what of it reaches the service manager."""
 
 import os
 import socket
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import notify
+from pyrunc.wings.systemd import notify
 
 from tests.waiting import DEADLINE
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from pyrunc.commands import update
 from pyrunc.errors import UsageError
-from pyrunc.kernel import resctrl
 from pyrunc.kernel.ids import subordinate
 from pyrunc.kernel.process import signals
+from pyrunc.wings import resctrl
+from pyrunc.wings.control import update
 
 NONE = ["\u00b2", "1\u00b2", "\u0663", "9" * 5000, "1_0", " 1", "", "+-1"]
 

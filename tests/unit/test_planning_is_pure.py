@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from pyrunc.errors import PyruncError
 from pyrunc.kernel.ids.subordinate import Grant
-from pyrunc.kernel.seccomp import Filter, Profile, Rule, filter_of
 from pyrunc.planning import container as plan
 from pyrunc.planning.exec import ExecPlan
 from pyrunc.planning.facts import HostFacts
 from pyrunc.spec.config import Config, parse_config
+from pyrunc.wings.seccomp.filters import Filter, Profile, Rule, filter_of
 
 from tests.bundle import default_config
 from tests.unit.spec_specimen import SECCOMP, full, minimal, places, put

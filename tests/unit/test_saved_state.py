@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from pyrunc.container import Container
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import resctrl
 from pyrunc.kernel.process import processes
 from pyrunc.planning import container as plan
 from pyrunc.savedstate import FIELDS, State
 from pyrunc.stages import parent
+from pyrunc.wings import resctrl
 
 from tests.unit.spec_specimen import HOOK, SECCOMP
 from tests.unit.test_container_plan import ROOT, config, namespaces, options

@@ -1,14 +1,14 @@
 """What systemd is asked for a container's scope; tests/systemd asks a real one."""
 
 import pytest
-from pyrunc.cgroup import systemd
-from pyrunc.cgroup.bus import CallError
 from pyrunc.cgroup.names import Unit
+from pyrunc.wings.systemd import scopes
+from pyrunc.wings.systemd.bus import CallError
 
 UNIT = Unit("box.slice", "pyrunc-x.scope", "")
 
 
-class Manager(systemd.Manager):
+class Manager(scopes.Manager):
     """A manager that takes down what it is asked; refuses: for how many times the name is taken."""
 
     __slots__ = ("asked", "refuses", "version")
@@ -18,7 +18,7 @@ class Manager(systemd.Manager):
         self.refuses, self.version = refuses, version
 
     def _text(self, thing, interface, name):
-        assert (thing, interface, name) == (systemd._PATH, systemd._INTERFACE, "Version")
+        assert (thing, interface, name) == (scopes._PATH, scopes._INTERFACE, "Version")
         assert self.version, "nobody has asked for what is newer"
         return self.version
 
@@ -26,7 +26,7 @@ class Manager(systemd.Manager):
         self.asked.append((member, arguments))
         if self.refuses:
             self.refuses -= 1
-            raise CallError(member, systemd._UNIT_EXISTS)
+            raise CallError(member, scopes._UNIT_EXISTS)
 
     def reset_failed(self, unit):
         self.asked.append(("ResetFailedUnit", [unit.name]))
@@ -37,7 +37,7 @@ class Manager(systemd.Manager):
 
 @pytest.fixture(autouse=True)
 def _moved(monkeypatch):
-    monkeypatch.setattr(systemd, "_cgroup_of", lambda _: f"/box.slice/{UNIT.name}")
+    monkeypatch.setattr(scopes, "_cgroup_of", lambda _: f"/box.slice/{UNIT.name}")
 
 
 def properties(manager: Manager) -> dict[str, tuple[str, object]]:

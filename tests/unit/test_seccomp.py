@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from pyrunc.errors import ConfigError, PyruncError
-from pyrunc.kernel import enosys, filtercache, library, seccomp, syscalls
-from pyrunc.kernel.seccomp import Profile, Rule
+from pyrunc.kernel import library, syscalls
+from pyrunc.wings.seccomp import enosys, filtercache, filters
+from pyrunc.wings.seccomp.filters import Profile, Rule
 
 from .bpf_machine import AARCH64, ALLOW, ERRNO, I386, KILL_PROCESS, KILL_THREAD, LOG, NOTIFY, TRACE, TRAP, X32_BIT, run
 
@@ -25,7 +26,7 @@ def allow(*names: str, args=()) -> Rule:
 
 
 def answer(profile: Profile, number: int, *args: int, **how: int) -> int:
-    return run(seccomp.filter_of(profile).instructions, number, *args, **how)
+    return run(filters.filter_of(profile).instructions, number, *args, **how)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +159,7 @@ def test_flags():
     notify = (Rule(("mkdir",), "SCMP_ACT_NOTIFY"),)
 
     def flags(rules, wanted):
-        made = seccomp.filter_of(Profile("SCMP_ACT_ALLOW", rules, flags=wanted))
+        made = filters.filter_of(Profile("SCMP_ACT_ALLOW", rules, flags=wanted))
         return made.flags, made.listens, made.warnings
 
     assert flags((), None) == (SPEC_ALLOW, False, [])
@@ -171,42 +172,42 @@ def test_flags():
 
 def test_flag_that_the_kernel_does_not_know_is_left_out_with_a_warning(monkeypatch):
     monkeypatch.setattr(syscalls, "probe_seccomp_flags", lambda flags: errno.EINVAL if flags else errno.EFAULT)
-    made = seccomp.filter_of(Profile("SCMP_ACT_ALLOW", flags=("SECCOMP_FILTER_FLAG_LOG",)))
+    made = filters.filter_of(Profile("SCMP_ACT_ALLOW", flags=("SECCOMP_FILTER_FLAG_LOG",)))
     assert made.flags == 0
     assert "SECCOMP_FILTER_FLAG_LOG is left out" in made.warnings[0]
-    assert seccomp.filter_of(Profile("SCMP_ACT_ALLOW")).warnings == []  # nobody asked for the default
+    assert filters.filter_of(Profile("SCMP_ACT_ALLOW")).warnings == []  # nobody asked for the default
 
 
 def test_kernel_without_seccomp(monkeypatch):
     monkeypatch.setattr(syscalls, "probe_seccomp_flags", lambda _: errno.EINVAL)
     with pytest.raises(ConfigError, match=r"no seccomp filters .*/linux/seccomp"):
-        seccomp.filter_of(Profile("SCMP_ACT_ALLOW"))
+        filters.filter_of(Profile("SCMP_ACT_ALLOW"))
 
 
 def test_filter_that_is_too_long():
     args = [((0, "SCMP_CMP_EQ", value, 0),) for value in range(4090)]
     with pytest.raises(ConfigError, match=r"has \d+ instructions, but the kernel takes at most 4096 .*syscalls"):
-        seccomp.filter_of(Profile(DENY, tuple(allow("ioctl", args=arg) for arg in args)))
+        filters.filter_of(Profile(DENY, tuple(allow("ioctl", args=arg) for arg in args)))
 
 
 def test_architecture_that_libseccomp_cannot_filter_here():
     with pytest.raises(ConfigError, match=r"SCMP_ARCH_S390X is not supported by this machine: .*architectures/1\)"):
-        seccomp.filter_of(Profile(DENY, architectures=("SCMP_ARCH_X86", "SCMP_ARCH_S390X")))
+        filters.filter_of(Profile(DENY, architectures=("SCMP_ARCH_X86", "SCMP_ARCH_S390X")))
 
 
 @pytest.mark.parametrize(("action", "number"), [(DENY, 4095), ("SCMP_ACT_TRACE", 65536)])
 def test_number_too_large_for_the_action(action, number):
     with pytest.raises(ConfigError, match=f"{number} is too large for {action}.*/linux/seccomp/syscalls/0/errnoRet"):
-        seccomp.filter_of(Profile("SCMP_ACT_ALLOW", (Rule(("mkdir",), action, number),)))
+        filters.filter_of(Profile("SCMP_ACT_ALLOW", (Rule(("mkdir",), action, number),)))
     with pytest.raises(ConfigError, match=f"{number} is too large for {action}.*/linux/seccomp/defaultErrnoRet"):
-        seccomp.filter_of(Profile(action, default_errno=number))
+        filters.filter_of(Profile(action, default_errno=number))
 
 
 def test_without_libseccomp_the_package_is_named(monkeypatch):
     real = library.Library
-    monkeypatch.setattr(seccomp, "Library", lambda name, need: real("libseccomp-missing.so.2", need))
+    monkeypatch.setattr(filters, "Library", lambda name, need: real("libseccomp-missing.so.2", need))
     with pytest.raises(PyruncError) as caught:
-        seccomp.filter_of(Profile(DENY))
+        filters.filter_of(Profile(DENY))
     assert "libseccomp2 (Debian, Ubuntu) or libseccomp" in str(caught.value)
     assert "/linux/seccomp" in str(caught.value)
     assert "no such file" not in str(caught.value).lower()
@@ -224,10 +225,10 @@ def test_podmans_profile_means_the_same_with_and_without_the_tree(monkeypatch):
         args = tuple((a["index"], a["op"], a["value"], a.get("valueTwo", 0)) for a in entry.get("args") or ())
         rules.append(Rule(tuple(entry["names"]), entry["action"], entry.get("errnoRet"), args))
     profile = Profile(config["defaultAction"], tuple(rules), architectures=tuple(config["architectures"]))
-    tree = seccomp.filter_of(profile).instructions
+    tree = filters.filter_of(profile).instructions
     with monkeypatch.context() as patch:
-        patch.setattr(seccomp, "_LINEAR_OR_TREE", 1)
-        linear = seccomp.filter_of(profile).instructions
+        patch.setattr(filters, "_LINEAR_OR_TREE", 1)
+        linear = filters.filter_of(profile).instructions
     assert tree != linear
     for arch, bit in ((0xC000003E, 0), (0xC000003E, X32_BIT), (I386, 0)):
         for number in range(600):
@@ -246,21 +247,21 @@ PROFILE = Profile(DENY, (allow("read"),))
 @pytest.fixture
 def compilations(monkeypatch):
     """The profiles that were compiled and not taken from the cache."""
-    compiled, real = [], seccomp._compile
+    compiled, real = [], filters._compile
 
     def count(library_, profile):
         compiled.append(profile)
         return real(library_, profile)
 
-    monkeypatch.setattr(seccomp, "_compile", count)
+    monkeypatch.setattr(filters, "_compile", count)
     return compiled
 
 
 def test_cache_compiles_once(tmp_path, compilations):
     cache = str(tmp_path / "cache")
-    made = [seccomp.filter_of(PROFILE, cache).instructions for _ in range(3)]
+    made = [filters.filter_of(PROFILE, cache).instructions for _ in range(3)]
     assert len(compilations) == 1
-    assert made[0] == made[1] == made[2] == seccomp.filter_of(PROFILE).instructions
+    assert made[0] == made[1] == made[2] == filters.filter_of(PROFILE).instructions
     assert [p.stat().st_mode & 0o777 for p in (tmp_path / "cache", *(tmp_path / "cache").iterdir())] == [0o700, 0o600]
 
 
@@ -278,7 +279,7 @@ def test_cache_compiles_once(tmp_path, compilations):
 )
 def test_every_part_of_a_profile_is_in_the_key(other, tmp_path, compilations):
     for profile in (PROFILE, other):
-        assert seccomp.filter_of(profile, str(tmp_path / "c")).instructions == seccomp.filter_of(profile).instructions
+        assert filters.filter_of(profile, str(tmp_path / "c")).instructions == filters.filter_of(profile).instructions
     assert len(compilations) == 4
 
 
@@ -298,7 +299,7 @@ def poison(how: str, cache: Path, file: Path, foreign: int) -> None:
     elif how == "longer":
         file.write_bytes(content + content[-8:])
     elif how == "another key's file":
-        seccomp.filter_of(Profile("SCMP_ACT_ALLOW"), str(cache))
+        filters.filter_of(Profile("SCMP_ACT_ALLOW"), str(cache))
         (other,) = (path for path in cache.iterdir() if path != file)
         file.write_bytes(other.read_bytes())
     elif how == "writable by others":
@@ -331,25 +332,25 @@ POISONS = ("truncated", "empty", "one bit", "longer", "another key's file", "wri
 @pytest.mark.parametrize("how", POISONS)
 def test_poisoned_cache_is_not_used(how, tmp_path, compilations):
     cache = tmp_path / "cache"
-    right = seccomp.filter_of(PROFILE, str(cache)).instructions
+    right = filters.filter_of(PROFILE, str(cache)).instructions
     poison(how, cache, next(iter(cache.iterdir())), 65534)
     compilations.clear()
-    assert seccomp.filter_of(PROFILE, str(cache)).instructions == right
+    assert filters.filter_of(PROFILE, str(cache)).instructions == right
     assert compilations == [PROFILE]
 
 
 def test_damaged_file_is_replaced(tmp_path, compilations):
     cache = tmp_path / "cache"
-    seccomp.filter_of(PROFILE, str(cache))
+    filters.filter_of(PROFILE, str(cache))
     next(iter(cache.iterdir())).write_bytes(b"damaged")
     for _ in range(2):
-        seccomp.filter_of(PROFILE, str(cache))
+        filters.filter_of(PROFILE, str(cache))
     assert len(compilations) == 2
 
 
 def test_cache_that_cannot_be_written_costs_time_only(compilations):
     for place in ("/proc/cache", "/no/such/directory/cache", "/dev/null"):
-        assert seccomp.filter_of(PROFILE, place).instructions
+        assert filters.filter_of(PROFILE, place).instructions
     assert len(compilations) == 3
 
 

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyrunc.errors import ConfigError
 from pyrunc.spec.config import Config, parse_config
-from pyrunc.spec.default import default_config
 from pyrunc.spec.reader import Reader
-from pyrunc.spec.schema import load_schema, report, schema_problems
+from pyrunc.wings.documents.default import default_config
+from pyrunc.wings.documents.schema import load_schema, report, schema_problems
 
 from tests.unit.spec_specimen import NEAR_BORDERS, full, minimal, places
 

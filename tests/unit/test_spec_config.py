@@ -6,8 +6,8 @@ import sys
 import pytest
 from pyrunc.errors import ConfigError
 from pyrunc.spec.config import Config, parse_config, parse_process, parse_resources
-from pyrunc.spec.default import default_config
-from pyrunc.spec.schema import load_schema
+from pyrunc.wings.documents.default import default_config
+from pyrunc.wings.documents.schema import load_schema
 
 from tests.unit.spec_specimen import PROCESS, RESOURCES, full, minimal, places
 

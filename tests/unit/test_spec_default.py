@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from pyrunc.spec.default import default_config
+from pyrunc.wings.documents.default import default_config
 
 MASKED = """
 /proc/acpi /proc/asound /proc/interrupts /proc/kcore /proc/keys /proc/latency_stats /proc/sched_debug /proc/scsi

@@ -5,7 +5,7 @@ import pytest
 from pyrunc.errors import ConfigError
 from pyrunc.spec.config import Config, parse_config
 from pyrunc.spec.reader import Reader
-from pyrunc.spec.schema import load_schema, schema_problems
+from pyrunc.wings.documents.schema import load_schema, schema_problems
 
 from tests.unit.spec_specimen import NEAR_BORDERS, full, places, put
 

@@ -2,8 +2,8 @@
 
 import pytest
 from jsonschema import Draft202012Validator
-from pyrunc.spec import schema as schema_module
-from pyrunc.spec.schema import load_schema, problems, report, schema_path, schema_problems
+from pyrunc.wings.documents import schema as schema_module
+from pyrunc.wings.documents.schema import load_schema, problems, report, schema_path, schema_problems
 
 from tests.unit.spec_specimen import full, minimal, put
 
@@ -186,10 +186,10 @@ def test_where_schemas_are_found(tmp_path, monkeypatch):
     source = tmp_path / "oci-schemas/state.schema.json"
     source.parent.mkdir()
     source.write_text("{}")
-    monkeypatch.setattr(schema_module, "__file__", str(tmp_path / "runtime/pyrunc/spec/schema.py"))
+    monkeypatch.setattr(schema_module, "__file__", str(tmp_path / "runtime/pyrunc/wings/documents/schema.py"))
     assert schema_path("state") == str(source)
     source.unlink()
     assert schema_path("state") == str(tmp_path / "runtime/pyrunc/oci-schemas/state.schema.json")
     source.write_text("{}")
-    monkeypatch.setattr(schema_module, "__file__", str(tmp_path / "site/pyrunc/spec/schema.py"))
+    monkeypatch.setattr(schema_module, "__file__", str(tmp_path / "site/pyrunc/wings/documents/schema.py"))
     assert schema_path("state") == str(tmp_path / "site/pyrunc/oci-schemas/state.schema.json")

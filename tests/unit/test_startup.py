@@ -196,7 +196,7 @@ def test_doctor_says_that_others_can_change_what_is_above_the_code(library: Path
 
 
 def test_doctor_says_that_byte_code_is_cut_off(library: Path) -> None:
-    source = library / "pyrunc/commands/spec.py"
+    source = library / "pyrunc/wings/documents/spec.py"
     cached = Path(str(py_compile.compile(str(source))))
     cached.write_bytes(cached.read_bytes()[:8])
     assert f"`{source}` differs" in installation(library)["finding"]

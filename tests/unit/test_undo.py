@@ -6,11 +6,12 @@ import pytest
 from pyrunc.cgroup import cgroupfs, events, manager
 from pyrunc.cgroup.names import Unit
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import resctrl
 from pyrunc.kernel.mount import rootfs
 from pyrunc.resources import Resources
 from pyrunc.savedstate import State
-from pyrunc.stages import parent, restorer
+from pyrunc.stages import parent
+from pyrunc.wings import resctrl
+from pyrunc.wings.criu import restorer
 
 
 class Host:

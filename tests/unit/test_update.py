@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 from pyrunc import arguments
-from pyrunc.commands import update
 from pyrunc.context import Context
 from pyrunc.errors import PyruncError, UsageError
 from pyrunc.log import Log
+from pyrunc.wings.control import update
 
 CASES = [
     ("--blkio-weight 100", "block_io", "weight", 100),

@@ -25,9 +25,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pyrunc.wings.systemd.properties import Property
+
     from .devices import Rule
     from .names import Unit
-    from .properties import Property
     from .values import Setting
 
 _NOT_PERMITTED = (EPERM, EACCES)
@@ -135,8 +136,8 @@ def _remove_if_there(path: str) -> None:
 def adopt(want: Want, pid: int, *, placed: bool, description: str) -> str:
     """Bring init into its cgroup; the cgroup's path, "" if disabled. placed: clone3 has done it."""
     if want.manager == SYSTEMD:
-        from .properties import OF_MEMORY
-        from .systemd import Manager
+        from pyrunc.wings.systemd.properties import OF_MEMORY
+        from pyrunc.wings.systemd.scopes import Manager
 
         assert want.unit is not None
         at_once = [each for each in want.properties if each[0] not in OF_MEMORY]
@@ -166,7 +167,7 @@ def limit_copies(want: Want, path: str) -> None:
     swap = [setting for setting in want.settings if setting.file == "memory.swap.max"]
     roomy = [*swap, Setting(limit.file, str(int(limit.value) + ROOM_FOR_INIT), "/memory/limit")]
     if want.unit is not None:
-        from .properties import of_settings
+        from pyrunc.wings.systemd.properties import of_settings
 
         _tell_systemd(want.unit, of_settings(roomy))
     limits.apply(path, roomy)
@@ -180,7 +181,7 @@ def restrict(want: Want, path: str) -> str:
 
     warning = _filter_devices(want, path) if want.devices is not None else ""
     if want.unit is not None:
-        from .properties import OF_MEMORY
+        from pyrunc.wings.systemd.properties import OF_MEMORY
 
         _tell_systemd(want.unit, [each for each in want.properties if each[0] in OF_MEMORY])
     limits.apply(path, want.settings)
@@ -192,7 +193,7 @@ def restrict(want: Want, path: str) -> str:
 def _tell_systemd(unit: "Unit", properties: "list[Property]") -> None:
     if not properties:
         return
-    from .systemd import Manager
+    from pyrunc.wings.systemd.scopes import Manager
 
     manager = Manager(unit.address)
     try:
@@ -233,7 +234,7 @@ def update(path: str, settings: "list[Setting]", unit: "Unit | None" = None) -> 
     from . import limits
 
     if unit is not None:
-        from .properties import held, of_settings
+        from pyrunc.wings.systemd.properties import held, of_settings
 
         settings = held(settings)
     undo = limits.update(path, settings)
@@ -253,7 +254,7 @@ def remove(path: str, unit: "Unit | None" = None, *, found: bool = False, kill: 
     if path and kill:  # "": create was killed before systemd told where
         cgroupfs.kill(path)  # first: systemd would ask the processes politely, and wait
     if unit is not None:
-        from .systemd import Manager
+        from pyrunc.wings.systemd.scopes import Manager
 
         manager = Manager(unit.address)
         try:
@@ -269,7 +270,7 @@ def stop_unused(unit: "Unit") -> None:
     keeps it for ever; if somebody else is in it (for more than a moment, in which ours dies), it stays."""
     import time
 
-    from .systemd import Manager
+    from pyrunc.wings.systemd.scopes import Manager
 
     manager = Manager(unit.address)
     try:

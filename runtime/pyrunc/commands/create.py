@@ -64,7 +64,7 @@ def _explain(error: PyruncError, context: Context) -> None:
     if error.errno in _LIMITS:
         return
     try:
-        from pyrunc.doctor import causes
+        from pyrunc.wings.doctor import causes
 
         causes.explain(error, facts.gather(context.environment), context.environment, context.root)
     except (ImportError, OSError, MemoryError):
@@ -96,13 +96,13 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
         ending.release()
         container.write("config.json", text)
         if todo.profile is not None:
-            from pyrunc.kernel import seccomp
+            from pyrunc.wings.seccomp import filters
 
-            todo.filter = seccomp.filter_of(todo.profile, f"{context.root}/.seccomp-cache")
+            todo.filter = filters.filter_of(todo.profile, f"{context.root}/.seccomp-cache")
             for warning in todo.filter.warnings:
                 context.log.warning(warning)
         if options.notify_source:
-            from pyrunc.kernel import notify
+            from pyrunc.wings.systemd import notify
 
             notify.make_directory(container.fd)
         parent.create(todo, container, made, here)
@@ -156,7 +156,7 @@ def _options(context: Context, arguments: Arguments, *, detach: bool) -> CreateO
     options.pidfd_socket = arguments.text("pidfd-socket")
     options.pivot = not arguments.flag("no-pivot")
     if b"NOTIFY_SOCKET" in context.environment:
-        from pyrunc.kernel import notify
+        from pyrunc.wings.systemd import notify
 
         if notify.host_address(context.environment):
             options.notify_source = f"{context.root}/{options.container_id}"

@@ -103,7 +103,7 @@ def _let_go(arguments: Arguments, plan: ExecPlan, made: exec_parent.Entered, sta
     detach, pid_file = arguments.flag("detach"), arguments.text("pid-file")
     try:
         if state.resctrl:
-            from pyrunc.kernel import resctrl
+            from pyrunc.wings import resctrl
 
             resctrl.join(made.pid, state.resctrl, state.resctrl_monitor)
         if pid_file:
@@ -113,7 +113,7 @@ def _let_go(arguments: Arguments, plan: ExecPlan, made: exec_parent.Entered, sta
         if detach:
             exec_parent.release(plan, made, state.spec_state(lifecycle.RUNNING))
             return 0
-        from pyrunc.stages import foreground
+        from pyrunc.wings import foreground
 
         signals = foreground.Signals()
         exec_parent.release(plan, made, state.spec_state(lifecycle.RUNNING))
@@ -143,9 +143,9 @@ def _plan(context: Context, arguments: Arguments, container: Container, state: S
     if "cgroup" in arguments.options:
         plan.cgroup = planning.sub_cgroup(arguments.text("cgroup"))
     if plan.profile is not None:
-        from pyrunc.kernel import seccomp
+        from pyrunc.wings.seccomp import filters
 
-        plan.filter = seccomp.filter_of(plan.profile, f"{context.root}/.seccomp-cache")
+        plan.filter = filters.filter_of(plan.profile, f"{context.root}/.seccomp-cache")
     return plan
 
 

@@ -8,7 +8,8 @@ from pyrunc.context import Context
 from pyrunc.destroy import destroy
 from pyrunc.errors import NotFound
 from pyrunc.kernel import descriptors
-from pyrunc.stages import announce, foreground
+from pyrunc.stages import announce
+from pyrunc.wings import foreground
 
 from . import create
 from .start import start

@@ -17,7 +17,7 @@ from pyrunc.stages.step_report import NAME, STARTED, early_end, error_of, is_rec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrunc.kernel.notify import Proxy
+    from pyrunc.wings.systemd.notify import Proxy
 
 VERB = Verb("start the program of a created container", ("ID",))
 
@@ -58,7 +58,7 @@ def start(context: Context, container: Container) -> "Proxy | None":
 
 
 def _proxy(context: Context, container: Container) -> "Proxy | None":
-    from pyrunc.kernel import notify
+    from pyrunc.wings.systemd import notify
 
     host = notify.host_address(context.environment)
     if not host:
@@ -144,8 +144,9 @@ def _read_report(result: int, fifo: int, state: State) -> bytes:
 
 
 def _hand_over_listener(state: State, number: int) -> None:
-    from pyrunc.kernel import listener, syscalls
+    from pyrunc.kernel import syscalls
     from pyrunc.kernel.descriptors import opened
+    from pyrunc.wings.seccomp import listener
 
     path, metadata = state.listener
     with opened(syscalls.pidfd_open(state.pid)) as pidfd:

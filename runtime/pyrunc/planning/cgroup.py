@@ -61,9 +61,9 @@ def _leaf(words: "Mapping[str, str]", cgroup_manager: str) -> str:
 
 
 def _scope(want: manager.Want, config: spec.Config, options: "CreateOptions", configured: str, *, user: bool) -> None:
-    from pyrunc.cgroup import properties, systemd
+    from pyrunc.wings.systemd import properties, scopes
 
-    want.unit = names.unit(configured, options.container_id, systemd.address(options.environment, user=user), user=user)
+    want.unit = names.unit(configured, options.container_id, scopes.address(options.environment, user=user), user=user)
     want.settings = properties.held(want.settings)
     want.at_creation = properties.of_creation(want.settings)
     want.properties = [*properties.of_settings(want.settings), *properties.of_annotations(config.annotations)]

@@ -96,7 +96,7 @@ class ContainerPlan:
         self.env = config.process.environment(kept.env) if config.process else []
         if options.notify_source:
             self.mounts += (mounts.of_notify(options.notify_source),)
-            from pyrunc.kernel import notify
+            from pyrunc.wings.systemd import notify
 
             self.env.append(notify.VARIABLE)
         self.warnings = tuple(warnings)

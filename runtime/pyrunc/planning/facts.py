@@ -118,11 +118,11 @@ def gather_for(config: "Config", options: "CreateOptions") -> HostFacts:
 
         facts.granted_to_root = {kind: subordinate.granted(f"/etc/sub{kind}", "root", 0) for kind in ("uid", "gid")}
     if linux.net_devices and facts.euid == 0:
-        from pyrunc.kernel.network import netdevices
+        from pyrunc.wings import netdevices
 
         facts.pyroute2 = netdevices.pyroute2_is_installed()
     if linux.intel_rdt is not None:
-        from pyrunc.kernel import resctrl
+        from pyrunc.wings import resctrl
 
         facts.resctrl = resctrl.mount_point()
     return facts

@@ -12,9 +12,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pyrunc.kernel.ids.mount_userns import MountMap
     from pyrunc.spec import config as spec
     from pyrunc.spec.linux import Linux
+    from pyrunc.wings.idmapped.mount_userns import MountMap
 
     Warn = Callable[[str], None]
 
@@ -54,11 +54,11 @@ def mapping(mount: "spec.Mount", linux: "Linux", pointer: str, host: HostFacts) 
     """The id map of a mount, None if it asks for none."""
     if not mount.id_mapped:
         return None
-    from pyrunc.spec.idmapped import asked_by, mapping_of
+    from pyrunc.wings.idmapped.mappings import asked_by, mapping_of
 
     if host.euid != 0:
         raise ConfigError("an id-mapped mount needs root's privilege", pointer=asked_by(mount, pointer)[1])
-    from pyrunc.kernel.ids.mount_userns import MountMap
+    from pyrunc.wings.idmapped.mount_userns import MountMap
 
     wanted = mapping_of(mount, linux, pointer)
     return MountMap(wanted.uids, wanted.gids, recursive=wanted.recursive) if wanted else None
@@ -103,7 +103,7 @@ def _plain(path: str) -> str:
 
 def of_notify(directory: str) -> Mount:
     """That of the directory with the container's notify socket."""
-    from pyrunc.kernel import notify
+    from pyrunc.wings.systemd import notify
 
     source, destination, words = notify.mount(directory)
     return Mount(source, destination, "bind", mountoptions.parse(words))

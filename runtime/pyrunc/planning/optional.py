@@ -12,10 +12,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pyrunc.kernel.network.netdevices import Device
-    from pyrunc.kernel.resctrl import Group
     from pyrunc.kernel.sysctl import Parameter
     from pyrunc.spec.linux import IntelRdt, Linux
+    from pyrunc.wings.netdevices import Device
+    from pyrunc.wings.resctrl import Group
 
 
 def devices(linux: "Linux") -> "tuple[nodes.Device, ...]":
@@ -35,7 +35,7 @@ def net_devices(linux: "Linux", host: HostFacts) -> "tuple[Device, ...]":
     """The network interfaces that are to move in."""
     if not linux.net_devices:
         return ()
-    from pyrunc.kernel.network import netdevices
+    from pyrunc.wings import netdevices
 
     if host.euid != 0:
         text = "moving network interfaces needs CAP_NET_ADMIN, which an ordinary user does not have"
@@ -56,7 +56,7 @@ def resctrl_group(wanted: "IntelRdt | None", container_id: str, host: HostFacts)
     """
     if wanted is None:
         return None
-    from pyrunc.kernel import resctrl
+    from pyrunc.wings import resctrl
 
     schemas = (wanted.l3_cache_schema, wanted.mem_bw_schema)
     lines = [line for text in schemas for line in (text or "").split("\n") if line]

@@ -6,9 +6,9 @@ from pyrunc.spec import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.kernel.process.lsm import Attribute
-    from pyrunc.kernel.seccomp import Filter, Profile
     from pyrunc.spec.config import Config
     from pyrunc.spec.process import Process
+    from pyrunc.wings.seccomp.filters import Filter, Profile
 
     from .facts import ProcessFacts
 
@@ -18,7 +18,7 @@ def profile(config: "Config") -> "Profile | None":
     section = config.linux.seccomp
     if section is None or annotations.SECCOMP_BPF in config.annotations:
         return None
-    from pyrunc.kernel.seccomp import Profile, Rule
+    from pyrunc.wings.seccomp.filters import Profile, Rule
 
     rules = tuple(
         Rule(
@@ -45,7 +45,7 @@ def ready_filter(config: "Config") -> "Filter | None":
     text = config.annotations.get(annotations.SECCOMP_BPF)
     if text is None:
         return None
-    from pyrunc.kernel.seccomp import Filter
+    from pyrunc.wings.seccomp.filters import Filter
 
     return Filter(annotations.seccomp_instructions(text), 0, [])
 

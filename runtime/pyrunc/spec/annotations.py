@@ -1,6 +1,7 @@
 """crun's annotations that change what the runtime does: their names, and what is wrong with a value.
 
-Others are passed through to the state and mean nothing here. org.systemd.property.* is `cgroup.properties`' matter.
+Others are passed through to the state and mean nothing here. org.systemd.property.* is the matter of
+`wings.systemd.properties`.
 """
 
 from pyrunc.errors import ConfigError, token

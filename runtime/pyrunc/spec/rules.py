@@ -134,7 +134,7 @@ def _id_mapped_mounts_have_a_mapping(config: "Config") -> "Iterator[ConfigError]
         return  # which has been told; each mount would go through all of them
     for i, mount in enumerate(config.mounts):
         if mount.id_mapped:
-            from .idmapped import mapping_of
+            from pyrunc.wings.idmapped.mappings import mapping_of
 
             try:
                 mapping_of(mount, linux, f"/mounts/{i}")

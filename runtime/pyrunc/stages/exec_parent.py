@@ -179,7 +179,7 @@ def release(plan: "ExecPlan", made: Entered, state: "dict[str, object]") -> None
 
 
 def _hand_over_listener(plan: "ExecPlan", made: Entered, message: bytes, state: "dict[str, object]") -> None:
-    from pyrunc.kernel import listener
+    from pyrunc.wings.seccomp import listener
 
     from . import security_steps
 

@@ -12,9 +12,8 @@ from _signal import SIGKILL
 import _prctl
 
 from pyrunc.errors import PyruncError
-from pyrunc.kernel import namespaces, paths, syscalls
+from pyrunc.kernel import loopback, namespaces, paths, syscalls
 from pyrunc.kernel.mount import devices, mounts, procfs, rootfs
-from pyrunc.kernel.network import loopback
 from pyrunc.kernel.process import credentials, keyring
 
 from . import last_steps, limits, protocol
@@ -161,7 +160,7 @@ def load_what_is_needed(plan: "ContainerPlan") -> None:
     """Import what the rest of this file uses, and switch importing off: root of a user namespace might not read it, and
     in the image's root, or in a mount namespace that is joined, an import would run what lies there."""
     if any(mount.options.tmpcopyup for mount in plan.mounts):
-        from pyrunc.kernel.mount import copyup  # noqa: F401  (loaded for later)
+        from pyrunc.wings import copyup  # noqa: F401  (loaded for later)
     if plan.hooks.create_container:
         from pyrunc import hooks  # noqa: F401  (loaded for later)
     if plan.sysctl:

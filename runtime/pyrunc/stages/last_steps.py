@@ -21,11 +21,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from pyrunc.kernel.seccomp import Filter
     from pyrunc.planning.container import ContainerPlan
     from pyrunc.planning.exec import ExecPlan
     from pyrunc.spec.linux import MemoryPolicy
     from pyrunc.spec.process import Process
+    from pyrunc.wings.seccomp.filters import Filter
 
     from .protocol import Channel
 

@@ -226,7 +226,7 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
         if not plan.joins_first:
             limits.set_oom_score(plan.process, made.pid)
         if plan.resctrl is not None:
-            from pyrunc.kernel import resctrl
+            from pyrunc.wings import resctrl
 
             resctrl.join(made.pid, plan.resctrl.directory, plan.resctrl.monitor)
         if plan.net_devices:

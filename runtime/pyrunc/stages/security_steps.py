@@ -8,8 +8,9 @@ loaded: steps behind `load_filter` run under the profile.
 import posix
 from _struct import calcsize, pack, unpack_from
 
-from pyrunc.kernel import seccomp, syscalls
+from pyrunc.kernel import syscalls
 from pyrunc.kernel.process import lsm
+from pyrunc.wings.seccomp import filters
 
 from .step_list import RETRY_EINTR, StepList
 from .step_report import WRITE
@@ -27,11 +28,12 @@ def set_attributes(steps: StepList, attributes: "tuple[lsm.Attribute, ...]", pro
         steps.step(WRITE, 0, (proc, path, how, value, len(attribute.value)), attribute.describe())
 
 
-def load_filter(steps: StepList, filter_: seccomp.Filter, report: int, gate: int) -> None:
+def load_filter(steps: StepList, filter_: filters.Filter, report: int, gate: int) -> None:
     """Load the filter. If it has a listener, say its number on `report` and wait for a byte from `gate`, which means
-    that it was fetched and given to the agent (`kernel.listener`). The profile must allow read and write for that."""
+    that it was fetched and given to the agent (`wings.seccomp.listener`). The profile must allow read and write for
+    that."""
     program = steps.pointer(filter_.header(_WORD), steps.blob(filter_.instructions))
-    loaded = steps.call("seccomp", seccomp.SET_MODE_FILTER, filter_.flags, program, label="load the seccomp filter",
+    loaded = steps.call("seccomp", filters.SET_MODE_FILTER, filter_.flags, program, label="load the seccomp filter",
                         expect=None if filter_.listens else 0)  # fmt: skip
     if not filter_.listens:
         return

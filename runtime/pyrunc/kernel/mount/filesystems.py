@@ -269,7 +269,7 @@ def empty_directory(label: str = "") -> int:
 
 def _copy_up(mount: "Mount", covered: int, tree: int) -> None:
     """tmpcopyup: fill a new tmpfs with what it covers, then make it read-only if it is to be."""
-    from . import copyup
+    from pyrunc.wings import copyup
 
     try:
         copyup.copy(covered, tree)

@@ -40,7 +40,7 @@ from pyrunc.kernel.syscalls import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrunc.kernel.ids.mount_userns import MountMap
+    from pyrunc.wings.idmapped.mount_userns import MountMap
 
 _ATIME = MS_NOATIME | MS_RELATIME | MS_STRICTATIME  # one choice of three
 
