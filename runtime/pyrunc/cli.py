@@ -35,6 +35,7 @@ VERBS = {
     "wait": "wait until a container has stopped, and end with its exit status",
     "run": "create and start a container, and wait for it to exit",
     "list": "list containers",
+    "gc": "remove what killed commands have left",
     "ps": "list the processes of a container",
     "pause": "pause all processes of a container",
     "resume": "resume a paused container",
@@ -49,7 +50,7 @@ VERBS = {
 }
 # The commands that are not of the core -> the wing that each belongs to. No other module of the core names these wings.
 WINGS = {
-    "wait": "control", "ps": "control", "pause": "control", "resume": "control", "update": "control",
+    "gc": "control", "wait": "control", "ps": "control", "pause": "control", "resume": "control", "update": "control",
     "events": "events", "checkpoint": "criu", "restore": "criu", "doctor": "doctor",
     "spec": "documents", "features": "documents", "validate": "documents",
 }  # fmt: skip

@@ -279,12 +279,16 @@ class Container:
             return self.load()
         except PyruncError:
             state = self._journal()
-            if state.id != self.id and not self._boot():
+            if not self.is_ours(state):
                 text = f"`{self.path}` is not a container's state directory: it has no journal of `{self.id}`"
                 raise PyruncError(text) from None
             # Without a state.json create has not come to its end, and init ended with it.
             state.saved = self.has("state.json")
             return self._of_its_boot(state)
+
+    def is_ours(self, noted: "State | None" = None) -> bool:
+        """Whether the directory has our mark, or its journal (`noted`, if read already) is of a container of this id."""
+        return bool(self._boot()) or (noted or self._journal()).id == self.id
 
     def load_surely(self, state: State) -> State:
         """The state, with the init process of the journal if that is another, and runs: then the state is damaged."""

@@ -96,21 +96,28 @@ def make(root: str, mode: int = 0o700 | S_ISVTX) -> None:
         posix.mkdir(root, mode)
 
 
-def collect(root: str) -> None:
-    """Remove what commands that were killed have left: directories that are of no container. Who works at one holds its
-    lock. One that cannot be removed stays, with what is mounted in it, for the next time."""
+def collect(root: str, *, dry: bool = False) -> "list[str]":
+    """Remove what commands that were killed have left: directories that are of no container; their names. Who works at
+    one holds its lock. One that cannot be removed stays, with what is mounted in it, for the next time.
+
+    dry: only name them.
+    """
     try:
-        names = [name for name in posix.listdir(root) if name.startswith((CLAIM, GRAVE))]
+        names = sorted(name for name in posix.listdir(root) if name.startswith((CLAIM, GRAVE)))
     except OSError:
-        return
+        return []
+    left = []
     for name in names:
         try:
             with opened(posix.open(f"{root}/{name}", DIRECTORY)) as fd:
                 if posix.fstat(fd).st_uid != posix.geteuid():  # a stranger's, in a root like /tmp
                     continue
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                from .kernel import trees
+                if not dry:
+                    from .kernel import trees
 
-                trees.remove(f"{root}/{name}")
+                    trees.remove(f"{root}/{name}")
+                left.append(name)
         except (OSError, PyruncError):
             continue
+    return left
