@@ -61,10 +61,10 @@ class Arguments:
         value = self.options.get(name)
         return value if isinstance(value, list) else []
 
-    def natural(self, name: str, default: int = 0) -> int:
-        """The value of an option that takes a whole number from 0 up."""
+    def natural(self, name: str) -> int:
+        """The value of an option that takes a whole number from 0 up; 0 if it is not given."""
         if name not in self.options:
-            return default
+            return 0
         text = self.text(name)
         if not (text.isascii() and text.isdigit() and len(text) < 10):
             raise UsageError(f"invalid value `{text}` for flag -{name}: expected an integer")

@@ -364,7 +364,11 @@ def test_tmpcopyup(place: Image) -> None:
     os.mknod(etc / "node", stat.S_IFCHR | 0o640, os.makedev(1, 3))
 
     def body(root: int) -> object:
-        table = attach(root, "/etc", "tmpfs", "tmpcopyup,ro")
+        made, attached = mount("/etc", "tmpfs", "tmpcopyup"), Attached()
+        made.sealed = True
+        mounts.attach(root, made, attached)
+        attached.seal()
+        table = table_of(os.readlink(f"/proc/self/fd/{root}"))
         found: dict[str, object] = {}
         for name in (".", "deep", "deep/file", "deep/link", "fifo", "node"):
             facts = os.lstat(etc / name)

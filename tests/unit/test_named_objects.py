@@ -81,7 +81,7 @@ def test_of_a_child(error, line):
 
 def test_of_a_child_where_nothing_has_a_name():
     with pytest.raises(OSError, match="9") as info:
-        syscalls.setns(-1)
+        syscalls.setns(-1, 0)
     assert str(raised(info.value)) == "set up the container: in `kernel.syscalls.setns`: Bad file descriptor"
 
 

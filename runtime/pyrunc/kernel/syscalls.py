@@ -71,8 +71,8 @@ def unshare(flags: int) -> None:
     _result(lib.pyrunc_unshare(flags))
 
 
-def setns(fd: int, kind: int = 0) -> None:
-    """setns(2): `kind` is a CLONE_NEW* flag or several (with a pidfd), 0 for any."""
+def setns(fd: int, kind: int) -> None:
+    """setns(2): `kind` is a CLONE_NEW* flag or several (with a pidfd)."""
     _result(lib.pyrunc_setns(fd, kind))
 
 
@@ -121,9 +121,9 @@ def fsmount(context: int, attributes: int = 0) -> int:
     return _result(lib.pyrunc_fsmount(context, FSMOUNT_CLOEXEC, attributes))
 
 
-def fspick(directory: int, path: str = "") -> int:
+def fspick(directory: int) -> int:
     """fspick(2) with FSPICK_EMPTY_PATH: a context to reconfigure the superblock that is mounted there."""
-    return _result(lib.pyrunc_fspick(directory, c_string(path), FSPICK_CLOEXEC | 8))
+    return _result(lib.pyrunc_fspick(directory, b"", FSPICK_CLOEXEC | 8))
 
 
 def mount_setattr(
@@ -147,7 +147,7 @@ def mount(source: str | None, target: str, kind: str | None, flags: int, data: s
     )
 
 
-def umount2(target: str, flags: int = 0) -> None:
+def umount2(target: str, flags: int) -> None:
     """umount2(2)."""
     _result(lib.pyrunc_umount2(c_string(target), flags))
 
@@ -167,9 +167,9 @@ def mount_flags(fd: int) -> int:
     return _result(lib.pyrunc_mount_flags(fd))
 
 
-def mount_id(directory: int, path: str = "", flags: int = AT_EMPTY_PATH) -> int:
+def mount_id(fd: int) -> int:
     """The id of the mount that a file lies on (statx(2), STATX_MNT_ID, Linux 5.8)."""
-    return _result(lib.pyrunc_mount_id(directory, c_string(path), flags))
+    return _result(lib.pyrunc_mount_id(fd, b"", AT_EMPTY_PATH))
 
 
 def close_range(first: int, last: int = 0xFFFFFFFF, flags: int = 0) -> None:
@@ -253,7 +253,7 @@ def join_session_keyring(name: str) -> int:
     return _result(lib.pyrunc_join_session_keyring(c_string(name)))
 
 
-def keyctl(operation: int, a: int = 0, b: int = 0, c: int = 0) -> int:
+def keyctl(operation: int, a: int, b: int, c: int = 0) -> int:
     """keyctl(2) for the operations whose arguments are numbers."""
     return _result(lib.pyrunc_keyctl(operation, a, b, c))
 
@@ -273,7 +273,7 @@ def capset(header: bytes, sets: bytes) -> None:
     _result(lib.pyrunc_capset(header, sets))
 
 
-def prctl(option: int, a: int = 0, b: int = 0) -> int:
+def prctl(option: int, a: int, b: int = 0) -> int:
     """prctl(2) for the options that the `_prctl` module does not know."""
     return _result(lib.pyrunc_prctl(option, a, b))
 

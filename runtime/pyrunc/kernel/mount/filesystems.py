@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 _MQUEUE_MAGIC = 0x19800202
 
-# type: (the host's own, its magic number, whether the copy must be read-only). A user namespace may mount these only if
-# it owns the network, ipc or cgroup namespace, and proc only if it sees one that nothing covers (user_namespaces(7)).
+# By type: (the host's own, its magic number, whether the copy must be read-only). A user namespace may mount these only
+# if it owns the network, ipc or cgroup namespace, and proc only where it sees one that is not covered in part.
 _STAND_INS = {
     "cgroup2": ("/sys/fs/cgroup", CGROUP2_SUPER_MAGIC, True),  # CVE-2023-25809: never writable
     "mqueue": ("/dev/mqueue", _MQUEUE_MAGIC, False),
@@ -79,9 +79,8 @@ def create(
             what = "cannot make an id-mapped mount" if mount.mapping is not None else "shows the mount too early"
             raise mount.refusal(f"its options are so long that they need mount(2), which {what}")
         return _mount_classic(mount, kind, words, covered, root)
-    flags = [flag for flag in options.superblock[0] if not (copy and flag == "ro")]
     try:
-        tree = _new(mount, kind, words, flags, of_children=of_children)
+        tree = _new(mount, kind, words, of_children=of_children)
     except PyruncError as error:
         if error.errno not in {EPERM, EBUSY} or kind not in _STAND_INS:
             raise
@@ -118,7 +117,7 @@ def _size(text: str) -> int:
     return len(text.encode("utf-8", "surrogateescape"))
 
 
-def _new(mount: "Mount", kind: str, words: list[str], flags: list[str], *, of_children: bool) -> int:
+def _new(mount: "Mount", kind: str, words: list[str], *, of_children: bool) -> int:
     """fsopen, fsconfig of each word, fsmount."""
     options = mount.options
     context = -1
@@ -126,10 +125,9 @@ def _new(mount: "Mount", kind: str, words: list[str], flags: list[str], *, of_ch
         context = procfs.open_of_children() if kind == "proc" and of_children else syscalls.fsopen(kind)
         if mount.source:
             syscalls.fsconfig_string(context, "source", mount.source)
-        _configure(context, words, flags)
+        _configure(context, words, options.superblock[0])
         syscalls.fsconfig_command(context)
-        attributes, _ = options.attributes
-        tree = syscalls.fsmount(context, attributes & ~(0 if "ro" in flags else MOUNT_ATTR_RDONLY))
+        tree = syscalls.fsmount(context, options.attributes[0])
         if options.recursive_set or options.recursive_clear:
             syscalls.mount_setattr(tree, set_=options.recursive_set, clear=options.recursive_clear)
         return tree
@@ -268,14 +266,11 @@ def empty_directory(label: str = "") -> int:
 
 
 def _copy_up(mount: "Mount", covered: int, tree: int) -> None:
-    """tmpcopyup: fill a new tmpfs with what it covers, then make it read-only if it is to be."""
+    """tmpcopyup: fill a new tmpfs with what it covers."""
     from pyrunc.wings import copyup
 
     try:
         copyup.copy(covered, tree)
-        if "ro" in mount.options.superblock[0]:
-            reconfigure(mount, tree)
-            syscalls.mount_setattr(tree, set_=MOUNT_ATTR_RDONLY)
     except OSError as error:
         raise mount.failure(error, "the contents of the destination cannot be copied (tmpcopyup)") from None
 
