@@ -287,7 +287,7 @@ class Container:
             return self._of_its_boot(state)
 
     def is_ours(self, noted: "State | None" = None) -> bool:
-        """Whether the directory has our mark, or its journal (`noted`, if read already) is of a container of this id."""
+        """Whether the directory has our mark, or its journal (`noted`, if read already) is of this id."""
         return bool(self._boot()) or (noted or self._journal()).id == self.id
 
     def load_surely(self, state: State) -> State:
