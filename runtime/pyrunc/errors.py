@@ -116,6 +116,13 @@ class PyruncError(Exception):
         if self.errno and not self.pointer and "`" not in self.message:
             self.message = f"{thing}: {self.message}"
 
+    def about(self, pointer: str, document: "str | None" = None) -> "PyruncError":
+        """The same error as one about another place: that which whoever has raised it could not know."""
+        self.pointer = pointer
+        if document is not None:
+            self.document = document
+        return self
+
     def to_wire(self) -> dict[str, object]:
         """The form in which a child sends it to its parent: in one packet, so nothing is longer than it is shown."""
         return {
@@ -148,6 +155,23 @@ class PyruncError(Exception):
         if error.errno == ENOSYS:
             hint = "pyrunc needs Linux 5.12 or newer, and no seccomp filter that blocks its system calls"
         return cls(message, errno=error.errno or 0, pointer=pointer, hint=hint, check=check)
+
+
+class within:  # noqa: N801  (named for how it is read)
+    """`with within("/linux/seccomp"):` puts a JSON pointer before those of the errors in the block: the kernel's
+    modules know no configuration, and point into what they were given ("/syscalls/3", or "" for the whole of it)."""
+
+    __slots__ = ("_pointer",)
+
+    def __init__(self, pointer: str) -> None:
+        self._pointer = pointer
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: "BaseException | None", _trace: object) -> None:
+        if isinstance(error, PyruncError):
+            error.pointer = self._pointer + error.pointer
 
 
 def place(error: OSError) -> str:

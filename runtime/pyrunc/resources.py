@@ -15,7 +15,7 @@ import posix
 
 from pyrunc.cgroup import cgroupfs, events, manager, names
 
-from .errors import PyruncError
+from .errors import PyruncError, within
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -133,7 +133,8 @@ class Mounts:
         """Look what is there; init will mount more."""
         from pyrunc.kernel.mount import rootfs
 
-        self.path, self.before = rootfs.without_namespace(rootfs_path)
+        with within("/root/path"):
+            self.path, self.before = rootfs.without_namespace(rootfs_path)
         note("mountsBefore", self.before)
         note("mounted", self.path)
 
@@ -244,7 +245,8 @@ class Interfaces:
         have them still."""
         from pyrunc.wings import netdevices
 
-        self._move = netdevices.Move(posix.open(namespace, posix.O_RDONLY | posix.O_CLOEXEC))
+        with within(devices[0].pointer.rpartition("/")[0]):
+            self._move = netdevices.Move(posix.open(namespace, posix.O_RDONLY | posix.O_CLOEXEC))
         self._move.all(self._move.missing(devices) if may_be_there else devices)
 
     def let_go(self) -> None:

@@ -181,7 +181,7 @@ def test_device_in_a_user_namespace_without_the_right_to_make_one(runtime: Runti
     assert "`/dev/full` already exists and keeps its fileMode 0666 (/linux/devices/0)" in result.stderr
     assert os.stat("/dev/full").st_mode == before.st_mode
     bundle.linux["devices"] = [device("/dev/mine", "c", 1, 3)]
-    caller.create_fails(bundle, "/linux/devices/0", "what the host has at this path")
+    caller.create_fails(bundle, "/linux/devices/0", "the one that the host has at this path")
 
 
 @differs(crun="gives it to nobody, 65534", runc=BOUND)

@@ -136,7 +136,7 @@ def test_when_no_program_is_needed(rules, expected):
 
 
 def parse(*entries):
-    return devices.rules(DeviceRule(Reader(entry, "")) for entry in entries)
+    return devices.rules((DeviceRule(Reader(entry, "")) for entry in entries), "/linux/resources/devices")
 
 
 def test_rules_of_the_configuration():

@@ -152,7 +152,7 @@ def test_annotations(name, text, expected):
 def test_annotations_that_are_refused(name, text):
     with pytest.raises(ConfigError) as caught:
         properties.of_annotations({f"org.systemd.property.{name}": text})
-    assert caught.value.pointer == f"/annotations/org.systemd.property.{name.replace('/', '~1')}"
+    assert caught.value.pointer == f"/org.systemd.property.{name.replace('/', '~1')}"
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,10 @@ def test_limits_of_memory() -> None:
 @pytest.mark.parametrize(("given", "held"), [("0", "1"), ("1", "1"), ("2", "2"), ("max", "max")])
 def test_number_of_processes_is_one_that_the_unit_can_hold(given: str, held: str) -> None:
     """systemd writes the unit's number into the file at each change."""
-    pids, other = values.Setting("pids.max", given, "/pids/limit"), values.Setting("memory.high", "0", "/memory/limit")
+    pids, other = (
+        values.Setting(file, text, f"/linux/resources/{key}")
+        for file, text, key in (("pids.max", given, "pids/limit"), ("memory.high", "0", "memory/limit"))
+    )
     found = properties.held([pids, other])
     told = {"0": 1, "1": 1, "2": 2, "max": properties.INFINITY}
     assert [(one.file, one.value) for one in found] == [("pids.max", held), ("memory.high", "0")]

@@ -236,7 +236,7 @@ def test_ignored_with_a_warning(resources, word):
 
 def test_weights_fall_back_to_io_weight():
     block_io = {"weight": 100, "weightDevice": [{"major": 8, "minor": 0, "weight": 10}]}
-    wanted = values.settings(Resources(Reader({"blockIO": block_io}, "")), print)
+    wanted = values.settings(Resources(Reader({"blockIO": block_io}, "/linux/resources")), print)
     fallbacks = [(setting.alternative.file, setting.alternative.value) for setting in wanted if setting.alternative]
     assert fallbacks == [("io.weight", "default 910"), ("io.weight", "8:0 1")]
 
@@ -280,7 +280,7 @@ def test_optional_files():
         "memory": {"limit": GIB, "swap": GIB}, "hugepageLimits": [{"pageSize": "1GB", "limit": 0}],
         "pids": {"limit": 1},
     }  # fmt: skip
-    wanted = values.settings(Resources(Reader(resources, "")), print)
+    wanted = values.settings(Resources(Reader(resources, "/linux/resources")), print)
     assert [setting.file for setting in wanted if setting.optional] == ["memory.swap.max", "hugetlb.1GB.rsvd.max"]
     assert values.controllers(wanted) == {
         "memory": "/linux/resources/memory/limit",
@@ -297,7 +297,7 @@ def test_swap_that_is_allowed_must_be_accounted(swap, optional):
 
 @pytest.mark.parametrize("key", ["quota", "period"])
 def test_place_of_the_bandwidth(key):
-    (setting,) = values.settings(Resources(Reader({"cpu": {key: 5000}}, "")), print)
+    (setting,) = values.settings(Resources(Reader({"cpu": {key: 5000}}, "/linux/resources")), print)
     assert setting.pointer == f"/linux/resources/cpu/{key}"
 
 

@@ -74,7 +74,7 @@ def test_the_smallest_plan() -> None:
     hooks, maps, cgroup = simple.pop("hooks"), simple.pop("maps"), simple.pop("cgroup")
     assert [entries for _, entries in hooks.named()] == [[]] * 6
     assert (maps.uids, maps.gids, maps.automatic) == ((), (), False)
-    assert (cgroup.path, cgroup.named, cgroup.owner, cgroup.leaf, cgroup.settings) == ("/c1", False, None, "", [])
+    assert (cgroup.path, cgroup.pointer, cgroup.owner, cgroup.leaf, cgroup.settings) == ("/c1", "", None, "", [])
     assert (cgroup.asks_for_devices, len(cgroup.devices)) == (False, len(devices.rules_without_any([])))
     assert simple.pop("options").container_id == "c1"
     assert simple == {

@@ -267,7 +267,8 @@ def test_seccomp_and_labels() -> None:
 @pytest.mark.parametrize(("path", "named", "expected"), [("", False, "/c1"), ("/a/b", True, "/a/b"), ("b", True, "/b")])
 def test_cgroup_of_root(path: str, named: bool, expected: str) -> None:
     made = planned(*([("/linux/cgroupsPath", path)] if path else [])).cgroup
-    assert (made.manager, made.path, made.named, made.unit, made.owner) == ("cgroupfs", expected, named, None, None)
+    assert (made.manager, made.path, made.unit, made.owner) == ("cgroupfs", expected, None, None)
+    assert made.pointer == ("/linux/cgroupsPath" if named else "")
 
 
 def test_cgroup_of_others_lies_beside_theirs() -> None:
@@ -287,7 +288,8 @@ def test_scope(monkeypatch: pytest.MonkeyPatch) -> None:
     ]  # fmt: skip
     made = planned(*changes, cgroup_manager="systemd", environment={b"A": b"b"}).cgroup
     assert made.unit is not None
-    assert (made.unit.slice, made.unit.name, made.path, made.named) == ("a.slice", "b-c.scope", "", True)
+    assert (made.unit.slice, made.unit.name, made.path) == ("a.slice", "b-c.scope", "")
+    assert made.pointer == "/linux/cgroupsPath"
     assert made.unit.address == "{b'A': b'b'} False"
     assert {one[0] for one in made.properties} >= {"TasksMax", "TimeoutStopUSec"}
     assert {one.file: one.value for one in made.settings} == {"pids.max": "1", "memory.oom.group": "1"}
@@ -306,16 +308,30 @@ def test_limits_need_a_manager() -> None:
     assert [(one.file, one.value) for one in made.settings] == [("pids.max", "5")]
 
 
+@pytest.mark.parametrize(("path", "manager"), [("../a", "cgroupfs"), ("a:b:c", "cgroupfs"), ("/a", "systemd")])
+def test_a_cgroups_path_that_is_refused_is_named(path: str, manager: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        planned(("/linux/cgroupsPath", path), cgroup_manager=manager, environment={b"DBUS_SESSION_BUS_ADDRESS": b"x"})
+    assert caught.value.pointer == "/linux/cgroupsPath"
+
+
+@pytest.mark.parametrize("name", ["a b", "1"])
+def test_a_property_that_is_refused_is_named(name: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        planned(("/annotations", {f"org.systemd.property.{name}": "1"}), cgroup_manager="systemd", environment={})
+    assert caught.value.pointer == f"/annotations/org.systemd.property.{name}"
+
+
 def test_device_rules(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "rules", lambda listed: ["rules", len(listed)])
+    monkeypatch.setattr(devices, "rules", lambda listed, pointer: [pointer, len(listed)])
     monkeypatch.setattr(devices, "rules_without_any", lambda nodes: ["none", len(nodes)])
     listed = ("/linux/resources/devices", [{"allow": False}])
     made = planned(("/linux/devices", [{"type": "p", "path": "/a"}])).cgroup
     assert (made.devices, made.asks_for_devices) == (["none", 1], False)
     made = planned(listed).cgroup
-    assert (made.devices, made.asks_for_devices) == (["rules", 1], True)
+    assert (made.devices, made.asks_for_devices) == (["/linux/resources/devices", 1], True)
     made = planned(listed, *USER).cgroup
-    assert (made.devices, made.asks_for_devices) == (["rules", 1], True)
+    assert (made.devices, made.asks_for_devices) == (["/linux/resources/devices", 1], True)
     made = planned(listed, host=within()).cgroup
     assert (made.devices, made.asks_for_devices) == (None, False)
 

@@ -45,7 +45,7 @@ def test_a_new_cgroup_gets_what_its_settings_need(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(cgroupfs, "exists", lambda _: False)
     monkeypatch.setattr(cgroupfs, "make", lambda _: (os.open("/", os.O_RDONLY), False))
     monkeypatch.setattr(limits, "enable", lambda *arguments: asked.append(arguments))
-    want = manager.Want(manager.CGROUPFS, [Setting("memory.max", "1", "/memory/limit")], None)
+    want = manager.Want(manager.CGROUPFS, [Setting("memory.max", "1", "/linux/resources/memory/limit")], None)
     want.path = "/a/b"
     os.close(manager.place(want, lambda *_: None))
     assert asked == [("/a/b", NEEDED)]

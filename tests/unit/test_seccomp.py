@@ -181,7 +181,7 @@ def test_flag_that_the_kernel_does_not_know_is_left_out_with_a_warning(monkeypat
 def test_kernel_without_seccomp(monkeypatch):
     monkeypatch.setattr(syscalls, "probe_seccomp_flags", lambda _: errno.EINVAL)
     with pytest.raises(ConfigError, match=r"no seccomp filters .*/linux/seccomp"):
-        filters.filter_of(Profile("SCMP_ACT_ALLOW"))
+        filters.filter_of(Profile("SCMP_ACT_ALLOW", pointer="/linux/seccomp"))
 
 
 def test_filter_that_is_too_long():
@@ -198,16 +198,16 @@ def test_architecture_that_libseccomp_cannot_filter_here():
 @pytest.mark.parametrize(("action", "number"), [(DENY, 4095), ("SCMP_ACT_TRACE", 65536)])
 def test_number_too_large_for_the_action(action, number):
     with pytest.raises(ConfigError, match=f"{number} is too large for {action}.*/linux/seccomp/syscalls/0/errnoRet"):
-        filters.filter_of(Profile("SCMP_ACT_ALLOW", (Rule(("mkdir",), action, number),)))
+        filters.filter_of(Profile("SCMP_ACT_ALLOW", (Rule(("mkdir",), action, number),), pointer="/linux/seccomp"))
     with pytest.raises(ConfigError, match=f"{number} is too large for {action}.*/linux/seccomp/defaultErrnoRet"):
-        filters.filter_of(Profile(action, default_errno=number))
+        filters.filter_of(Profile(action, default_errno=number, pointer="/linux/seccomp"))
 
 
 def test_without_libseccomp_the_package_is_named(monkeypatch):
     real = library.Library
     monkeypatch.setattr(filters, "Library", lambda name, need: real("libseccomp-missing.so.2", need))
     with pytest.raises(PyruncError) as caught:
-        filters.filter_of(Profile(DENY))
+        filters.filter_of(Profile(DENY, pointer="/linux/seccomp"))
     assert "libseccomp2 (Debian, Ubuntu) or libseccomp" in str(caught.value)
     assert "/linux/seccomp" in str(caught.value)
     assert "no such file" not in str(caught.value).lower()

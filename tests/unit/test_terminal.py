@@ -114,7 +114,7 @@ def test_open_console_refuses_what_is_mounted_on_ptmx(tmp_path: Path) -> None:
         mount("devpts", str(tmp_path / "dev/pts"), "devpts", 0, "newinstance,ptmxmode=0666")
         mount("/dev/null", str(tmp_path / "dev/pts/ptmx"), "", MS_BIND)
         before = sorted(os.listdir("/proc/self/fd"))
-        with pytest.raises(PyruncError, match=r"open a terminal for the container: .* \(.*/process/terminal\)"):
+        with pytest.raises(PyruncError, match=r"open a terminal for the container: Invalid cross-device link$"):
             open_console(tmp_path)
         assert sorted(os.listdir("/proc/self/fd")) == before
 

@@ -36,7 +36,7 @@ def tree(tmp_path, monkeypatch):
 
 
 def want(limit=None):
-    settings = [values.Setting("memory.max", str(limit), "/memory/limit")] if limit else []
+    settings = [values.Setting("memory.max", str(limit), "/linux/resources/memory/limit")] if limit else []
     found = manager.Want(manager.CGROUPFS, settings, None)
     found.path = CONTAINER
     return found

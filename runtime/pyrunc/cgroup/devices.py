@@ -25,7 +25,6 @@ PROGRAM_NAME = "pyrunc_devices"  # how `attach` knows its own; shown by bpftool
 _EVERY_ACCESS = 7
 _ACCESS = {"m": 1, "r": 2, "w": 4}  # BPF_DEVCG_ACC_*; the kernel's include/uapi/linux/bpf.h
 _TYPE = {"b": 1, "c": 2}  # BPF_DEVCG_DEV_*
-_POINTER = "/linux/resources/devices"
 
 
 class Rule:
@@ -60,15 +59,18 @@ DEFAULTS = (
 )  # fmt: skip
 
 
-def rules(entries: "Iterable[Any]") -> "list[Rule]":
-    """The rules of `linux.resources.devices` (objects of `pyrunc.spec.resources.DeviceRule`), and DEFAULTS."""
+def rules(entries: "Iterable[Any]", pointer: str) -> "list[Rule]":
+    """The rules of `linux.resources.devices` (objects of `pyrunc.spec.resources.DeviceRule`), and DEFAULTS.
+
+    pointer: where the entries are.
+    """
     result = []
     for i, entry in enumerate(entries):
         major = ANY if entry.major is None else entry.major
         minor = ANY if entry.minor is None else entry.minor
         if major > 0xFFF or minor > 0xFFFFF:  # MKDEV, include/linux/kdev_t.h
             problem = f"invalid device number {major}:{minor} (the highest is 4095:1048575)"
-            raise ConfigError(problem, pointer=f"{_POINTER}/{i}")
+            raise ConfigError(problem, pointer=f"{pointer}/{i}")
         access = "rwm" if entry.access is None else entry.access
         result.append(Rule(entry.type or "a", major, minor, access, allow=entry.allow))
     return [*result, *DEFAULTS]
@@ -246,4 +248,4 @@ def _failed(error: OSError) -> PyruncError:
         hint = "this needs CAP_BPF and CAP_NET_ADMIN in the host's user namespace, and no filter that blocks bpf(2)"
     elif error.errno == EINVAL:
         hint = "the kernel needs CONFIG_CGROUP_BPF"
-    return PyruncError.from_os("attach the device filter to the cgroup", error, pointer=_POINTER, hint=hint)
+    return PyruncError.from_os("attach the device filter to the cgroup", error, hint=hint)

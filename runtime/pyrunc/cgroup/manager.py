@@ -43,18 +43,19 @@ class Want:
     """What a container's cgroup shall be. path: of cgroupfs; unit, properties, at_creation: of systemd; owner:
     uid and gid that it (or the leaf) is delegated to; leaf: the path below it where the processes are, "/a" or "" for
     it itself; devices: None for no filter (only root of the host may attach one); asks_for_devices: the config has
-    rules, so that they cannot be done without; named: nor can the cgroup, since the config says where it is; found: it
-    was there, empty, before us (known by `place`), with this many processes killed in it for want of memory."""
+    rules, so that they cannot be done without; devices_pointer: where; pointer: where the config names the cgroup, so
+    that it cannot be done without either, or ""; found: it was there, empty, before us (known by `place`), with this
+    many processes killed in it for want of memory."""
 
     __slots__ = (
-        "asks_for_devices", "at_creation", "devices", "found", "kills_before", "leaf", "manager", "named",
-        "owner", "path", "properties", "settings", "unit",
+        "asks_for_devices", "at_creation", "devices", "devices_pointer", "found", "kills_before", "leaf", "manager",
+        "owner", "path", "pointer", "properties", "settings", "unit",
     )  # fmt: skip
 
     def __init__(self, manager: str, settings: "list[Setting]", devices: "list[Rule] | None") -> None:
         self.manager, self.settings, self.devices = manager, settings, devices
-        self.path = self.leaf = ""
-        self.named = self.found = False
+        self.path = self.leaf = self.pointer = self.devices_pointer = ""
+        self.found = False
         self.kills_before = 0
         self.asks_for_devices = devices is not None
         self.unit: Unit | None = None
@@ -105,8 +106,7 @@ def _place(want: Want, note: "Callable[[str, str | int], None]") -> int:
             raise
         if needed and error.errno in _NOT_PERMITTED:
             raise limits.not_ours(want.path, needed, error.errno) from None
-        error.pointer = "/linux/cgroupsPath" if want.named else ""
-        raise
+        raise error.about(want.pointer) from None
     try:
         if want.found or found_before:
             note("cgroupFound", want.found)
@@ -212,7 +212,7 @@ def _filter_devices(want: Want, path: str) -> str:
             devices.attach(fd, want.devices)
         except PyruncError as error:
             if want.asks_for_devices:
-                raise
+                raise error.about(want.devices_pointer) from None
             return _UNFILTERED + str(error)
     return ""
 

@@ -2,7 +2,6 @@
 
 from pyrunc.errors import ConfigError
 
-_POINTER = "/linux/cgroupsPath"
 _LONGEST_UNIT = 255  # systemd's UNIT_NAME_MAX less the final NUL
 _UNIT_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.\\@")
 
@@ -29,10 +28,10 @@ def fs_path(configured: str, container_id: str, own: "str | None" = None) -> str
     """
     if ":" in configured and not configured.startswith("/"):
         hint = "use --systemd-cgroup"
-        raise ConfigError(f"`{configured}` is in systemd's form", pointer=_POINTER, hint=hint)
+        raise ConfigError(f"`{configured}` is in systemd's form", hint=hint)
     names = [name for name in configured.split("/") if name not in {"", "."}]
     if ".." in names:
-        raise ConfigError(f"cgroupsPath `{configured}` must not contain `..`", pointer=_POINTER)
+        raise ConfigError(f"cgroupsPath `{configured}` must not contain `..`")
     if not names:
         names = [container_id]
     above = own.rpartition("/")[0] if own and not configured.startswith("/") else ""
@@ -47,7 +46,7 @@ def unit(configured: str, container_id: str, address: str = "", *, user: bool = 
     parts = configured.split(":") if configured else ["", "pyrunc", container_id]
     if len(parts) != 3 or configured.startswith("/"):
         raise ConfigError(
-            f"`{configured}` is not of the form SLICE:PREFIX:NAME, which systemd needs", pointer=_POINTER,
+            f"`{configured}` is not of the form SLICE:PREFIX:NAME, which systemd needs",
             hint="leave out --systemd-cgroup if it is a path",
         )  # fmt: skip
     slice_, prefix, name = parts
@@ -57,7 +56,7 @@ def unit(configured: str, container_id: str, address: str = "", *, user: bool = 
     slice_ = slice_ or ("user.slice" if user else "system.slice")
     _check_slice(slice_)
     if set(name) - _UNIT_CHARACTERS or len(name) > _LONGEST_UNIT or name.startswith("."):
-        raise ConfigError(f"`{name}` is not a valid unit name", pointer=_POINTER, hint="see systemd.unit(5)")
+        raise ConfigError(f"`{name}` is not a valid unit name", hint="see systemd.unit(5)")
     return Unit(slice_, name, address)
 
 
@@ -68,4 +67,4 @@ def _check_slice(name: str) -> None:
         return
     if stem == name or not all(stem.split("-")) or set(stem) - _UNIT_CHARACTERS:
         hint = "it consists of words joined by `-`, followed by `.slice`"
-        raise ConfigError(f"`{name}` is not a valid slice name", pointer=_POINTER, hint=hint)
+        raise ConfigError(f"`{name}` is not a valid slice name", hint=hint)

@@ -6,7 +6,7 @@ attributes of `pyrunc.spec.resources`; None is "leave alone", and so is 0 where 
 cpu shares, quota, period and I/O weights, as in runc).
 """
 
-from pyrunc.errors import ConfigError, token
+from pyrunc.errors import ConfigError, token, within
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ _THROTTLES = (
     ("throttle_read_iops_device", "throttleReadIOPSDevice", "riops"),
     ("throttle_write_iops_device", "throttleWriteIOPSDevice", "wiops"),
 )
-ROOT = "/linux/resources"
 
 
 class Setting:
@@ -40,7 +39,7 @@ class Setting:
     def __init__(
         self, file: str, value: str, pointer: str, *, optional: bool = False, alternative: "Setting | None" = None
     ) -> None:
-        self.file, self.value, self.pointer = file, value, ROOT + pointer
+        self.file, self.value, self.pointer = file, value, pointer
         self.optional, self.alternative = optional, alternative
 
     @property
@@ -55,7 +54,17 @@ def settings(resources: "Any", warn: "Warn", current: "Current | None" = None) -
 
     `warn` hears of what cgroup v2 cannot do and the peers ignore. Raises ConfigError for what must not be ignored.
     """
-    now = current or _nothing
+    with within(resources.pointer):
+        result = _settings(resources, lambda text: warn(resources.pointer + text), current or _nothing)
+    for setting in result:
+        setting.pointer = resources.pointer + setting.pointer
+        if setting.alternative is not None:
+            setting.alternative.pointer = setting.pointer
+    return result
+
+
+def _settings(resources: "Any", warn: "Warn", now: "Current") -> "list[Setting]":
+    """With pointers into `resources`."""
     result: list[Setting] = []
     for section, convert in ((resources.memory, _memory), (resources.cpu, _cpu), (resources.block_io, _block_io)):
         if section is not None:
@@ -138,7 +147,7 @@ def _memory(memory: "Any", warn: "Warn", now: "Current") -> "list[Setting]":
         # Without a swap to compute, an update of one limit leaves the other alone.
         swap = swap_max(known if memory.swap else memory.limit, memory.swap)
     except ValueError as error:
-        raise ConfigError(str(error), pointer=f"{ROOT}/memory/swap") from None
+        raise ConfigError(str(error), pointer="/memory/swap") from None
     if memory.check_before_update:
         _check_usage(memory, now)
     limits = [Setting("memory.max", number(memory.limit), "/memory/limit")] if memory.limit else []
@@ -154,14 +163,14 @@ def _memory(memory: "Any", warn: "Warn", now: "Current") -> "list[Setting]":
 
 def _memory_of_v1(memory: "Any", warn: "Warn") -> None:
     if memory.disable_oom_killer:
-        raise ConfigError("cgroup v2 cannot disable the OOM killer", pointer=f"{ROOT}/memory/disableOOMKiller")
+        raise ConfigError("cgroup v2 cannot disable the OOM killer", pointer="/memory/disableOOMKiller")
     for key, value in (
         ("kernel", memory.kernel), ("kernelTCP", memory.kernel_tcp), ("swappiness", memory.swappiness),
     ):  # fmt: skip
         if value is not None:
-            warn(f"{ROOT}/memory/{key} is ignored: it exists in cgroup v1 only")
+            warn(f"/memory/{key} is ignored: it exists in cgroup v1 only")
     if memory.use_hierarchy is False:
-        warn(f"{ROOT}/memory/useHierarchy is ignored: cgroup v2 is always hierarchical")
+        warn("/memory/useHierarchy is ignored: cgroup v2 is always hierarchical")
 
 
 def _check_usage(memory: "Any", now: "Current") -> None:
@@ -169,7 +178,7 @@ def _check_usage(memory: "Any", now: "Current") -> None:
     for key, limit in (("limit", memory.limit), ("swap", memory.swap)):
         if limit is not None and 0 < limit <= usage:
             raise ConfigError(
-                f"the memory limit {limit} is not above the usage, {usage}", pointer=f"{ROOT}/memory/{key}",
+                f"the memory limit {limit} is not above the usage, {usage}", pointer=f"/memory/{key}",
                 hint="raise it, or set checkBeforeUpdate to false",
             )  # fmt: skip
 
@@ -215,12 +224,12 @@ def cpu_max(quota: "int | None", period: "int | None", present: "str | None" = N
 def _cpu(cpu: "Any", warn: "Warn", now: "Current") -> "list[Setting]":
     for key, value in (("realtimeRuntime", cpu.realtime_runtime), ("realtimePeriod", cpu.realtime_period)):
         if value:
-            raise ConfigError("cgroup v2 does not support realtime limits", pointer=f"{ROOT}/cpu/{key}")
+            raise ConfigError("cgroup v2 does not support realtime limits", pointer=f"/cpu/{key}")
     result = []
     if cpu.idle is not None:
         result.append(Setting("cpu.idle", str(cpu.idle), "/cpu/idle"))
     if cpu.shares and cpu.idle:
-        warn(f"{ROOT}/cpu/shares is ignored: an idle cgroup has no weight")
+        warn("/cpu/shares is ignored: an idle cgroup has no weight")
     elif cpu.shares:  # after cpu.idle: the kernel refuses to weigh an idle cgroup
         result.append(Setting("cpu.weight", str(shares_to_weight(cpu.shares)), "/cpu/shares"))
     result += _bandwidth(cpu, now)
@@ -251,13 +260,13 @@ def blkio_to_io_weight(weight: int) -> int:
 def _block_io(block_io: "Any", warn: "Warn", _: "Current") -> "list[Setting]":
     result = []
     if block_io.leaf_weight:
-        warn(f"{ROOT}/blockIO/leafWeight is ignored: it exists in cgroup v1 only")
+        warn("/blockIO/leafWeight is ignored: it exists in cgroup v1 only")
     if block_io.weight:
         result.append(_weight("", block_io.weight, "/blockIO/weight"))
     for i, device in enumerate(block_io.weight_device):
         pointer = f"/blockIO/weightDevice/{i}"
         if device.leaf_weight:
-            warn(f"{ROOT}{pointer}/leafWeight is ignored: it exists in cgroup v1 only")
+            warn(f"{pointer}/leafWeight is ignored: it exists in cgroup v1 only")
         if device.weight:
             result.append(_weight(f"{device.major}:{device.minor} ", device.weight, pointer))
     for attribute, key, word in _THROTTLES:
@@ -294,13 +303,13 @@ def _rdma(devices: "Any") -> "Iterator[Setting]":
 def _refuse_network(network: "Any") -> None:
     if network is not None and (network.class_id or network.priorities):
         key = "classID" if network.class_id else "priorities"
-        raise ConfigError("cgroup v2 does not support network classes and priorities", pointer=f"{ROOT}/network/{key}")
+        raise ConfigError("cgroup v2 does not support network classes and priorities", pointer=f"/network/{key}")
 
 
 def _unified(files: "dict[str, str]") -> "Iterator[Setting]":
     """Last, so that they win over what was converted; one write a line, as files with a line a device need it."""
     for name, text in files.items():
         if "/" in name or name.startswith("."):
-            raise ConfigError(f"`{name}` is not the name of a cgroup file", pointer=f"{ROOT}/unified/{token(name)}")
+            raise ConfigError(f"`{name}` is not the name of a cgroup file", pointer=f"/unified/{token(name)}")
         for line in text.strip().splitlines() or [""]:
             yield Setting(name, line.strip(), f"/unified/{name}")

@@ -7,7 +7,7 @@ from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.bundle import read_given
 from pyrunc.container import Container
 from pyrunc.context import Context
-from pyrunc.errors import NotPermitted, PyruncError, UsageError
+from pyrunc.errors import NotPermitted, PyruncError, UsageError, within
 from pyrunc.jsontext import loads
 from pyrunc.kernel.process import capabilities, credentials, processes
 from pyrunc.planning import exec as planning
@@ -82,7 +82,8 @@ def _enter(context: Context, arguments: Arguments) -> int:
 
             sealed.protect_interpreter(context.environment)
         plan.denies_setgroups = target.denies_setgroups()
-        credentials.check_groups(plan.process.user.additional_gids, denied=plan.denies_setgroups)
+        with within("/process/user/additionalGids"):
+            credentials.check_groups(plan.process.user.additional_gids, denied=plan.denies_setgroups)
         credentials.guard_null()
         made = exec_parent.enter(plan, target, arguments.text("console-socket"))
     except PyruncError:
@@ -105,7 +106,8 @@ def _let_go(arguments: Arguments, plan: ExecPlan, made: exec_parent.Entered, sta
         if state.resctrl:
             from pyrunc.wings import resctrl
 
-            resctrl.join(made.pid, state.resctrl, state.resctrl_monitor)
+            with within("/linux/intelRdt"):
+                resctrl.join(made.pid, state.resctrl, state.resctrl_monitor)
         if pid_file:
             announce.write_pid_file(pid_file, made.pid)
         if arguments.text("pidfd-socket"):

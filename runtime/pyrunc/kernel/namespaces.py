@@ -89,7 +89,7 @@ def open_time_offsets(pid: "int | str") -> int:
     try:
         return posix.open(f"/proc/{pid}/timens_offsets", posix.O_WRONLY | posix.O_CLOEXEC)
     except OSError as error:
-        raise PyruncError.from_os("set the time offsets", error, pointer="/linux/timeOffsets") from None
+        raise PyruncError.from_os("set the time offsets", error) from None
 
 
 def set_time_offsets(offsets: "dict[str, tuple[int, int]]", fd: int) -> None:
@@ -106,7 +106,7 @@ def set_time_offsets(offsets: "dict[str, tuple[int, int]]", fd: int) -> None:
             with opened(fd):
                 posix.write(fd, text.encode())
         except OSError as error:
-            raise PyruncError.from_os("set the time offsets", error, pointer="/linux/timeOffsets") from None
+            raise PyruncError.from_os("set the time offsets", error) from None
     with opened(posix.open("/proc/self/ns/time_for_children", posix.O_RDONLY | posix.O_CLOEXEC)) as fd:
         syscalls.setns(fd, syscalls.CLONE_NEWTIME)
 

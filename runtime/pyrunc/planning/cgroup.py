@@ -1,7 +1,7 @@
 """What the container's cgroup shall be, with either manager."""
 
 from pyrunc.cgroup import manager, names
-from pyrunc.errors import ConfigError
+from pyrunc.errors import ConfigError, within
 from pyrunc.spec import annotations
 from pyrunc.spec import config as spec
 
@@ -34,11 +34,15 @@ def planned(
 
         listed = resources.devices if resources is not None else ()
         want.asks_for_devices = bool(listed)
-        want.devices = devices.rules(listed) if listed else devices.rules_without_any(config.linux.devices)
+        want.devices_pointer = "/linux/resources/devices"
+        want.devices = devices.rules(listed, want.devices_pointer) if listed else devices.rules_without_any(
+            config.linux.devices
+        )
     configured = config.linux.cgroups_path or ""
-    want.named = bool(configured)
+    want.pointer = "/linux/cgroupsPath" if configured else ""
     if want.manager == manager.CGROUPFS:
-        want.path = names.fs_path(configured, options.container_id, None if host.privileged else host.cgroup)
+        with within("/linux/cgroupsPath"):
+            want.path = names.fs_path(configured, options.container_id, None if host.privileged else host.cgroup)
     elif want.manager == manager.SYSTEMD:
         _scope(want, config, options, configured, user=not host.privileged)
     elif settings:
@@ -63,10 +67,14 @@ def _leaf(words: "Mapping[str, str]", cgroup_manager: str) -> str:
 def _scope(want: manager.Want, config: spec.Config, options: "CreateOptions", configured: str, *, user: bool) -> None:
     from pyrunc.wings.systemd import properties, scopes
 
-    want.unit = names.unit(configured, options.container_id, scopes.address(options.environment, user=user), user=user)
+    address = scopes.address(options.environment, user=user)
+    with within("/linux/cgroupsPath"):
+        want.unit = names.unit(configured, options.container_id, address, user=user)
     want.settings = properties.held(want.settings)
     want.at_creation = properties.of_creation(want.settings)
-    want.properties = [*properties.of_settings(want.settings), *properties.of_annotations(config.annotations)]
+    want.properties = properties.of_settings(want.settings)
+    with within("/annotations"):
+        want.properties += properties.of_annotations(config.annotations)
 
 
 def is_mounted_writable(config: spec.Config) -> bool:

@@ -5,7 +5,7 @@ A part of the config that cannot be honoured is refused here, before anything is
 """
 
 from pyrunc import lifecycle
-from pyrunc.errors import ConfigError, UsageError
+from pyrunc.errors import ConfigError, UsageError, within
 from pyrunc.kernel import descriptors, namespaces
 from pyrunc.kernel.ids import idmap
 from pyrunc.kernel.mount import mountoptions
@@ -136,7 +136,8 @@ class ContainerPlan:
     def check_ids(self) -> None:
         """Raise ConfigError if the process cannot have the ids it asks for."""
         if self.process is not None:
-            credentials.check_groups(self.process.user.additional_gids, denied=self.denies_setgroups)
+            with within("/process/user/additionalGids"):
+                credentials.check_groups(self.process.user.additional_gids, denied=self.denies_setgroups)
         if self.creates("user"):
             idmaps.check_process(self.process, self.maps)
         elif self._outer is not None and not self.joins_kind("user"):

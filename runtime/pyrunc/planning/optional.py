@@ -58,14 +58,15 @@ def resctrl_group(wanted: "IntelRdt | None", container_id: str, host: HostFacts)
         return None
     from pyrunc.wings import resctrl
 
+    pointer = "/linux/intelRdt"
     schemas = (wanted.l3_cache_schema, wanted.mem_bw_schema)
     lines = [line for text in schemas for line in (text or "").split("\n") if line]
     lines += wanted.schemata or []
     if not host.resctrl:
         hint = "if CPU and kernel support it, run `mount -t resctrl resctrl /sys/fs/resctrl`"
         text = "intelRdt needs the file system resctrl, which is not mounted"
-        raise ConfigError(text, pointer="/linux/intelRdt", hint=hint)
-    return resctrl.Group(host.resctrl, container_id, wanted.clos_id, lines, monitor=wanted.enable_monitoring)
+        raise ConfigError(text, pointer=pointer, hint=hint)
+    return resctrl.Group(host.resctrl, container_id, wanted.clos_id, lines, pointer, monitor=wanted.enable_monitoring)
 
 
 def kernel_parameters(values: "Mapping[str, str]") -> "tuple[Parameter, ...]":

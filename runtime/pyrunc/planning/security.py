@@ -30,7 +30,7 @@ def profile(config: "Config") -> "Profile | None":
     return Profile(
         section.default_action, rules, default_errno=section.default_errno_ret,
         architectures=tuple(section.architectures), flags=None if section.flags is None else tuple(section.flags),
-        strict=annotations.SECCOMP_STRICT in config.annotations,
+        strict=annotations.SECCOMP_STRICT in config.annotations, pointer="/linux/seccomp",
     )  # fmt: skip
 
 

@@ -176,12 +176,16 @@ class Rdma:
 class Resources:
     """`linux.resources`. An absent section is None; absent lists and maps are empty ones.
 
-    rdma: device name -> Rdma. unified: file name in the cgroup v2 directory -> text to write.
+    rdma: device name -> Rdma. unified: file name in the cgroup v2 directory -> text to write. pointer: of itself.
     """
 
-    __slots__ = ("block_io", "cpu", "devices", "hugepage_limits", "memory", "network", "pids", "rdma", "unified")
+    __slots__ = (
+        "block_io", "cpu", "devices", "hugepage_limits", "memory", "network", "pids", "pointer", "rdma",
+        "unified",
+    )  # fmt: skip
 
     def __init__(self, reader: Reader) -> None:
+        self.pointer = reader.pointer
         self.devices = reader.sections("devices", DeviceRule)
         self.memory = reader.section("memory", Memory)
         self.cpu = reader.section("cpu", CPU)

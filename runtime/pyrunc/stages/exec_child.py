@@ -14,7 +14,7 @@ from errno import EINVAL
 
 import _prctl
 
-from pyrunc.errors import PyruncError
+from pyrunc.errors import PyruncError, within
 from pyrunc.kernel import namespaces, paths, syscalls
 from pyrunc.kernel.process import credentials, keyring, sealed
 
@@ -90,7 +90,8 @@ def _prepare(plan: "ExecPlan") -> int:
 
         proc = procfs.private()
         if plan.new_keyring and plan.process.selinux_label:  # for the case that the container's is not there any more
-            lsm.label_new_keys(proc, plan.process.selinux_label)
+            with within("/process/selinuxLabel"):
+                lsm.label_new_keys(proc, plan.process.selinux_label)
     if plan.process.terminal:
         from pyrunc.kernel.process import terminal  # noqa: F401  (loaded for later)
     if plan.attributes or plan.filter is not None:
@@ -129,7 +130,8 @@ def _open_console(plan: "ExecPlan", root: int, channel: "Channel") -> int:
     from pyrunc.kernel.process import terminal
 
     size = plan.process.console_size
-    main, peer, name = terminal.open_console(root, (size.height, size.width) if size else None)
+    with within("/process/terminal"):
+        main, peer, name = terminal.open_console(root, (size.height, size.width) if size else None)
     channel.send(protocol.CONSOLE, name, (main,))
     posix.close(main)
     return peer

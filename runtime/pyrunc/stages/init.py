@@ -11,7 +11,7 @@ from _signal import SIGKILL
 
 import _prctl
 
-from pyrunc.errors import PyruncError
+from pyrunc.errors import PyruncError, within
 from pyrunc.kernel import loopback, namespaces, paths, syscalls
 from pyrunc.kernel.mount import devices, mounts, procfs, rootfs
 from pyrunc.kernel.process import credentials, keyring
@@ -75,11 +75,13 @@ def _enter_namespaces(plan: "ContainerPlan", channel: "Channel") -> None:
         credentials.become_root(uid, gid, keep_groups=plan.keeps_groups)
         plan.denies_setgroups = credentials.setgroups_denied()
         if plan.process is not None:
-            credentials.check_groups(plan.process.user.additional_gids, denied=plan.denies_setgroups)
+            with within("/process/user/additionalGids"):
+                credentials.check_groups(plan.process.user.additional_gids, denied=plan.denies_setgroups)
     if plan.creates("cgroup"):  # not in clone3: the namespace's root would be our parent's cgroup
         syscalls.unshare(syscalls.CLONE_NEWCGROUP)
     if plan.creates("time"):
-        namespaces.set_time_offsets(plan.time_offsets, time_offsets)
+        with within("/linux/timeOffsets"):
+            namespaces.set_time_offsets(plan.time_offsets, time_offsets)
     credentials.hide()  # new credentials have reset it; and an ordinary user's init could not hide before it was mapped
     posix.setsid()
     if plan.new_keyring:
@@ -102,7 +104,8 @@ def join(plan: "ContainerPlan") -> None:
 def _build_root(plan: "ContainerPlan", channel: "Channel") -> "tuple[int, mounts.Attached]":
     """In the host's root still: mounts, devices, hooks that may change them; (a descriptor of the root, the mounts)."""
     posix.umask(0o022)
-    root = rootfs.prepare(plan.rootfs, plan.propagation, private=plan.has_mount_namespace)
+    with within("/root/path"):
+        root = rootfs.prepare(plan.rootfs, plan.propagation, private=plan.has_mount_namespace)
     attached = mounts.Attached()
     for i, mount in enumerate(plan.mounts):
         if mount.earlier:
@@ -194,7 +197,8 @@ def _open_console(plan: "ContainerPlan", root: int, attached: "mounts.Attached",
     from pyrunc.kernel.process import terminal
 
     size = plan.process.console_size
-    main, peer, name = terminal.open_console(root, (size.height, size.width) if size else None)
+    with within("/process/terminal"):
+        main, peer, name = terminal.open_console(root, (size.height, size.width) if size else None)
     devices.bind_console(root, peer, attached)
     channel.send(protocol.CONSOLE, name, (main,))
     posix.close(main)

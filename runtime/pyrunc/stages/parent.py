@@ -7,7 +7,7 @@ from errno import EACCES, ENOENT, EPERM, EROFS
 from pyrunc.cgroup import cgroupfs as cgroup_fs
 from pyrunc.cgroup import manager
 from pyrunc.container import Container
-from pyrunc.errors import ConfigError, PyruncError
+from pyrunc.errors import ConfigError, PyruncError, within
 from pyrunc.kernel import descriptors, files, namespaces, syscalls
 from pyrunc.kernel.process import credentials, processes, sealed
 from pyrunc.resources import Cgroup, Resources
@@ -110,7 +110,8 @@ def _make_nodes(plan: "ContainerPlan") -> None:
     if plan.makes_nodes:
         from pyrunc.kernel.mount import nodes
 
-        nodes.make(plan.devices, *_user_ranges(plan), plan.mount_label)
+        with within("/linux/devices"):
+            nodes.make(plan.devices, *_user_ranges(plan), plan.mount_label)
 
 
 def _user_ranges(plan: "ContainerPlan") -> "tuple[tuple[Range, ...], tuple[Range, ...]]":
@@ -138,7 +139,7 @@ def place(made: Created, container: Container, host: "HostFacts") -> int:
         return made.resources.cgroup.make(container.note)
     except PyruncError as error:
         no_hierarchy = cgroup_fs.mount_point() is None
-        not_ours = not host.privileged and not (want.named or want.leaf) and error.errno in _NOT_OURS
+        not_ours = not host.privileged and not (want.pointer or want.leaf) and error.errno in _NOT_OURS
         if want.settings or want.asks_for_devices or not (no_hierarchy or not_ours):
             raise
     descriptors.reserve()  # again
@@ -228,7 +229,8 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
         if plan.resctrl is not None:
             from pyrunc.wings import resctrl
 
-            resctrl.join(made.pid, plan.resctrl.directory, plan.resctrl.monitor)
+            with within(plan.resctrl.pointer):
+                resctrl.join(made.pid, plan.resctrl.directory, plan.resctrl.monitor)
         if plan.net_devices:
             made.resources.interfaces.make(plan.net_devices, network_namespace(plan, made))
         _send_go(plan, channel, made.pid)
@@ -265,7 +267,8 @@ def _send_go(plan: "ContainerPlan", channel: "Channel", pid: int) -> None:
     if not (plan.time_offsets and plan.enters_user_namespace):
         channel.send(protocol.GO)
         return
-    offsets = namespaces.open_time_offsets(pid)
+    with within("/linux/timeOffsets"):
+        offsets = namespaces.open_time_offsets(pid)
     channel.send(protocol.GO, None, (offsets,))
     posix.close(offsets)
 
@@ -285,9 +288,11 @@ def _map_ids(plan: "ContainerPlan", host: "HostFacts", made: Created) -> None:
 
     maps = plan.maps
     if not maps.automatic or host.rights is None:
-        idmap.write(made.pid, maps.uids, maps.gids, host.rights)
+        with within("/linux"):
+            idmap.write(made.pid, maps.uids, maps.gids, host.rights)
         return
-    maps.uids, maps.gids, warning = idmap.write_or_single(made.pid, maps.uids, maps.gids, host.rights, maps.alone)
+    with within("/linux"):
+        maps.uids, maps.gids, warning = idmap.write_or_single(made.pid, maps.uids, maps.gids, host.rights, maps.alone)
     if warning:
         maps.warning = warning
         made.warnings.append(warning)

@@ -66,7 +66,7 @@ class Move:
         self._here = posix.open("/proc/self/ns/net", posix.O_RDONLY | posix.O_CLOEXEC)
         if posix.fstat(self._here).st_ino == posix.fstat(target).st_ino:
             text = "netDevices need a network namespace that is not the runtime's own"
-            raise ConfigError(text, pointer="/linux/netDevices")
+            raise ConfigError(text)
         self._outside: Any = IPRoute()
         syscalls.setns(target, syscalls.CLONE_NEWNET)
         try:
@@ -122,7 +122,7 @@ class Move:
                 _set_up(self._outside, moved, index, up=moved.up)
             except Exception as error:  # noqa: BLE001  (pyroute2's own)
                 what = f"give the network interface `{moved.name}` back"
-                raise _explained(error, what, "/linux/netDevices") from None
+                raise _explained(error, what) from None
 
     def close(self) -> None:
         """Close the sockets and the descriptors."""
@@ -160,11 +160,10 @@ def _set_up(route: "Any", moved: _Moved, index: int, *, up: bool = True) -> None
         route.link("set", index=index, state="up")
 
 
-def _explained(error: Exception, what: str, pointer: str) -> PyruncError:
+def _explained(error: Exception, what: str, pointer: str = "") -> PyruncError:
     """pyroute2's NetlinkError (whose `code` is an errno) and anything else that comes out of it, as our error."""
     if isinstance(error, PyruncError):
-        error.pointer = error.pointer or pointer
-        return error
+        return error.about(error.pointer or pointer)
     number = getattr(error, "code", 0) or getattr(error, "errno", 0) or 0
     message = what if number else f"{what}: {error}"
     return PyruncError(message, errno=number, pointer=pointer, hint=_HINTS.get(number, ""))

@@ -6,7 +6,7 @@ files of both are made by the kernel with the directory (Documentation/filesyste
 
 import posix
 
-from pyrunc.errors import ConfigError, PyruncError
+from pyrunc.errors import ConfigError, PyruncError, within
 from pyrunc.kernel import files
 from pyrunc.kernel.process import processes
 
@@ -14,7 +14,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_POINTER = "/linux/intelRdt"
 
 
 def mount_point() -> str:
@@ -28,16 +27,18 @@ def mount_point() -> str:
 class Group:
     """The groups that a container's processes belong to.
 
-    directory: of the control group; monitor: of the container's own monitoring group, "" for none; lines: for schemata
+    directory: of the control group; monitor: of the container's own monitoring group, "" for none; lines: for schemata;
+    pointer: JSON pointer of what asks for it
     """
 
-    __slots__ = ("_named", "directory", "lines", "monitor")
+    __slots__ = ("_named", "directory", "lines", "monitor", "pointer")
 
     def __init__(
-        self, root: str, container_id: str, clos_id: "str | None", lines: "list[str]", *, monitor: bool
-    ) -> None:
+        self, root: str, container_id: str, clos_id: "str | None", lines: "list[str]", pointer: str = "", *,
+        monitor: bool,
+    ) -> None:  # fmt: skip
         """clos_id: None for a group of the container's own, which has its name and goes with it."""
-        self._named, self.lines = clos_id is not None, lines
+        self._named, self.lines, self.pointer = clos_id is not None, lines, pointer
         name = container_id if clos_id is None else clos_id.strip("/")
         self.directory = f"{root}/{name}" if name else root
         self.monitor = f"{self.directory}/mon_groups/{container_id}" if monitor else ""
@@ -49,10 +50,14 @@ class Group:
 
     def check(self) -> None:
         """Refuse what would fail, before anything is made."""
+        with within(self.pointer):
+            self._check()
+
+    def _check(self) -> None:
         there = _exists(self.directory)
         if self._named and not there and not self.lines:
             text = f"the resctrl group `{self.directory}` does not exist, and no schema is given to make it with"
-            raise ConfigError(text, pointer=f"{_POINTER}/closID")
+            raise ConfigError(text, pointer="/closID")
         if self._named and there:
             self._compare()
         for path in (self.monitor, self.own_group):
@@ -68,7 +73,7 @@ class Group:
             found = present.get((resource, domain))
             if found != value:
                 text = f"the resctrl group `{self.directory}` exists with a different schema: {resource}:{domain}"
-                raise ConfigError(f"{text} is {found}, not {value}", pointer=_POINTER)
+                raise ConfigError(f"{text} is {found}, not {value}")
 
     def make(self, note: "Callable[[str, str], None]", made: "dict[str, bool]") -> None:
         """Make what is missing and write the schemata of a new control group. What mkdir makes is ours, nothing else:
@@ -77,20 +82,21 @@ class Group:
         note: writes into the journal what goes when the container does: the intent, and that it is made.
         """
         if not self._named:
-            _mkdir_noted(self.directory, "resctrlGroup", note, made)
-        if not self._named or _mkdir(self.directory, made):
-            write_schemata(self.directory, self.lines)
-        else:
-            self._compare()  # it may have come after `check`
+            self._make(self.directory, "resctrlGroup", note, made)
+        with within(self.pointer):
+            if not self._named or _mkdir(self.directory, made):
+                write_schemata(self.directory, self.lines)
+            else:
+                self._compare()  # it may have come after `check`
         if self.monitor:
-            _mkdir_noted(self.monitor, "resctrlMonitor", note, made)
+            self._make(self.monitor, "resctrlMonitor", note, made)
 
-
-def _mkdir_noted(path: str, key: str, note: "Callable[[str, str], None]", made: "dict[str, bool]") -> None:
-    note(f"{key}Intent", path)
-    if not _mkdir(path, made):
-        raise _exists_already(path)
-    note(key, path)
+    def _make(self, path: str, key: str, note: "Callable[[str, str], None]", made: "dict[str, bool]") -> None:
+        note(f"{key}Intent", path)
+        with within(self.pointer):
+            if not _mkdir(path, made):
+                raise _exists_already(path)
+        note(key, path)
 
 
 def _mkdir(path: str, made: "dict[str, bool]") -> bool:
@@ -101,13 +107,13 @@ def _mkdir(path: str, made: "dict[str, bool]") -> bool:
         return False
     except OSError as error:
         hint = "their number is limited: see `num_closids` and `num_rmids` below resctrl's info"
-        raise PyruncError.from_os(f"make the resctrl group `{path}`", error, pointer=_POINTER, hint=hint) from None
+        raise PyruncError.from_os(f"make the resctrl group `{path}`", error, hint=hint) from None
     made[path] = True
     return True
 
 
 def _exists_already(path: str) -> PyruncError:
-    return PyruncError(f"the resctrl group `{path}` already exists", pointer=_POINTER)
+    return PyruncError(f"the resctrl group `{path}` already exists")
 
 
 def join(pid: int, directory: str, monitor: str) -> None:
@@ -185,7 +191,7 @@ def _read(path: str) -> str:
     try:
         return files.read(path).decode("utf-8", "replace")
     except OSError as error:
-        raise PyruncError.from_os(f"read `{path}`", error, pointer=_POINTER) from None
+        raise PyruncError.from_os(f"read `{path}`", error) from None
 
 
 def _write(path: str, text: str) -> None:
@@ -193,7 +199,7 @@ def _write(path: str, text: str) -> None:
         files.write(path, f"{text}\n".encode())
     except OSError as error:
         what = f"write `{text}` to `{path}`"
-        raise PyruncError.from_os(what, error, pointer=_POINTER, hint=_complaint(path)) from None
+        raise PyruncError.from_os(what, error, hint=_complaint(path)) from None
 
 
 def _complaint(path: str) -> str:

@@ -111,14 +111,14 @@ def single(ranges: "tuple[Range, ...]", own: int) -> bool:
 
 def _write_single(pid: int, kind: str, ranges: "tuple[Range, ...]") -> None:
     if kind == "gid":
-        _put(f"/proc/{pid}/setgroups", "deny", "deny setgroups", "/linux/gidMappings")
+        _put(f"/proc/{pid}/setgroups", "deny", "deny setgroups", "/gidMappings")
     _write(pid, kind, ranges)
 
 
 def _write(pid: int, kind: str, ranges: "tuple[Range, ...]") -> None:
     text = "".join(f"{inside} {outside} {count}\n" for inside, outside, count in ranges)
     what = f"write {kind}_map `{' '.join(text.split())[:200]}`"
-    _put(f"/proc/{pid}/{kind}_map", text, what, f"/linux/{kind}Mappings")
+    _put(f"/proc/{pid}/{kind}_map", text, what, f"/{kind}Mappings")
 
 
 def _put(path: str, text: str, what: str, pointer: str) -> None:
@@ -147,15 +147,15 @@ def _by_helper(pid: int, kind: str, ranges: "tuple[Range, ...]", rights: "IdRigh
             _, status = posix.waitpid(child, 0)
             text = posix.pread(output, 500, 0).decode("utf-8", "replace").strip()
     except OSError as error:
-        pointer = f"/linux/{kind}Mappings"
+        pointer = f"/{kind}Mappings"
         raise PyruncError.from_os(f"run `{program}`", error, pointer=pointer, check=_HELPER_CHECKS) from None
     if status & 0x7F:
         text = f"`{program}` was killed by signal {status & 0x7F}"
-        raise PyruncError(text, pointer=f"/linux/{kind}Mappings", check=_HELPER_CHECKS)
+        raise PyruncError(text, pointer=f"/{kind}Mappings", check=_HELPER_CHECKS)
     if status:
         raise _Refused(
             f"`{program}` refused the map {' '.join(words[:30])}: {text or f'status {status >> 8}'}",
-            pointer=f"/linux/{kind}Mappings",
+            pointer=f"/{kind}Mappings",
             hint=f"it must be set-user-id root or have the file capability cap_set{kind}; no_new_privs must not be set",
             check=_HELPER_CHECKS,
         )

@@ -137,8 +137,7 @@ def _parent(root: int, device: Device, directory: str, attached: Attached) -> in
     try:
         return _directory(root, directory, attached)
     except PyruncError as error:
-        error.pointer = device.pointer
-        raise
+        raise error.about(device.pointer) from None
     except OSError as error:
         raise device.failure(error) from None
 

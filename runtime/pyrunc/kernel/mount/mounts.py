@@ -290,8 +290,7 @@ def _target(root: int, mount: Mount, name: str, *, directory: bool) -> "tuple[in
             posix.close((paths.make_directory if directory else paths.make_file)(root, name))
             target = _open(root, mount, name)
     except PyruncError as error:
-        error.pointer = mount.pointer
-        raise
+        raise error.about(mount.pointer) from None
     except OSError as error:
         if error.errno == ELOOP and not _may_be_symlink(mount, name):
             raise mount.refusal("it must be mounted on ordinary directory, not behind a symlink") from None

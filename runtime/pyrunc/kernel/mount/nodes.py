@@ -40,10 +40,10 @@ def make(  # the maps are those of the container's user namespace
         for device in owners:
             device.node = posix.open("/", O_PATH | posix.O_CLOEXEC)  # a number for the child, which shares the table
         if errno := trial.try_in_child(CLONE_NEWNS | CLONE_FILES, lambda: _make(owners, label)):
-            raise PyruncError("make device nodes outside of the user namespace", errno=errno, pointer="/linux/devices")
+            raise PyruncError("make device nodes outside of the user namespace", errno=errno)
     except OSError as error:
         text = "start the process that makes device nodes"
-        raise PyruncError.from_os(text, error, pointer="/linux/devices") from None
+        raise PyruncError.from_os(text, error) from None
     for device in owners:
         if not device.is_that(device.node):
             posix.close(device.node)

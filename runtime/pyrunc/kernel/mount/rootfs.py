@@ -59,7 +59,7 @@ def prepare(path: str, propagation: str = "", *, private: bool = True) -> int:
         posix.close(directory)
         return root
     except OSError as error:
-        raise PyruncError.from_os(f"root filesystem `{path}`", error, pointer="/root/path") from None
+        raise PyruncError.from_os(f"root filesystem `{path}`", error) from None
 
 
 def _make_parent_private(directory: int) -> None:
@@ -166,7 +166,7 @@ def without_namespace(path: str) -> "tuple[str, list[int]]":
     try:
         directory = posix.open(path, O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
     except OSError as error:
-        raise PyruncError.from_os(f"root filesystem `{path}`", error, pointer="/root/path") from None
+        raise PyruncError.from_os(f"root filesystem `{path}`", error) from None
     path = posix.readlink(f"/proc/self/fd/{directory}")
     posix.close(directory)
     return path, [number for number, _ in mounts_at(path)]

@@ -71,7 +71,6 @@ def check_groups(groups: "tuple[int, ...] | list[int]", *, denied: bool) -> None
     if groups and denied:
         raise ConfigError(
             "additional groups cannot be set in a user namespace that maps only your own group",
-            pointer="/process/user/additionalGids",
             hint="map a range of /etc/subgid, or leave them out",
         )
 

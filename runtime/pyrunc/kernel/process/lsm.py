@@ -90,7 +90,7 @@ def check_restored(pid: int, asked: str) -> None:
 def label_new_keys(proc: int, label: str) -> None:
     """Set the SELinux label of the keyrings that this process makes from now on, up to its next execve."""
     what = Attribute(_KEYCREATE, b"").describe()
-    procfs.write(proc, f"thread-self/{_KEYCREATE}", label, what=what, pointer="/process/selinuxLabel")
+    procfs.write(proc, f"thread-self/{_KEYCREATE}", label, what=what)
 
 
 def _read(path: str) -> bytes:

@@ -52,7 +52,7 @@ def open_console(root: int, size: "Size | None") -> "tuple[int, int, str]":
                 posix.close(fd)
         if isinstance(error, PyruncError):
             raise
-        raise PyruncError.from_os("open a terminal for the container", error, pointer="/process/terminal") from None
+        raise PyruncError.from_os("open a terminal for the container", error) from None
 
 
 def _devpts(root: int) -> int:

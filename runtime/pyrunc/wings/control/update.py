@@ -6,7 +6,7 @@ from pyrunc.bundle import read_given
 from pyrunc.cgroup import devices, limits, manager, values
 from pyrunc.container import Container
 from pyrunc.context import Context
-from pyrunc.errors import PyruncError, UsageError
+from pyrunc.errors import PyruncError, UsageError, within
 from pyrunc.spec.config import parse_resources
 from pyrunc.spec.resources import Resources
 
@@ -88,12 +88,16 @@ def _update(context: Context, arguments: Arguments) -> int:
         from pyrunc.cgroup import cgroupfs
 
         directory = cgroupfs.enter(cgroup)
-        devices.attach(directory, devices.rules(resources.devices))
+        pointer = f"{resources.pointer}/devices"
+        rules = devices.rules(resources.devices, pointer)
+        with within(pointer):
+            devices.attach(directory, rules)
         posix.close(directory)
     if lines:
         from pyrunc.wings import resctrl
 
-        resctrl.write_schemata(state.resctrl, lines)  # also of a group that others are in: the caller named it
+        with within("/linux/intelRdt"):
+            resctrl.write_schemata(state.resctrl, lines)  # also of a group that others are in: the caller named it
     container.unlock()
     return 0
 

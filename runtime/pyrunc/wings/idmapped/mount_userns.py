@@ -38,5 +38,4 @@ def _namespace(uids: "tuple[Range, ...]", gids: "tuple[Range, ...]", pointer: st
         text = "make a user namespace for an id-mapped mount"
         raise PyruncError.from_os(text, error, pointer=pointer, check="user-namespaces") from None
     except PyruncError as error:
-        error.pointer = pointer
-        raise
+        raise error.about(pointer) from None

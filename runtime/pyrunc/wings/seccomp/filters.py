@@ -18,7 +18,7 @@ import posix
 from _struct import pack
 from errno import EEXIST, EFAULT, EPERM
 
-from pyrunc.errors import ConfigError, PyruncError
+from pyrunc.errors import ConfigError, PyruncError, within
 from pyrunc.kernel import syscalls
 from pyrunc.kernel.descriptors import opened
 from pyrunc.kernel.library import Library
@@ -60,7 +60,6 @@ _ATTRIBUTE_BAD_ARCH, _ATTRIBUTE_OPTIMIZE = 2, 8  # enum scmp_filter_attr
 _LINEAR_OR_TREE = 2
 _BPF_MAXINSNS, _INSTRUCTION_SIZE = 4096, 8
 _UNKNOWN = -1  # __NR_SCMP_ERROR; other negative numbers are calls that this architecture lacks
-_POINTER = "/linux/seccomp"
 
 
 class Rule:
@@ -78,7 +77,7 @@ class Profile:
     """`linux.seccomp`, in the words of the config. flags: None if the runtime may choose them; strict: a rule for a
     system call that libseccomp does not know is an error."""
 
-    __slots__ = ("architectures", "default_action", "default_errno", "flags", "rules", "strict")
+    __slots__ = ("architectures", "default_action", "default_errno", "flags", "pointer", "rules", "strict")
 
     def __init__(
         self,
@@ -89,9 +88,10 @@ class Profile:
         architectures: "tuple[str, ...]" = (),
         flags: "tuple[str, ...] | None" = None,
         strict: bool = False,
+        pointer: str = "",
     ) -> None:
         self.default_action, self.default_errno, self.rules = default_action, default_errno, rules
-        self.architectures, self.flags, self.strict = architectures, flags, strict
+        self.architectures, self.flags, self.strict, self.pointer = architectures, flags, strict, pointer
 
     @property
     def notifies(self) -> bool:
@@ -127,6 +127,11 @@ def filter_of(profile: Profile, cache: str = "") -> Filter:
 
     Raises ConfigError for what libseccomp or the kernel cannot express, PyruncError if there is no libseccomp.
     """
+    with within(profile.pointer):
+        return _filter_of(profile, cache)
+
+
+def _filter_of(profile: Profile, cache: str) -> Filter:
     flags, warnings = _flags(profile)
     seccomp = _Libseccomp()
     compiler = f"pyrunc {enosys.REVISION} libseccomp {seccomp.version} {seccomp.native:#x}"
@@ -144,7 +149,7 @@ def filter_of(profile: Profile, cache: str = "") -> Filter:
 def _flags(profile: Profile) -> "tuple[int, list[str]]":
     """The flags of the call, and what is to be said about those that were left out."""
     if not supports(0):
-        raise ConfigError("this kernel has no seccomp filters", pointer=_POINTER, check="seccomp")
+        raise ConfigError("this kernel has no seccomp filters", check="seccomp")
     flags, warnings = 0, []
     for name in _DEFAULT_FLAGS if profile.flags is None else profile.flags:
         if name == "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" and not profile.notifies:
@@ -176,7 +181,7 @@ class _Libseccomp:
         except PyruncError as error:
             hint = "the package is libseccomp2 (Debian, Ubuntu) or libseccomp"
             raise PyruncError(
-                error.message, errno=error.errno, pointer=_POINTER, hint=hint, check="libseccomp"
+                error.message, errno=error.errno, hint=hint, check="libseccomp"
             ) from None
         numbers = self.function("seccomp_version", "const unsigned *(*)(void)")()
         self.version = f"{numbers[0]}.{numbers[1]}.{numbers[2]}"
@@ -192,7 +197,7 @@ def _compile(seccomp: _Libseccomp, profile: Profile) -> bytes:
     context = seccomp.function("seccomp_init", "void *(*)(uint32_t)")(default)
     if not context:
         text = f"libseccomp rejects the default action {profile.default_action}"
-        raise PyruncError(text, pointer=f"{_POINTER}/defaultAction")
+        raise PyruncError(text, pointer="/defaultAction")
     try:
         set_attribute = seccomp.function("seccomp_attr_set", "int(*)(void *, int, uint32_t)")
         # A call by the numbers of an architecture that the profile does not list would pass unseen, or kill a thread.
@@ -208,7 +213,7 @@ def _compile(seccomp: _Libseccomp, profile: Profile) -> bytes:
     count = len(instructions) // _INSTRUCTION_SIZE
     if count > _BPF_MAXINSNS:
         text = f"the filter has {count} instructions, but the kernel takes at most {_BPF_MAXINSNS}"
-        raise ConfigError(text, pointer=f"{_POINTER}/syscalls", hint="use fewer rules with arguments")
+        raise ConfigError(text, pointer="/syscalls", hint="use fewer rules with arguments")
     return instructions
 
 
@@ -218,7 +223,7 @@ def _action(action: str, errno: "int | None", pointer: str) -> int:
         return value
     if errno is not None and errno > _LARGEST[action]:
         text = f"{errno} is too large for {action}, the maximum is {_LARGEST[action]}"
-        raise ConfigError(text, pointer=_POINTER + pointer)
+        raise ConfigError(text, pointer=pointer)
     return value | (EPERM if errno is None else errno)
 
 
@@ -228,7 +233,7 @@ def _check_names(seccomp: _Libseccomp, profile: Profile) -> None:
         for j, name in enumerate(rule.names):
             if resolve(name.encode()) == _UNKNOWN:
                 text = f"libseccomp {seccomp.version} does not know the system call `{name}`"
-                raise ConfigError(text, pointer=f"{_POINTER}/syscalls/{i}/names/{j}")
+                raise ConfigError(text, pointer=f"/syscalls/{i}/names/{j}")
 
 
 def _add_architectures(seccomp: _Libseccomp, context: object, profile: Profile) -> "list[int]":
@@ -237,7 +242,7 @@ def _add_architectures(seccomp: _Libseccomp, context: object, profile: Profile) 
     add = seccomp.function("seccomp_arch_add", "int(*)(void *, uint32_t)")
     tokens = [seccomp.native]
     for i, architecture in enumerate(profile.architectures):
-        pointer = f"{_POINTER}/architectures/{i}"
+        pointer = f"/architectures/{i}"
         token = resolve(architecture.removeprefix("SCMP_ARCH_").lower().encode())
         if not token:
             raise ConfigError(f"libseccomp {seccomp.version} does not know {architecture}", pointer=pointer)
@@ -272,11 +277,11 @@ def _add_rules(seccomp: _Libseccomp, context: object, profile: Profile, default:
                 conditional += bool(args) and number != _UNKNOWN
                 if conditional > _BPF_MAXINSNS:  # each needs an instruction; libseccomp compares each with all others
                     text = f"more than {_BPF_MAXINSNS} rules with arguments, which is more than the kernel takes"
-                    raise ConfigError(text, pointer=f"{_POINTER}/syscalls/{i}")
+                    raise ConfigError(text, pointer=f"/syscalls/{i}")
                 result = 0 if number == _UNKNOWN else add(context, action, number, len(args), conditions)
                 if result not in {0, -EEXIST}:
                     text = f"libseccomp rejects the rule for `{name}`"
-                    raise ConfigError(text, errno=-result, pointer=f"{_POINTER}/syscalls/{i}")
+                    raise ConfigError(text, errno=-result, pointer=f"/syscalls/{i}")
 
 
 def _alternatives(args: "tuple[Argument, ...]") -> "list[tuple[Argument, ...]]":
@@ -291,7 +296,7 @@ def _export(seccomp: _Libseccomp, context: object) -> bytes:
     with opened(posix.memfd_create("seccomp", posix.MFD_CLOEXEC)) as fd:  # seccomp_export_bpf_mem is there since 2.6
         result = seccomp.function("seccomp_export_bpf", "int(*)(void *, int)")(context, fd)
         if result < 0:
-            raise PyruncError("compile the seccomp filter", errno=-result, pointer=_POINTER)
+            raise PyruncError("compile the seccomp filter", errno=-result)
         return posix.pread(fd, posix.fstat(fd).st_size, 0)
 
 

@@ -4,7 +4,7 @@ A property is (name, D-Bus signature, value). What a unit cannot say is written 
 what it can say has to be told to systemd too, which would otherwise write its own idea at the next daemon-reload.
 """
 
-from pyrunc.cgroup.values import MAX, ROOT, Setting, member_mask
+from pyrunc.cgroup.values import MAX, Setting, member_mask
 from pyrunc.errors import ConfigError, token
 
 from . import gvariant
@@ -31,7 +31,7 @@ def held(settings: "list[Setting]") -> "list[Setting]":
     """The settings as a unit can hold them, so that systemd's next writing changes nothing. No process can be forked
     with a limit of 0 or of 1: the one that would fork is the first. (1 byte of memory is 0, in pages.)"""
     return [
-        Setting(one.file, "1", one.pointer.removeprefix(ROOT)) if (one.file, one.value) == ("pids.max", "0") else one
+        Setting(one.file, "1", one.pointer) if (one.file, one.value) == ("pids.max", "0") else one
         for one in settings
     ]
 
@@ -100,7 +100,7 @@ def of_annotations(annotations: "dict[str, str]") -> "list[Property]":
         if not key.startswith(ANNOTATION):
             continue
         name = key.removeprefix(ANNOTATION)
-        pointer = f"/annotations/{token(key)}"
+        pointer = f"/{token(key)}"
         if len(name) < 3 or not (name.isascii() and name.isalpha()):
             raise ConfigError(f"`{name}` is not a valid name of a systemd property", pointer=pointer)
         try:
