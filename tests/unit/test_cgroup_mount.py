@@ -22,7 +22,7 @@ def test_options_of_the_host_stay(monkeypatch, apart, given, expected):
     """A container's own namespace cannot change them."""
     done = []
     monkeypatch.setattr(small_files, "read", {"/proc/self/mountinfo": MOUNTINFO}.__getitem__)
-    monkeypatch.setattr(filesystems, "_new", lambda mount, kind, words, flags, **_: done.append((kind, words)) or 7)
+    monkeypatch.setattr(filesystems, "_new", lambda mount, kind, words, **_: done.append((kind, words)) or 7)
     mount = Mount("cgroup", "/sys/fs/cgroup", "cgroup", mountoptions.parse(["ro", *given]))
     assert filesystems.create(mount, -1, -1, existed=True, apart=apart) == 7
     assert done == [("cgroup2", expected)]
