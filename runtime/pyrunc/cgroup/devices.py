@@ -139,23 +139,25 @@ def _rule(rule: Rule) -> "list[Instruction]":
         for register, value in ((_TYPE_IN, _TYPE.get(rule.type, ANY)), (_MAJOR, rule.major), (_MINOR, rule.minor))
         if value != ANY
     ]
+    answer = _answer(int(rule.allow))
     if rule.mask == _EVERY_ACCESS:
-        body = _answer(int(rule.allow))
+        body = answer
     elif rule.allow:  # what it grants needs no other rule's word
         body = [
             Instruction(_AND, _ASKED, immediate=_EVERY_ACCESS & ~rule.mask),
-            Instruction(_UNLESS_EQUAL, _ASKED, offset=2),
-            *_answer(1),
+            Instruction(_UNLESS_EQUAL, _ASKED, offset=len(answer)),
+            *answer,
         ]
     else:
         body = [
             Instruction(_SET_REGISTER, _PART, _ASKED),
             Instruction(_AND, _PART, immediate=rule.mask),
-            Instruction(_IF_EQUAL, _PART, offset=2),
-            *_answer(0),
+            Instruction(_IF_EQUAL, _PART, offset=len(answer)),
+            *answer,
         ]
-    after = len(body) + len(tests) - 1
-    return [Instruction(_UNLESS_EQUAL, r, offset=after - i, immediate=v) for i, (r, v) in enumerate(tests)] + body
+    for register, value in reversed(tests):  # each jumps over all that comes behind it
+        body.insert(0, Instruction(_UNLESS_EQUAL, register, offset=len(body), immediate=value))
+    return body
 
 
 def encode(instructions: "list[Instruction]") -> bytes:

@@ -206,15 +206,18 @@ def _previous(file: str, value: str, text: "str | None") -> "list[str]":
     """What to write to undo writing `value`: of files with a line for each device, only that device's line."""
     if text is None:
         return []
-    key, _, rest = value.partition(" ")
+    device, _, rest = value.partition(" ")
     if not rest or file == "cpu.max":
         return [text.strip()]
-    lines = [line for line in text.splitlines() if line.split(" ", 1)[0] == key]
-    if lines:
-        return lines
-    if file == "io.max":
-        return [f"{key} {' '.join(f'{word}=max' for word in ('rbps', 'wbps', 'riops', 'wiops'))}"]
-    return [f"{key} default"] if file in {"io.weight", "io.bfq.weight"} else []
+    lines = [line for line in text.splitlines() if line.split(" ", 1)[0] == device]
+    if not lines and file in _UNSET:
+        lines = [f"{device} {_UNSET[file]}"]
+    return lines
+
+
+_UNSET = {  # what takes a device's line away again
+    "io.max": "rbps=max wbps=max riops=max wiops=max", "io.weight": "default", "io.bfq.weight": "default",
+}  # fmt: skip
 
 
 def _write(where: str, setting: "Setting") -> None:

@@ -53,22 +53,29 @@ def stub(newest_of: "dict[int, int]") -> bytes:
     for token, number in sorted(newest_of.items(), key=lambda item: _range(item[0])):
         if number >= 0:
             ranges.setdefault(_AUDIT_ARCH_X86_64 if token == _X32 else token, []).append((_range(token)[1], number))
-    the_filter = 3 + sum(2 + 2 * len(parts) for parts in ranges.values())
-    enosys = the_filter - 1
-    code: list[bytes] = [_instruction(_LOAD, _ARCHITECTURE_AT)]
+    code = [_instruction(_LOAD, _ARCHITECTURE_AT)]
+    enosys = 1 + sum(_size(parts) for parts in ranges.values()) + 1  # behind them and the jump over it
+    the_filter = enosys + 1
 
     def test(operation: int, value: int, then: int, otherwise: int) -> None:
         behind = len(code) + 1  # jumps count from the instruction behind them
         code.append(_instruction(operation, value, then - behind, otherwise - behind))
 
     for architecture, parts in ranges.items():
-        test(_EQUAL, architecture, len(code) + 1, len(code) + 2 + 2 * len(parts))
+        its_numbers, next_architecture = len(code) + 1, len(code) + _size(parts)
+        test(_EQUAL, architecture, its_numbers, next_architecture)
         code.append(_instruction(_LOAD, _NUMBER_AT))
         for i, (end, number) in enumerate(parts):
-            test(_NOT_LESS, end, the_filter if i == len(parts) - 1 else len(code) + 2, len(code) + 1)
+            in_range, next_range = len(code) + 1, len(code) + 2
+            test(_NOT_LESS, end, next_range if i < len(parts) - 1 else the_filter, in_range)
             test(_GREATER, number, enosys, the_filter)
-    code += (_instruction(_JUMP, 1), _instruction(_RETURN, _RETURN_ENOSYS))
+    code += (_instruction(_JUMP, the_filter - enosys), _instruction(_RETURN, _RETURN_ENOSYS))
     return b"".join(code)
+
+
+def _size(parts: "list[tuple[int, int]]") -> int:
+    """How many instructions an architecture takes: two to come to its numbers, two for each range of them."""
+    return 2 + 2 * len(parts)
 
 
 def _instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
