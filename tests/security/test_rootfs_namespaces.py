@@ -170,7 +170,9 @@ def test_swapped_destination(place: Image) -> None:
 TRACED = """
 import sys
 sys.path[:0] = sys.argv[2:]
-from pyrunc.kernel import copyup, devices, mountoptions, mounts, paths, rootfs, syscalls
+from pyrunc.kernel import paths, syscalls
+from pyrunc.kernel.mount import devices, mountoptions, mounts, rootfs
+from pyrunc.wings import copyup
 syscalls.unshare(syscalls.CLONE_NEWNS)
 root = rootfs.prepare(sys.argv[1])
 print("prepared", flush=True)

@@ -23,7 +23,7 @@ DEFAULT = "    L3:0=fff;1=fff\n    MB:0=100;1=100\n"
 STAND_IN = '''
 import posix
 
-from pyrunc.kernel import resctrl
+from pyrunc.wings import resctrl
 
 
 class Folder:

@@ -244,7 +244,7 @@ def test_device_filter_survives_what_systemd_does(manager, unit, process):
 
 @pytest.mark.skipif(not USER, reason="root has no use for a user namespace here")
 def test_user_bus_from_inside_a_user_namespace():
-    script = "from pyrunc.cgroup import systemd; import sys; print(systemd.Manager(sys.argv[1]).cgroup())"
+    script = "from pyrunc.wings.systemd import scopes; import sys; print(scopes.Manager(sys.argv[1]).cgroup())"
     command = ["unshare", "--user", "--map-root-user", sys.executable, "-c", script, ADDRESS]
     environment = {**os.environ, "PYTHONPATH": "runtime"}
     result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

@@ -76,7 +76,7 @@ def test_a_missing_system_call_is_explained_wherever_it_is_missing(monkeypatch: 
 
 def test_no_text_has_words_by_which_callers_classify_errors() -> None:
     texts = []
-    for path in (TOP / "runtime/pyrunc/doctor").glob("*.py"):
+    for path in (TOP / "runtime/pyrunc/wings/doctor").glob("*.py"):
         nodes = ast.walk(ast.parse(path.read_text()))
         texts += [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     assert len(texts) > 200
@@ -87,7 +87,7 @@ def test_create_loads_it_only_when_something_has_failed() -> None:
     tree = ast.parse((TOP / "runtime/pyrunc/commands/create.py").read_text())
     at_the_start = [ast.unparse(node) for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
     anywhere = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    assert "from pyrunc.doctor import causes" in anywhere
+    assert "from pyrunc.wings.doctor import causes" in anywhere
     assert not any("doctor" in line for line in at_the_start)
 
 

@@ -21,7 +21,7 @@ from tests.waiting import DEADLINE, eventually
 RUNNER = """
 import os, sys
 from tests.kernelcalls import PR_SET_CHILD_SUBREAPER, prctl
-from pyrunc.stages import foreground
+from pyrunc.wings import foreground
 prctl(PR_SET_CHILD_SUBREAPER, 1)
 main, peer = os.openpty() if sys.argv[1] == "terminal" else (-1, -1)
 signals = foreground.Signals()

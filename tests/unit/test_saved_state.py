@@ -11,12 +11,13 @@ from pyrunc.container import Container
 from pyrunc.errors import PyruncError
 from pyrunc.kernel.process import processes
 from pyrunc.planning import container as plan
+from pyrunc.planning.facts import HostFacts
 from pyrunc.savedstate import FIELDS, State
 from pyrunc.stages import parent
 from pyrunc.wings import resctrl
 
 from tests.unit.spec_specimen import HOOK, SECCOMP
-from tests.unit.test_container_plan import ROOT, config, namespaces, options
+from tests.unit.test_container_plan import config, namespaces, options
 
 # Of 0.1.0 before the table: a container of --systemd-cgroup, so that it has all that a state can have but resctrl.
 BEFORE = (
@@ -114,7 +115,9 @@ def test_every_field_has_a_key() -> None:
 def saved(container: Container, *changes: tuple[str, object], process: bool = True, **words: object) -> State:
     """What create saves by the plan of such a configuration, if its first process is this one."""
     settings = options(**words)
-    made_by = plan.build(config(*changes, **({} if process else {"process": None})), settings, ROOT)
+    host = HostFacts(0, in_userns=False)
+    host.resctrl = "/r"
+    made_by = plan.build(config(*changes, **({} if process else {"process": None})), settings, host)
     made = parent.Created(container, made_by.cgroup)
     made.pid, made.start_time, made.seen_from = os.getpid(), 8, processes.vantage()
     made.resources.cgroup.path = "/c1"
@@ -145,7 +148,6 @@ def test_create_saves(container: Container) -> None:
 
 
 def test_create_saves_other_kinds(container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resctrl, "mount_point", lambda: "/r")
     monkeypatch.setattr(resctrl.Group, "check", lambda _: None)
     state = saved(
         container, ("/linux/seccomp", SECCOMP), ("/linux/intelRdt", {"enableMonitoring": True}),

@@ -169,7 +169,7 @@ def installation(library: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("kind", ["modules", "unchecked .pyc"])
 def test_doctor_says_that_an_edited_source_has_no_effect(library: Path, kind: str) -> None:
-    source = library / "pyrunc/commands" / ("state.py" if kind == "modules" else "spec.py")
+    source = library / "pyrunc" / ("commands/state.py" if kind == "modules" else "wings/documents/spec.py")
     if kind != "modules":
         py_compile.compile(str(source), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
     assert installation(library)["status"] == "ok"
