@@ -1,10 +1,13 @@
 """The one error value of the runtime, raised where a thing fails and printed once, at the edge.
 
     PyruncError          anything a user can meet; its text is one line that names the object and the cause
-    |- ConfigError       a value of config.json: carries the JSON pointer
-    |- UsageError        the command line
-    |- NotFound          no container of that id
-    `- NotPermitted      the container's status forbids the command
+    |- ConfigError       a value of config.json is wrong: carries its JSON pointer
+    |- UsageError        the command line is wrong
+    |- NotFound          there is no container with that id
+    `- NotPermitted      the container's status does not allow the command
+
+Those that only one module tells apart are defined there: jsontext.JSONTextError, library.NotInstalled, bus.CallError,
+protocol.PeerGone. They cross the socket as a PyruncError.
 
 Callers (podman, conmon) classify by the text (see docs/callers.md): the words "permission denied", "operation not
 permitted" and "no such file or directory" appear only where the kernel said so.

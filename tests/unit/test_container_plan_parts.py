@@ -308,6 +308,14 @@ def test_limits_need_a_manager() -> None:
     assert [(one.file, one.value) for one in made.settings] == [("pids.max", "5")]
 
 
+@pytest.mark.parametrize("key", ["kernel", "kernelTCP", "swappiness"])
+def test_a_limit_of_cgroup_v1_is_warned_about_once(key: str) -> None:
+    given = config(("/linux/resources/memory", {key: 5}))
+    made = plan.build(given, options(), HostFacts(0, in_userns=False, rights=None))
+    warnings = [text for text in (*given.warnings, *made.warnings) if key in text]
+    assert warnings == [f"/linux/resources/memory/{key} is ignored: it exists in cgroup v1 only"]
+
+
 @pytest.mark.parametrize(("path", "manager"), [("../a", "cgroupfs"), ("a:b:c", "cgroupfs"), ("/a", "systemd")])
 def test_a_cgroups_path_that_is_refused_is_named(path: str, manager: str) -> None:
     with pytest.raises(ConfigError) as caught:

@@ -208,16 +208,16 @@ def test_without_words_nothing_is_asked_for() -> None:
     none = parse([])
     assert {name: getattr(none, name) for name in none.__slots__} == {
         "bind": False, "cleared": 0, "copy_symlink": False, "data": (), "dest_nofollow": False, "flags": 0,
-        "idmap": "", "propagation": (), "recursive": False, "recursive_clear": 0, "recursive_set": 0,
+        "propagation": (), "recursive": False, "recursive_clear": 0, "recursive_set": 0,
         "remount": False, "src_nofollow": False, "tmpcopyup": False,
     }  # fmt: skip
     assert (none.attributes, none.superblock, none.iversion) == ((0, 0), ([], []), False)
 
 
 @pytest.mark.parametrize("word", ["idmap", "ridmap", "idmap=uids=0-1-10;gids=0-1-10"])
-def test_idmap_is_carried_as_written(word: str) -> None:
+def test_idmap_is_not_an_option_of_the_file_system(word: str) -> None:
     options = parse(["bind", word])
-    assert (options.idmap, options.data) == (word, ())
+    assert options.data == ()
 
 
 def test_rest_is_data_in_order() -> None:

@@ -77,7 +77,7 @@ def rules(entries: "Iterable[Any]", pointer: str) -> "list[Rule]":
 
 
 def rules_without_any(listed: "Iterable[Any]") -> "list[Rule]":
-    """The rules of a config that has none: those of `linux.devices` (objects of `pyrunc.spec.linux.DeviceEntry`), and
+    """The rules of a config that has none: those of `linux.devices` (objects of `pyrunc.spec.linux.Device`), and
     DEFAULTS. Otherwise a device node in an image would be the host's disk."""
     types = {"b": "b", "c": "c", "u": "c"}
     own = [_allow(types[entry.type], entry.major or 0, entry.minor or 0) for entry in listed if entry.type in types]

@@ -62,9 +62,9 @@ def _say_where(error: PyruncError, arguments: Arguments) -> None:
     """Where the value stands that an error is about: an option, the file with a process, or else the config."""
     option, file = _WRITTEN.get(error.pointer, ""), arguments.text("process")
     if option in arguments.options:
-        error.document, error.pointer = "", f"--{option}"
+        error.about(f"--{option}", document="")
     elif file and error.pointer.startswith("/process/"):
-        error.document, error.pointer = file, error.pointer.removeprefix("/process")
+        error.about(error.pointer.removeprefix("/process"), file)
 
 
 def _enter(context: Context, arguments: Arguments) -> int:

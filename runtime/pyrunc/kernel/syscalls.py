@@ -61,7 +61,7 @@ def c_string(text: str) -> bytes:
 def fork_into(flags: int = 0, cgroup: int = -1) -> int:
     """clone3(2) used as a fork: into new namespaces (CLONE_NEW*) and, with `cgroup` (a directory's fd), into a cgroup.
 
-    Returns 0 in the child. Python's own at-fork work is not needed: the runtime has one thread (DESIGN 13).
+    Returns 0 in the child. Python's own at-fork work is not needed: the runtime has one thread.
     """
     return _result(lib.pyrunc_fork_into(flags, 0 if flags & CLONE_PARENT else SIGCHLD, cgroup))
 

@@ -159,17 +159,16 @@ class MountOptions:
     recursive_set, recursive_clear: MOUNT_ATTR_* for the mount and all below it
     propagation: MS_SHARED and the like, with MS_REC, to apply in this order
     data: "key" or "key=value" for the file system
-    idmap: the word as written: "idmap", "ridmap", "idmap=uids=...", "" for none
     """
 
     __slots__ = (
-        "bind", "cleared", "copy_symlink", "data", "dest_nofollow", "flags", "idmap", "propagation", "recursive",
+        "bind", "cleared", "copy_symlink", "data", "dest_nofollow", "flags", "propagation", "recursive",
         "recursive_clear", "recursive_set", "remount", "src_nofollow", "tmpcopyup",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0917  (a record, built at one place)
         self, flags: int, cleared: int, recursive_set: int, recursive_clear: int, switches: "set[str]",
-        propagation: "tuple[int, ...]", data: "tuple[str, ...]", idmap: str,
+        propagation: "tuple[int, ...]", data: "tuple[str, ...]",
     ) -> None:  # fmt: skip
         """switches: names of the attributes that are True."""
         self.flags, self.cleared = flags, cleared
@@ -178,7 +177,7 @@ class MountOptions:
         self.remount, self.tmpcopyup = "remount" in switches, "tmpcopyup" in switches
         self.copy_symlink, self.src_nofollow = "copy_symlink" in switches, "src_nofollow" in switches
         self.dest_nofollow = "dest_nofollow" in switches
-        self.propagation, self.data, self.idmap = propagation, data, idmap
+        self.propagation, self.data = propagation, data
 
     @property
     def attributes(self) -> "tuple[int, int]":
@@ -265,7 +264,7 @@ def parse(options: "tuple[str, ...] | list[str]", *, writable: bool = False) -> 
     """
     flags = cleared = recursive_set = recursive_clear = 0
     switches: set[str] = set()
-    changes, data, idmap = [], [], ""
+    changes, data = [], []
     for word in options:
         if word in _FLAGS:
             on, off = _FLAGS[word]
@@ -280,12 +279,12 @@ def parse(options: "tuple[str, ...] | list[str]", *, writable: bool = False) -> 
         elif word in _SWITCHES:
             switches.update(_SWITCHES[word])
         elif word.partition("=")[0] in ("idmap", "ridmap"):
-            idmap = word
+            continue  # of the mount's mapping (`spec.idmapped`)
         elif word:
             data.append(word)
     if writable:
         flags &= ~MS_RDONLY
-    return MountOptions(flags, cleared, recursive_set, recursive_clear, switches, tuple(changes), tuple(data), idmap)
+    return MountOptions(flags, cleared, recursive_set, recursive_clear, switches, tuple(changes), tuple(data))
 
 
 def propagation(word: str) -> int:

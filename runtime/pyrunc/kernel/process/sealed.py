@@ -15,7 +15,7 @@ _WRITABLE_BY_OTHERS = 0o022
 
 
 def helper() -> int:
-    """An executable descriptor of pyrunc-init, close-on-exec: a sealed copy in memory (it is 9 KB).
+    """An executable descriptor of pyrunc-init, close-on-exec: a sealed copy in memory (it is 13 KB).
 
     Where the kernel forbids executable memory files (vm.memfd_noexec=2), the file itself: through a private read-only
     copy of its mount, which takes CAP_SYS_ADMIN, or, for an ordinary user, if it is another's and he may not write it.

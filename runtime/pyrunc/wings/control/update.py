@@ -68,9 +68,9 @@ def _say_where(error: PyruncError, arguments: Arguments) -> None:
     names = [name for name, (section, key, *_) in (_NUMBERS | _TEXTS).items() if pointer == f"/{section}/{key}"]
     names += [name for name in _SCHEMAS if name in arguments.options and pointer == "/linux/intelRdt"]
     if file and pointer != error.pointer:
-        error.document, error.pointer = "standard input" if file == "-" else file, pointer
+        error.about(pointer, "standard input" if file == "-" else file)
     else:
-        error.document, error.pointer = "", ", ".join(f"--{name}" for name in names)
+        error.about(", ".join(f"--{name}" for name in names), document="")
 
 
 def _update(context: Context, arguments: Arguments) -> int:
