@@ -10,6 +10,8 @@ MAKEFLAGS += --no-builtin-rules
 PREFIX ?= /usr/local
 DESTDIR ?=
 SYSCONFDIR ?= /etc
+# What PREFIX/bin/pyrunc is: native (linked to the interpreter's shared library), script, or auto, the first that can be.
+LAUNCHER ?= auto
 BUNDLE ?= hello
 ROUNDS ?= 50
 FUZZ_SECONDS ?= 600
@@ -143,9 +145,9 @@ build: $(PROGRAM) ## everything that `build/bin/pyrunc` needs
 docs: $(DOCS) ## man pages and shell completions, in build/
 
 .PHONY: install
-install: build docs ## install below PREFIX=/usr/local (packagers: DESTDIR=, VENDOR=1), and register with podman
+install: build docs ## install below PREFIX=/usr/local (packagers: DESTDIR=, VENDOR=1, LAUNCHER=), and register with podman
 	@$(python) $(PACKAGING)/install.py --prefix=$(PREFIX) --sysconfdir=$(SYSCONFDIR) --destdir=$(DESTDIR) \
-		$(if $(VENDOR),--vendor) --python=$(python)
+		$(if $(VENDOR),--vendor) --launcher=$(LAUNCHER) --python=$(python)
 
 .PHONY: uninstall
 uninstall: ## remove what `make install` with the same PREFIX (and VENDOR) has put

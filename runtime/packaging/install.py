@@ -1,6 +1,7 @@
 """Install what `make build docs` made, or remove it.
 
-    PREFIX/bin/pyrunc                 the launcher, bound to the interpreter that its modules were compiled for
+    PREFIX/bin/pyrunc                 the launcher, bound to the interpreter that its modules were compiled for: a
+                                      program around that interpreter's shared library, or a script if it has none
     PREFIX/lib/pyrunc/                the package and, privately, the packages that it needs
     PREFIX/share/man/man8/            a page for pyrunc and one for each command
     PREFIX/share/{bash-completion/completions,zsh/...,fish/vendor_completions.d}/
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import launcher
 import modules
+import native_launcher
 
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
@@ -50,10 +52,10 @@ class Layout:
         return Path(f"{self.destdir}{path}") if self.destdir else path
 
 
-def install(layout: Layout, python: str) -> None:
+def install(layout: Layout, python: str, kind: str) -> None:
     """Install everything; an older installation is replaced as a whole."""
     _library(layout, python)
-    launcher.write(layout.on_disk(layout.program), python, [str(layout.library)], layout.library)
+    _program(layout, python, kind)
     pages = sorted((BUILD / "man").glob("*.8"))
     for page in pages:
         _copy(page, layout.on_disk(layout.manual / page.name))
@@ -64,6 +66,20 @@ def install(layout: Layout, python: str) -> None:
     drop_in.parent.mkdir(parents=True, exist_ok=True)
     drop_in.write_text(text)
     drop_in.chmod(0o644)
+
+
+def _program(layout: Layout, python: str, kind: str) -> None:
+    """The launcher: native, a script, or ("auto") native where that can be built."""
+    target, body = layout.on_disk(layout.program), launcher.body([str(layout.library)], layout.library)
+    if kind != "script":
+        try:
+            native_launcher.write(target, python, body)
+            return
+        except native_launcher.CannotBuildError as error:
+            if kind == "native":
+                sys.exit(f"no native launcher can be built: {error}")
+            sys.stdout.write(f"the launcher is a script, which starts a little slower: {error}\n")
+    launcher.write(target, python, body)
 
 
 def _library(layout: Layout, python: str) -> None:
@@ -142,6 +158,8 @@ def main() -> None:
     parser.add_argument("--sysconfdir", default="/etc")
     parser.add_argument("--destdir", default="")
     parser.add_argument("--python", default=sys.executable, help="the interpreter of the launcher")
+    kinds = ("auto", "native", "script")
+    parser.add_argument("--launcher", choices=kinds, default="auto", help="auto: native where that can be built")
     parser.add_argument("--vendor", action="store_true", help="register where podman 6 reads what packages have put")
     parser.add_argument("--remove", action="store_true")
     arguments = parser.parse_args()
@@ -152,7 +170,7 @@ def main() -> None:
         if arguments.remove:
             remove(layout)
             return
-        install(layout, arguments.python)
+        install(layout, arguments.python, arguments.launcher)
     except PermissionError as error:
         sys.exit(f"{error.filename}: permission denied; try `sudo make {'un' * arguments.remove}install`")
     sys.stdout.write(f"installed {layout.on_disk(layout.program)}\n")

@@ -1,6 +1,7 @@
 """Write the `pyrunc` program: `launcher.py TARGET PYTHON DIRECTORY...`, the directories being those of its modules.
 
-An installed program (`write` with `library`) begins with the files that `modules.py` has written; a checkout has none.
+An installed program (`body` with `library`) begins with the files that `modules.py` has written; a checkout has none.
+Where the interpreter has a shared library, an installed program is no script (native_launcher.py); it does the same.
 
 -I: neither PYTHON* of the caller's environment nor the working directory has a say (podman's cwd is the bundle, and
 conmon hands down a user's whole environment to root). -S: no site-packages and no .pth files, which cost 2 ms.
@@ -19,8 +20,7 @@ from pathlib import Path
 # to its threshold later.
 # What cannot be loaded (EMFILE, ENOMEM, half an installation) is told in one line, by what needs no loading itself.
 # Compiling this text is a part of every start: no f-strings, which the parser of 3.11 starts anew for.
-STUB = """\
-#!{python} -IS
+BODY = """\
 import _signal
 
 if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
@@ -58,18 +58,23 @@ LOAD = """\
 """
 
 
-def write(target: Path, python: str, directories: list[str], library: Path | None = None) -> None:
-    """Write the program, whole or not at all. library: where the package is installed, beside its byte code."""
+def body(directories: list[str], library: Path | None = None) -> str:
+    """What the program does, be it a script or not. library: where the package is installed, beside its byte code."""
     load = ""
     if library is not None:
         source = f"{library}/pyrunc/startup.py"
         load = LOAD.format(source=source, compiled=cache_from_source(source))
+    return BODY.format(directories=directories, load=load)
+
+
+def write(target: Path, python: str, body: str) -> None:
+    """Write the program as a script, whole or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + ".partial")
-    partial.write_text(STUB.format(python=os.path.realpath(python), directories=directories, load=load))
+    partial.write_text(f"#!{os.path.realpath(python)} -IS\n{body}")
     partial.chmod(0o755)
     partial.rename(target)
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]), sys.argv[2], [os.path.abspath(directory) for directory in sys.argv[3:]])
+    write(Path(sys.argv[1]), sys.argv[2], body([os.path.abspath(directory) for directory in sys.argv[3:]]))

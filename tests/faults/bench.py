@@ -48,9 +48,7 @@ class Bench:
             result, calls, facts = self._watch(command)
         self._undisturbed[command] = result.returncode, facts
         self._last |= {(command, call.process): call.number for call in calls}
-        # CPython opens the program, twice, before our first statement comes, which is about SIGINT.
-        opened = max(i for i, call in enumerate(calls) if call.path == str(self._kind.runtime.path))
-        first = next(i for i, call in enumerate(calls) if i > opened and call.name == "rt_sigaction")
+        first = _first_statement(calls, self._kind.runtime.path)
         own = [call for i, call in enumerate(calls) if call.process or i > first]
         return [Case(command, call, what) for call in own for what in call.faults]
 
@@ -159,3 +157,13 @@ class Bench:
             left.append("keys: the session keyring")
         left += self._files((*FILES, "pid"))
         return problems + [(f"{when}left: {line.partition(':')[0]}", line) for line in left]
+
+
+def _first_statement(calls: "list[Call]", program: Path) -> int:
+    """The place of what ends CPython's own start: our first statement is about SIGINT."""
+    opened = [i for i, call in enumerate(calls) if call.path == str(program) and call.name != "execve"]
+    if opened:  # a script is opened twice
+        return next(i for i, call in enumerate(calls) if i > opened[-1] and call.name == "rt_sigaction")
+    library = f"{program.parents[1]}/lib/pyrunc/"
+    loaded = next(i for i, call in enumerate(calls) if call.path.startswith(library))
+    return max(i for i, call in enumerate(calls[:loaded]) if call.name == "rt_sigaction")

@@ -57,14 +57,19 @@ def held(stop: Stop, case: Case) -> "Iterator[str]":
         yield f"ignores signals {stop['SigIgn']:x}"
     if stop["Threads"] != 1:
         yield f"has {stop['Threads']} threads"
-    if stop["namespaces"]["pid"] in case.joined.values() and "python" in stop["exe"]:
+    if stop["namespaces"]["pid"] in case.joined.values() and _is_interpreter(stop["exe"]):
         yield "is an interpreter that others in its pid namespace can see"
+
+
+def _is_interpreter(executable: str) -> bool:
+    """Whether it is CPython, or the launcher that CPython's library is linked to (not /memfd:pyrunc-init)."""
+    return "python" in executable or executable.endswith("/pyrunc")
 
 
 def _stage(stop: Stop) -> str:
     if stop["call"] == "first":
         return "seen"
-    if "python" in stop["exe"]:
+    if _is_interpreter(stop["exe"]):
         return "leaves" if stop["path"] == "" else "host_hook"
     if stop["call"] in ("execve", "execveat"):
         return "hook" if stop["path"] == HOOK else "program"

@@ -1,4 +1,4 @@
-"""The two files that we compile have what compiler and linker can do against exploits; `make check` looks, too."""
+"""The files that we compile have what compiler and linker can do against exploits; `make check` looks, too."""
 
 import importlib.util
 import platform
@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from tests import elf
+from tests import elf, launchers
 
 TOP = Path(__file__).resolve().parents[2]
 PACKAGE = TOP / "runtime/pyrunc"
@@ -37,9 +37,19 @@ def backend() -> ModuleType:
     return backend_of(TOP)
 
 
-@pytest.fixture(params=[EXTENSION, INIT], ids=["extension", "pyrunc-init"])
+@pytest.fixture(scope="session")
+def launcher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program that `make install` compiles."""
+    target = tmp_path_factory.mktemp("launcher") / "pyrunc"
+    launchers.write("native", target, launchers.launcher.body([]))
+    return target
+
+
+@pytest.fixture(params=["extension", "pyrunc-init", "launcher"])
 def file(request: pytest.FixtureRequest) -> elf.Elf:
-    return elf.Elf(request.param)
+    if request.param == "launcher":
+        return elf.Elf(request.getfixturevalue("launcher"))
+    return elf.Elf(EXTENSION if request.param == "extension" else INIT)
 
 
 def test_address_is_chosen_by_the_kernel(file: elf.Elf) -> None:
@@ -60,10 +70,11 @@ def test_control_flow_is_marked(file: elf.Elf) -> None:
     """By endbr64 where a jump may go; whether the file is marked as a whole is up to the C library's part of it."""
     (code,) = (segment for segment in file.of_kind(elf.PT_LOAD) if segment.flags & elf.PF_X)
     of_libc = 2 if elf.DT_NEEDED in file.dynamic else 0
-    assert file.bytes_of(code).count(bytes.fromhex("f30f1efa")) >= of_libc + 2
+    ours = 1 if any(name.startswith("libpython") for name in file.names()) else 2  # the launcher has `main` alone
+    assert file.bytes_of(code).count(bytes.fromhex("f30f1efa")) >= of_libc + ours
 
 
-def assert_extension(file: elf.Elf) -> None:
+def assert_bound_and_guarded(file: elf.Elf) -> None:
     """Symbols are bound before any code runs, and their addresses cannot be written then; frames have a canary."""
     assert file.of_kind(elf.PT_GNU_RELRO)
     assert file.dynamic.get(elf.DT_FLAGS, 0) & elf.DF_BIND_NOW or file.dynamic.get(elf.DT_FLAGS_1, 0) & elf.DF_1_NOW
@@ -72,8 +83,18 @@ def assert_extension(file: elf.Elf) -> None:
 
 def test_extension() -> None:
     file = elf.Elf(EXTENSION)
-    assert_extension(file)
+    assert_bound_and_guarded(file)
     assert not {elf.DT_RPATH, elf.DT_RUNPATH} & set(file.dynamic)
+
+
+def test_launcher(launcher: Path) -> None:
+    """It brings no interpreter of its own: security updates are those of the distribution's library."""
+    file = elf.Elf(launcher)
+    assert_bound_and_guarded(file)
+    assert not {elf.DT_RPATH, elf.DT_RUNPATH} & set(file.dynamic)
+    assert any(name.startswith(f"libpython3.{sys.version_info.minor}.so") for name in file.names())
+    assert {name for name in file.names() if name.startswith("_Py")} == set()
+    assert len(file.content) < 64 << 10
 
 
 def test_extension_that_setuptools_builds(tmp_path: Path) -> None:
@@ -88,7 +109,7 @@ def test_extension_that_setuptools_builds(tmp_path: Path) -> None:
     subprocess.run(command, cwd=tmp_path / "source", env=environment, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     zipfile.ZipFile(wheel).extractall(tmp_path / "wheel")
-    assert_extension(elf.Elf(tmp_path / "wheel/pyrunc/_native.abi3.so"))
+    assert_bound_and_guarded(elf.Elf(tmp_path / "wheel/pyrunc/_native.abi3.so"))
     assert (tmp_path / "wheel/pyrunc/pyrunc-init").read_bytes() == INIT.read_bytes()
 
 

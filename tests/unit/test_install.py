@@ -14,7 +14,7 @@ def test_umask_of_the_caller_does_not_let_others_in(tmp_path: Path, monkeypatch:
     monkeypatch.syspath_prepend(str(PACKAGING))
     import install
 
-    def make(layout: "install.Layout", _: str) -> None:
+    def make(layout: "install.Layout", *_: str) -> None:
         layout.on_disk(layout.library).mkdir(parents=True)
 
     monkeypatch.setattr(install, "install", make)
@@ -40,9 +40,8 @@ def test_podman_learns_of_pyrunc(
     monkeypatch.syspath_prepend(str(PACKAGING))
     import install
 
-    for part in ("_library", "_copy"):
+    for part in ("_library", "_copy", "_program"):
         monkeypatch.setattr(install, part, lambda *_: None)
-    monkeypatch.setattr(install.launcher, "write", lambda *_: None)
     words = ["install.py", "--prefix=/usr", "--sysconfdir=/etc", f"--destdir={tmp_path}", *options]
     monkeypatch.setattr(sys, "argv", words)
     install.main()
@@ -55,3 +54,37 @@ def test_podman_learns_of_pyrunc(
     monkeypatch.setattr(sys, "argv", [*words, "--remove"])
     install.main()
     assert list(tmp_path.rglob("*.conf")) == []
+
+
+def lacks_a_library(*_: object) -> None:
+    """What building a native launcher comes to where that cannot be."""
+    import native_launcher
+
+    raise native_launcher.CannotBuildError("the interpreter has no shared library")
+
+
+@pytest.mark.parametrize("can", [True, False])
+@pytest.mark.parametrize("kind", ["auto", "native", "script"])
+def test_kind_of_the_launcher(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kind: str, can: bool
+) -> None:
+    """By itself the fastest that can be built; a packager gets what he asks for, or an error."""
+    monkeypatch.syspath_prepend(str(PACKAGING))
+    import install
+
+    def native(target: Path, *_: str) -> None:
+        target.write_text("native")
+
+    monkeypatch.setattr(install.native_launcher, "write", native if can else lacks_a_library)
+    layout = install.Layout("/usr", "/etc", str(tmp_path))
+    program = layout.on_disk(layout.program)
+    program.parent.mkdir(parents=True)
+    if kind == "native" and not can:
+        with pytest.raises(SystemExit, match="no native launcher can be built: the interpreter has no shared library"):
+            install._program(layout, sys.executable, kind)
+        return
+    install._program(layout, sys.executable, kind)
+    script = kind == "script" or not can
+    assert program.read_text().startswith(f"#!{os.path.realpath(sys.executable)} -IS\n") == script
+    assert (program.read_text() == "native") != script
+    assert capsys.readouterr().out.endswith("no shared library\n") == (kind == "auto" and not can)

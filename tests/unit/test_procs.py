@@ -1,6 +1,9 @@
 """pyrunc.kernel.process.processes: how a child that we have not reaped has ended."""
 
+import os
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from pyrunc.kernel.process import processes
@@ -42,3 +45,19 @@ def test_child_that_is_seen_between_signal_and_end_is_looked_at_again(monkeypatc
     monkeypatch.setattr(processes, "_stat_fields", lambda _: answers.pop(0))
     assert processes.killed(child.pid)
     child.wait()
+
+
+@pytest.mark.parametrize("options", [[], ["-IS"]])
+def test_program_of_an_interpreter_is_what_that_runs(tmp_path: Path, options: list[str]) -> None:
+    script = tmp_path / "script"
+    script.write_text("input()\n")
+    with subprocess.Popen([sys.executable, *options, script, "argument"], stdin=subprocess.PIPE) as process:
+        eventually(lambda: processes.program(process.pid) == str(script), "the script to be seen")
+        process.communicate(b"\n")
+
+
+def test_program_is_what_is_executed_whatever_it_calls_itself() -> None:
+    with subprocess.Popen(["python", "1000"], executable="/bin/sleep") as process:
+        eventually(lambda: processes.program(process.pid) == os.path.realpath("/bin/sleep"), "the program to be seen")
+        process.kill()
+    assert processes.program(process.pid) == ""

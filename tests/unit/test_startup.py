@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import launchers
 from tests.imports import interpreter
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -66,20 +67,16 @@ def test_modules_come_from_the_files(library: Path) -> None:
     assert imported(library, "state", "nobody") == {"pyrunc", "pyrunc.startup"}
 
 
-def program(library: Path) -> Path:
+def program(library: Path, kind: str) -> Path:
     """The launcher of this installation."""
     target = library / "program"
-    write = "import sys, pathlib; sys.path.append(sys.argv[1]); import launcher\n"
-    write += "directories = [sys.argv[4], sys.argv[5]]\n"
-    write += "launcher.write(pathlib.Path(sys.argv[2]), sys.argv[3], directories, pathlib.Path(sys.argv[4]))"
-    arguments = [CHECKOUT / "runtime/packaging", target, interpreter()[0], library, SITE]
-    subprocess.run([*interpreter(), "-c", write, *arguments], check=True)
+    launchers.write(kind, target, launchers.launcher.body([str(library), SITE], library))
     return target
 
 
-def searched(library: Path) -> set[str]:
+def searched(library: Path, kind: str = "script") -> set[str]:
     """Directories of the library that the installed program looks through to answer `state nobody`."""
-    words = ["strace", "-e", "trace=openat", str(program(library)), "--root", str(library / "state")]
+    words = ["strace", "-e", "trace=openat", str(program(library, kind)), "--root", str(library / "state")]
     result = subprocess.run([*words, "state", "nobody"], capture_output=True, text=True, check=False)
     assert "container `nobody` does not exist" in result.stderr, result.stderr
     opened = [line.split('"')[1] for line in result.stderr.splitlines() if "O_DIRECTORY" in line]
@@ -87,14 +84,16 @@ def searched(library: Path) -> set[str]:
 
 
 @needs_strace
-def test_an_installed_program_searches_for_nothing(library: Path) -> None:
+@pytest.mark.parametrize("kind", launchers.KINDS)
+def test_an_installed_program_searches_for_nothing(library: Path, kind: str) -> None:
     py_compile.compile(str(library / "pyrunc/startup.py"))
-    assert searched(library) == set()
+    assert searched(library, kind) == set()
 
 
 @needs_strace
+@pytest.mark.parametrize("kind", launchers.KINDS)
 @pytest.mark.parametrize("damage", ["none", "empty", "other", "all"])
-def test_an_installed_program_without_its_byte_code_is_imported(library: Path, damage: str) -> None:
+def test_an_installed_program_without_its_byte_code_is_imported(library: Path, damage: str, kind: str) -> None:
     compiled = Path(py_compile.compile(str(library / "pyrunc/startup.py")) or "")
     content = compiled.read_bytes()
     if damage == "all":  # somebody tidied up
@@ -103,15 +102,16 @@ def test_an_installed_program_without_its_byte_code_is_imported(library: Path, d
         compiled.unlink()
     else:
         compiled.write_bytes(b"" if damage == "empty" else bytes([content[0] ^ 1]) + content[1:])
-    assert f"{library}/pyrunc" in searched(library)
+    assert f"{library}/pyrunc" in searched(library, kind)
 
 
 @needs_strace
-def test_an_extension_that_was_moved_is_searched_for(library: Path) -> None:
+@pytest.mark.parametrize("kind", launchers.KINDS)
+def test_an_extension_that_was_moved_is_searched_for(library: Path, kind: str) -> None:
     py_compile.compile(str(library / "pyrunc/startup.py"))
     (extension,) = library.glob("_prctl.*")
     extension.unlink()
-    assert searched(library) == {str(library)}
+    assert searched(library, kind) == {str(library)}
 
 
 def test_without_a_file_modules_are_imported(library: Path) -> None:

@@ -75,11 +75,11 @@ def _holder(container: Container) -> int:
 
 
 def _is_of_ours(pid: int) -> bool:
-    """Whether it runs what we run: our interpreter, and in it a program of our name."""
+    """Whether it runs what we run: the same file, and in it, if that is an interpreter, a program of our name."""
     try:
         theirs, ours = posix.stat(f"/proc/{pid}/exe"), posix.stat("/proc/self/exe")
     except OSError:
         return False
-    name = processes.script("self").rpartition("/")[2]
-    same_program = (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)
-    return same_program and processes.script(pid).rpartition("/")[2] == name
+    name = processes.program("self").rpartition("/")[2]
+    same_file = (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)
+    return same_file and processes.program(pid).rpartition("/")[2] == name

@@ -73,8 +73,15 @@ def words(pid: "int | str") -> "list[str]":
     return text.removesuffix("\0").split("\0")
 
 
-def script(pid: "int | str") -> str:
-    """What a process's interpreter runs: its first word that is no option. "" without any."""
+def program(pid: "int | str") -> str:
+    """The path of the program that a process was started as: what it executes, or, if that is an interpreter, what that
+    runs, its first word that is no option. "" if there is none to be seen."""
+    try:
+        executable = posix.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return ""
+    if not executable.rpartition("/")[2].startswith("python"):
+        return executable
     return next((word for word in words(pid)[1:] if not word.startswith("-")), "")
 
 

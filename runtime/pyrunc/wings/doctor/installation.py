@@ -48,7 +48,7 @@ def _files(directory: str) -> "Iterator[str]":
 
 def _program() -> str:
     """The launcher, as it was called; the package, if it was found in another way."""
-    path = processes.script("self")
+    path = processes.program("self")
     return path if path.startswith("/") and posix.access(path, posix.F_OK) else _PACKAGE
 
 
