@@ -129,7 +129,7 @@ def test_a_root_file_system_without_id_mapped_mounts(runtime: Runtime) -> None:
     """EINVAL, as from a file system that lacks FS_ALLOW_IDMAP: one that carries a whole host is hard to find."""
     finding = findings(runtime.behind(*without("22", "mount_setattr")), "id-mapped-mounts")["id-mapped-mounts"]
     assert finding["status"] == "degraded"
-    assert "file system of / takes none" in finding["finding"]
+    assert "file system of / does not support them" in finding["finding"]
 
 
 @pytest.mark.skipif("memory" not in Path("/proc/self/cgroup").read_text(), reason="needs a host with cgroup v1")

@@ -279,7 +279,7 @@ def parse(options: "tuple[str, ...] | list[str]", *, writable: bool = False) -> 
         elif word in _SWITCHES:
             switches.update(_SWITCHES[word])
         elif word.partition("=")[0] in ("idmap", "ridmap"):
-            continue  # of the mount's mapping (`spec.idmapped`)
+            continue  # of the mount's mapping (`idmapped.mappings`)
         elif word:
             data.append(word)
     if writable:

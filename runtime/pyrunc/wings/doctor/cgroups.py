@@ -46,7 +46,7 @@ def controllers(subject: Subject) -> Finding:
     if any(limits.bound_to_v1(name) for name in lacking):
         repair = _UNIFIED
     elif subject.host.privileged:
-        repair = "boot without `cgroup_disable=`, or another kernel"
+        repair = "boot without `cgroup_disable=`, or boot another kernel"
     else:
         repair = _delegation(top, subject)
     return Finding(DEGRADED if present else MISSING, text, repair, lacking=() if below is None else lacking)
@@ -104,7 +104,7 @@ def bus(subject: Subject) -> Finding:
         if error.errno:
             itself = private(address)
             cause = f"nobody answers at `{address}`" + (f", nor at `{itself}`" if itself else "")
-        log_in = f"loginctl enable-linger {subject.name()}, then log in by a session of its own (ssh, machinectl shell)"
+        log_in = f"loginctl enable-linger {subject.name()}, then log in with a new session (ssh, machinectl shell)"
         return Finding(MISSING, f"{cause}: {loss}", log_in if user and _booted_by_systemd() else _BOOT_SYSTEMD)
     try:
         below = manager.cgroup()

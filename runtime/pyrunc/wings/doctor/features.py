@@ -43,7 +43,7 @@ def system_calls(_: Subject) -> Finding:
             MISSING, f"the kernel {posix.uname().release}, or a seccomp filter before it, lacks {', '.join(lacking)}",
             "boot Linux 5.12 or newer; in a container, give it a seccomp profile that allows them", fatal=True,
         )  # fmt: skip
-    return Finding(OK, f"Linux {posix.uname().release} has all {len(_CALLS)} that are younger than Linux 5.0")
+    return Finding(OK, f"Linux {posix.uname().release} has all {len(_CALLS)} that are newer than Linux 5.0")
 
 
 def _unknown(name: str, call: "Callable[[], object]") -> bool:
@@ -76,7 +76,7 @@ def memory_files(_: Subject) -> Finding:
         posix.close(sealed.helper())
     except PyruncError as error:
         cause = "vm.memfd_noexec is 2" if forbidden else error.message
-        return Finding(MISSING, f"{cause}, and the file of pyrunc-init is this user's own to write", repair, fatal=True)
+        return Finding(MISSING, f"{cause}, and this user can write to the file of pyrunc-init", repair, fatal=True)
     if forbidden:
         return Finding(DEGRADED, "vm.memfd_noexec is 2: pyrunc-init runs from its file, not from memory")
     return Finding(OK, "pyrunc-init runs from a sealed file in memory")
@@ -129,7 +129,7 @@ def security_modules(_: Subject) -> Finding:
 def id_mapped_mounts(subject: Subject) -> Finding:
     """A copy of the root file system's mount takes the ids of a user namespace (mount_setattr(2), MOUNT_ATTR_IDMAP)."""
     if not subject.host.privileged:
-        return Finding(OK, "not for this user: the kernel gives them to root of the host")
+        return Finding(OK, "not available to this user: only root of the host may make them")
     loss = "a configuration with an id-mapped mount of its files is refused"
     mapping = MountMap(((0, 1, 1),), ((0, 1, 1),), recursive=False)
     try:
@@ -141,6 +141,6 @@ def id_mapped_mounts(subject: Subject) -> Finding:
         with opened(mapping.namespace), opened(syscalls.open_tree(*root)) as tree:
             syscalls.mount_setattr(tree, set_=syscalls.MOUNT_ATTR_IDMAP, userns=mapping.namespace)
     except OSError as error:
-        text = f"the file system of / takes none (errno {error.errno}): {loss}"
+        text = f"the file system of / does not support them (errno {error.errno}): {loss}"
         return Finding(DEGRADED, text, "keep images on ext4, xfs or btrfs")
-    return Finding(OK, "the file system of / takes them")
+    return Finding(OK, "the file system of / supports them")

@@ -30,9 +30,9 @@ def proc_mount(subject: Subject) -> Finding:
         return Finding(OK, "a container with a pid namespace of its own can have its own /proc")
     covers = _mounts_below_proc()
     listed = f"{', '.join(covers[:4])}{' and more' if len(covers) > 4 else ''}"
-    cause = f"{listed} cover{'s' if len(covers) == 1 else ''} parts of /proc" if covers else "/proc is not all in sight"
+    cause = f"{listed} cover{'s' if len(covers) == 1 else ''} parts of /proc" if covers else "/proc is not all visible"
     if covers:
-        repair = "call pyrunc outside of this container: the covers protect the host from what runs in it"
+        repair = "call pyrunc outside this container: what is mounted there protects the host from it"
     else:
         repair = "mount -t proc proc /proc"
     whose = "a user namespace" if subject.host.privileged else "a pid namespace of its own"
@@ -77,13 +77,13 @@ def state_directory(subject: Subject) -> Finding:
     try:
         posix.mkdir(trial, 0o700)
     except OSError as error:
-        return _no_state(subject, where, f"nothing can be made in `{where}` ({_why(error)})")
+        return _no_state(subject, where, f"`{where}` is not writable ({_why(error)})")
     try:
         posix.mkfifo(f"{trial}/fifo", 0o600)
         with opened(posix.open(trial, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)) as fd:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        return _no_state(subject, where, f"the file system of `{where}` takes no fifo or lock ({_why(error)})")
+        return _no_state(subject, where, f"the file system of `{where}` has no fifos or locks ({_why(error)})")
     finally:
         for remove, name in ((posix.unlink, f"{trial}/fifo"), (posix.rmdir, trial)):
             try:
@@ -96,13 +96,13 @@ def state_directory(subject: Subject) -> Finding:
 def _no_state(subject: Subject, where: str, cause: str) -> Finding:
     if subject.ordinary and not subject.environment.get(b"XDG_RUNTIME_DIR"):
         cause += ", and XDG_RUNTIME_DIR is not set"
-        repair = f"loginctl enable-linger {subject.name()}, then log in anew; or give --root DIR"
+        repair = f"loginctl enable-linger {subject.name()}, then log in again; or use --root DIR"
     else:
-        repair = f"make `{where}` writable for user {subject.host.euid}, or give --root DIR"
+        repair = f"make `{where}` writable for user {subject.host.euid}, or use --root DIR"
     return Finding(MISSING, cause, repair, fatal=True)
 
 
-_WHY = {1: "not allowed", 13: "not allowed", 20: "no directory", 28: "full", 30: "read-only", 122: "quota is used up"}
+_WHY = {1: "not allowed", 13: "not allowed", 20: "not a directory", 28: "full", 30: "read-only", 122: "quota exceeded"}
 
 
 def _why(error: OSError) -> str:

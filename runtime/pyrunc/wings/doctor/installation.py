@@ -24,16 +24,16 @@ def installation(subject: Subject) -> Finding:
     """The sources are compared by the hash that the byte code holds."""
     files = list(_files(_PACKAGE))
     if loose := sorted(path for path in files if _is_loose(posix.stat(path), subject.host.euid)):
-        text = f"others than root and this user can change {_some(loose)}, and so what is executed"
+        text = f"users other than root and this one can change {_some(loose)}, which is executed"
         return Finding(DEGRADED, text, f"chown -R root: {_PACKAGE} && chmod -R go-w {_PACKAGE}")
     # Who can rename a directory above puts another installation in the place of this one.
     places = {path: facts for start in (_PACKAGE, _program()) for path, facts in stateroot.way(start)}
     if loose := sorted(path for path, facts in places.items() if _is_loose(facts, subject.host.euid)):
-        text = f"others than root and this user can change {_some(loose)}, on the way to what is executed"
-        return Finding(DEGRADED, text, "install to a prefix that is root's alone: make install PREFIX=/usr/local")
+        text = f"users other than root and this one can change {_some(loose)}, on the path to what is executed"
+        return Finding(DEGRADED, text, "install to a prefix that only root can change: make install PREFIX=/usr/local")
     if stale := sorted({source for path in files for source in _changed_since(path)}):
         return Finding(DEGRADED, f"{_some(stale)} differs from the byte code, which is what runs", "make install")
-    return Finding(OK, "the byte code is that of the sources, and nobody else can change it")
+    return Finding(OK, "the byte code matches the sources, and nobody else can change it")
 
 
 def _files(directory: str) -> "Iterator[str]":

@@ -35,14 +35,14 @@ def privileges(subject: Subject) -> Finding:
             f"if the outer container may have it: `{' '.join(f'--cap-add {name}' for name in lacking)}`",
         )  # fmt: skip
     where = "uid 0 of a user namespace" if subject.host.in_userns else "root of the host"
-    return Finding(OK, f"{where}, with the capabilities that containers take")
+    return Finding(OK, f"{where}, with the capabilities that containers need")
 
 
 # -- user namespaces --------------------------------------------------------------------------------------------------
 
 _LIMIT = "/proc/sys/user/max_user_namespaces"
 _DEBIAN_SWITCH = "/proc/sys/kernel/unprivileged_userns_clone"  # Debian, Arch
-_AS_ROOT = "they are switched off for everybody: as root a container without a user namespace can be made"
+_AS_ROOT = "they are switched off for everybody: root can run containers without a user namespace"
 # For this program alone: the switch is a protection of all others.
 _PROFILE = (
     'echo "abi <abi/4.0>, profile crun-pyrunc $(command -v pyrunc) flags=(unconfined) { userns, }" '
@@ -59,9 +59,9 @@ def user_namespaces(subject: Subject) -> Finding:
         text, repair = _why_refused(error.errno or 0)
         return Finding(MISSING, text, repair, fatal=subject.ordinary)
     if failure:
-        text, repair = _restricted() or ("a security module takes the privilege in a new user namespace away", "")
+        text, repair = _restricted() or ("a security module removes the privileges in a new user namespace", "")
         return Finding(MISSING, text, repair, fatal=subject.ordinary)
-    return Finding(OK, "can be made, and give privilege inside")
+    return Finding(OK, "can be made, and give privileges inside")
 
 
 def _make_private() -> None:
@@ -76,10 +76,10 @@ def _why_refused(errno: int) -> "tuple[str, str]":
     if errno == ENOSYS:
         return "clone3 is missing", "pyrunc doctor system-calls"
     if errno in {ENOSPC, EUSERS}:
-        text = f"as many exist as user.max_user_namespaces ({limit}) allows, here or in a namespace above, or 32 levels"
+        text = f"the limit user.max_user_namespaces ({limit}) is reached, or that of a parent, or 32 levels are"
         return text, "sysctl -w user.max_user_namespaces=100000"
     if errno in {EAGAIN, ENOMEM}:
-        return "no further process, or no memory for one, could be had just now (ulimit -u, pids.max)", ""
+        return "no process could be made just now: no process or no memory is left (ulimit -u, pids.max)", ""
     if not posix.access("/proc/self/ns/user", posix.F_OK):
         return "the kernel was built without CONFIG_USER_NS", "boot another kernel"
     if number(_DEBIAN_SWITCH) == 0:
@@ -87,7 +87,7 @@ def _why_refused(errno: int) -> "tuple[str, str]":
     if found := _restricted():
         return found
     if status_field("Seccomp") == "2":
-        text = "a seccomp filter that this process is under refuses them"
+        text = "the seccomp filter of this process refuses them"
         return text, "give the outer container a profile that allows clone3, mount, setns and unshare in them"
     return f"the kernel refuses them (errno {errno}): a security module, or this process is in a chroot", ""
 
@@ -96,7 +96,7 @@ def _restricted() -> "tuple[str, str] | None":
     if number(_APPARMOR_SWITCH) != 1:
         return None
     text = "AppArmor restricts them (kernel.apparmor_restrict_unprivileged_userns is 1)"
-    return text, f"{_PROFILE}; docs/apparmor.md says what follows from it"
+    return text, f"{_PROFILE}; docs/apparmor.md describes the consequences"
 
 
 # -- ids --------------------------------------------------------------------------------------------------------------
@@ -109,11 +109,11 @@ def subordinate_ids(subject: Subject) -> Finding:
     """The ranges that /etc/subuid and /etc/subgid give to the user."""
     rights = subject.host.rights
     if rights is None:
-        return Finding(OK, "not needed: uid 0 maps any id that it has")
+        return Finding(OK, "not needed: uid 0 can map any id that it has")
     if rights.elsewhere:
         return Finding(OK, "they come from the service that /etc/nsswitch.conf names for `subid`")
     if rights.user == str(rights.uid):
-        text = "the user has no name, without which newuidmap gives no ids: a container has one user and one group"
+        text = "the user has no name, so newuidmap maps no ids: a container has one user and one group"
         return Finding(MISSING, text, f"useradd --uid {rights.uid} NAME")
     grants = {"/etc/subuid": rights.uids, "/etc/subgid": rights.gids}
     counts = {path: sum(grant.count for grant in given) for path, given in grants.items()}
@@ -154,12 +154,12 @@ def id_map_programs(subject: Subject) -> Finding:
             text = f"{path} is neither setuid root nor has the file capability {capability.lower()}: {loss}"
             return Finding(MISSING, text, package("--reinstall uidmap", "shadow-utils", verb="reinstall"))
         if posix.statvfs(path).f_flag & posix.ST_NOSUID:
-            text = f"{path} lies on a file system that is mounted nosuid: {loss}"
+            text = f"{path} is on a file system that is mounted nosuid: {loss}"
             return Finding(MISSING, text, "install it on a file system that is mounted without nosuid")
     if status_field("NoNewPrivs") == "1":
         text = f"this process has no_new_privs, so that newuidmap gains no privilege: {loss}"
         return Finding(MISSING, text, "leave NoNewPrivileges= out of the service that pyrunc is called from")
-    return Finding(OK, "newuidmap and newgidmap, with the privilege that they need")
+    return Finding(OK, "newuidmap and newgidmap have the privilege that they need")
 
 
 def _file_capabilities(path: str) -> int:
