@@ -53,6 +53,11 @@ class Device:
             return False
         return self.kind == "p" or facts.st_rdev == posix.makedev(self.major, self.minor)
 
+    def require_hosts(self, node: int) -> None:
+        """Raise ConfigError unless the host's node of this path, which `node` is open on, is this device."""
+        if not self.is_that(node):
+            raise ConfigError(f"`{self.path}` of the host is a different device", pointer=self.pointer)
+
     def mknod(self, directory: int, name: str, mode: int) -> None:
         """mknodat(2); OSError."""
         posix.mknod(name, _FORMATS[self.kind] | mode, posix.makedev(self.major, self.minor), dir_fd=directory)
@@ -236,18 +241,18 @@ def _hosts(device: Device) -> int:
     """A detached mount of the host's node. Its mode and owner stay (a device is written to all the same), and what is
     mounted over it covers this mount alone."""
     try:
-        node = syscalls.open_tree(AT_FDCWD, device.path, OPEN_TREE_CLONE)
+        node = opened(syscalls.open_tree(AT_FDCWD, device.path, OPEN_TREE_CLONE))
     except OSError as error:
         failure = device.failure(error, "bind the host's")
         failure.hint = "without privilege on the host a device can only be the one that the host has at this path"
         raise failure from None
-    if not device.is_that(node):
-        raise ConfigError(f"`{device.path}` of the host is a different device", pointer=device.pointer)
-    try:
-        syscalls.mount_setattr(node, set_=_BOUND, propagation=MS_PRIVATE)
-    except OSError as error:
-        raise device.failure(error, "bind the host's") from None
-    return node
+    with node as fd:
+        device.require_hosts(fd)
+        try:
+            syscalls.mount_setattr(fd, set_=_BOUND, propagation=MS_PRIVATE)
+        except OSError as error:
+            raise device.failure(error, "bind the host's") from None
+        return node.keep()
 
 
 def _is_empty(file: int) -> bool:

@@ -9,7 +9,7 @@ from _signal import SIGKILL
 
 from pyrunc.cgroup import manager
 from pyrunc.container import Container
-from pyrunc.errors import ConfigError, PyruncError
+from pyrunc.errors import PyruncError
 from pyrunc.kernel import paths, syscalls
 from pyrunc.kernel.descriptors import opened
 from pyrunc.kernel.process import keyring, processes, trial
@@ -152,13 +152,10 @@ def _nodes(plan: "ContainerPlan", made: Restored) -> "list[str]":
 
 def _require_host_node(device: "Device") -> None:
     try:
-        node = posix.open(device.path, paths.O_PATH | posix.O_CLOEXEC)
+        with opened(posix.open(device.path, paths.O_PATH | posix.O_CLOEXEC)) as node:
+            device.require_hosts(node)
     except OSError as error:
         raise device.failure(error, "restore as the host's the") from None
-    same = device.is_that(node)
-    posix.close(node)
-    if not same:
-        raise ConfigError(f"`{device.path}` of the host is a different device", pointer=device.pointer)
 
 
 def _prepare(plan: "ContainerPlan", root: str, want: Images) -> None:
