@@ -218,7 +218,7 @@ def _filter_devices(want: Want, path: str) -> str:
 
 
 def check_survivors(want: Want, path: str) -> None:
-    """Raise PyruncError if init has been killed for want of memory."""
+    """Raise PyruncError if init was OOM-killed."""
     from . import limits
 
     if not path or limits.oom_kills(path) <= want.kills_before:

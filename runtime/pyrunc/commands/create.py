@@ -35,7 +35,7 @@ def run(context: Context, arguments: Arguments) -> int:
 
 
 def create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[Container, parent.Created]":
-    """Create a container, for `create` and `run`. On failure nothing is left behind, and the host's part is named."""
+    """Create a container, for `create` and `run`. A failure leaves nothing behind, and names what the host lacks."""
     if context.log.can_take_back:
         _leave_word(context)
     try:
@@ -48,7 +48,7 @@ def create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[Co
 
 
 def _leave_word(context: Context) -> None:
-    """Who is killed for want of memory can say nothing afterwards. An engine may have put us below a pod's limit."""
+    """A process that is OOM-killed cannot log it afterwards, and an engine may have put us below a pod's limit."""
     from pyrunc.cgroup import cgroupfs, oom
 
     if word := oom.last_word(cgroupfs.own_path()):
@@ -59,8 +59,8 @@ _LIMITS = (ENOMEM, EMFILE)
 
 
 def _explain(error: PyruncError, context: Context) -> None:
-    """Add what the host lacks, if it can be found out. Want of descriptors or memory is our caller's limit, and would
-    keep the search from being loaded."""
+    """Add what the host lacks, if it can be found out. Too few descriptors or too little memory is our caller's limit,
+    and would keep the search from being loaded."""
     if error.errno in _LIMITS:
         return
     try:

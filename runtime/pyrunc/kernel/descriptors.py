@@ -73,7 +73,7 @@ _spare: "list[int]" = []
 
 
 def reserve() -> None:
-    """Take some numbers out of use, so that undoing has them after a failure for want of descriptors (EMFILE)."""
+    """Take some numbers out of use, so that undoing has them after a failure with EMFILE."""
     try:
         _spare.extend(posix.dup(2) for _ in range(_SPARE - len(_spare)))  # nobody gets further by them than by 2 itself
     except OSError as error:

@@ -11,7 +11,7 @@ _RTLD_NOW = 2
 
 
 class NotInstalled(PyruncError):
-    """There is no file of the library."""
+    """The library is not installed."""
 
 
 class Library:

@@ -45,7 +45,7 @@ def _identity(directory: int) -> "tuple[int, int]":
 
 
 def _remove_files(directory: int) -> "list[str]":
-    """Remove what is no directory; the names of those that are."""
+    """Remove what is not a directory; the names of the directories."""
     directories = []
     for name in posix.listdir(directory):
         try:

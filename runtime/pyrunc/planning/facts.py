@@ -89,7 +89,7 @@ class HostFacts(ProcessFacts):
 
 
 def gather(environment: "dict[bytes, bytes]") -> HostFacts:
-    """Who calls."""
+    """The caller."""
     from pyrunc.kernel.ids import idmap  # not for exec
     from pyrunc.kernel.process import credentials
 

@@ -133,7 +133,7 @@ def open_hook_streams(plan: "ContainerPlan") -> None:
 
 
 def place(made: Created, container: Container, host: "HostFacts") -> int:
-    """Make the cgroup, if it is us who make it; its descriptor or -1. Who asks for no limits can do without one."""
+    """Make the cgroup, if it is ours to make; its descriptor or -1. Without limits a container can do without one."""
     want = made.resources.cgroup.want
     try:
         return made.resources.cgroup.make(container.note)

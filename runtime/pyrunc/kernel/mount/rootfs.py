@@ -206,7 +206,7 @@ def _detach(top: int, number: int, point: str) -> "PyruncError | None":
 def mask(root: int, masked: "tuple[str, ...] | list[str]", null: int, label: str) -> None:
     """`linux.maskedPaths`: cover files with `null` (`paths.null_device`), directories with one empty read-only tmpfs.
 
-    label: SELinux context of that tmpfs, "" for none. A path that does not exist is no fault: the kernel may lack it.
+    label: SELinux context of that tmpfs, "" for none. A path that does not exist is no error: the kernel may lack it.
     """
     file_cover, directory_cover = _Cover(null), None
     covers: set[int] = set()  # engines and users name a path twice: one mount is enough

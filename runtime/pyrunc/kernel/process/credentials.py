@@ -104,7 +104,7 @@ def _home(uid: int, root: int, *, before_pivot: bool) -> str:
 
 
 def _passwd(root: int, *, before_pivot: bool) -> bytes:
-    """The beginning of /etc/passwd, nothing if that is no regular file. OSError."""
+    """The beginning of /etc/passwd, nothing if it is not a regular file. OSError."""
     with opened(paths.open_in(root, "/etc/passwd")) as found:
         if not S_ISREG(posix.fstat(found).st_mode):
             return b""

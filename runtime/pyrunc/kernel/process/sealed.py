@@ -81,7 +81,7 @@ def _in_memory(path: str) -> int:
         fd = posix.memfd_create("pyrunc-init", flags)
     posix.write(fd, content)
     fcntl.fcntl(fd, _F_ADD_SEALS, _ALL_SEALS)
-    # Who executes what it may not read cannot be traced by those who have no privilege over the file's owner
+    # A process that executes a file it may not read cannot be traced without privilege over the file's owner
     # (would_dump() in fs/exec.c), as root of a user namespace: the process has neither seccomp filter nor label yet.
     # Nor could an ordinary user, who has to fetch a seccomp listener from it.
     if posix.geteuid() == 0:

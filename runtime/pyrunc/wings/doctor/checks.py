@@ -1,4 +1,4 @@
-"""All checks, in the order in which they are printed. A name is for ever: errors of `create` give it.
+"""All checks, in the order in which they are printed. The names are API: errors of `create` print them.
 
     examine     run them, or some of them
 """

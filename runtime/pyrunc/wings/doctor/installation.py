@@ -26,7 +26,7 @@ def installation(subject: Subject) -> Finding:
     if loose := sorted(path for path in files if _is_loose(posix.stat(path), subject.host.euid)):
         text = f"users other than root and this one can change {_some(loose)}, which is executed"
         return Finding(DEGRADED, text, f"chown -R root: {_PACKAGE} && chmod -R go-w {_PACKAGE}")
-    # Who can rename a directory above puts another installation in the place of this one.
+    # Whoever can rename a parent directory can put another installation in place of this one.
     places = {path: facts for start in (_PACKAGE, _program()) for path, facts in stateroot.way(start)}
     if loose := sorted(path for path, facts in places.items() if _is_loose(facts, subject.host.euid)):
         text = f"users other than root and this one can change {_some(loose)}, on the path to what is executed"

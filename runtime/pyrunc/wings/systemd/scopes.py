@@ -63,7 +63,7 @@ class Manager:
 
     @property
     def direct(self) -> bool:
-        """Whether the manager was asked itself, for want of a bus."""
+        """Whether the manager itself was asked, because there is no bus."""
         return self._bus.direct
 
     def close(self) -> None:
