@@ -16,7 +16,7 @@ def read(path: str, most: int = 1 << 62, *, flags: int = 0, dir_fd: "int | None"
             raise
 
 
-def read_open(fd: int, most: int = 1 << 62) -> bytes:
+def read_open(fd: int, most: int) -> bytes:
     """The same of an open file, from where it is."""
     pieces, size = [], 0  # joined at the end: adding each to what came before would copy that every time
     while size < most and (piece := posix.read(fd, 1 << 16)):
