@@ -22,7 +22,7 @@ WITHOUT_ROOM = """
 import posix
 import resource
 
-from pyrunc import ending
+from pyrunc import ending, wings  # the package, so that each wing is asked for by its own name
 
 
 OURS = posix.getpid()
@@ -30,7 +30,7 @@ OURS = posix.getpid()
 
 class Nothing:
     def find_spec(self, name, *_):
-        if not name.startswith("pyrunc.doctor"):  # which is to find out why, afterwards
+        if not name.startswith("pyrunc.wings.doctor"):  # which is to find out why, afterwards
             posix.write(2, f"undoing loads the module {name}\\n".encode())
         raise ImportError("no room", name=name)
 
