@@ -10,12 +10,13 @@
  *   REPORT  the report descriptor until a step names another
  *
  * The list comes from our own parent through an anonymous file, never from the container. It is checked all the same:
- * offsets, strings and arrays that are read here lie in the list's data, and results go only there. What a CALL does is
+ * offsets, strings and arrays that are read here lie in the list's data, which only relocation changes. What a CALL does is
  * not checked: a system call with any arguments can do anything, to this memory as well.
  * Nothing is allocated, no environment is read, no library is used. tests/fuzz/init tries hostile lists.
  *
- * A step that fails sends a record to the report descriptor (first the channel to the parent, later the
- * result fifo that `pyrunc start` reads) and ends the process. With nobody listening it goes to standard error.
+ * A step that fails sends a "failure" to the report descriptor (first the channel to the parent, later the fifo
+ * exec.result that `pyrunc start` reads; pyrunc.stages.conversation draws both) and ends the process. With nobody to
+ * read it, it goes to standard error.
  */
 #include <linux/errno.h>
 #include <stddef.h>
@@ -23,15 +24,14 @@
 
 typedef unsigned long word;
 
-enum kind { CALL, FIND, CHECK_CWD, HOOK, REPORT_TO, EXEC, SPLIT, WRITE, END_BY };
-enum flag { EXPECT = 1, RETRY_EINTR = 2, REMEMBER = 4, IF_REMEMBERED = 8, STORE = 16 };
+enum kind { CALL, FIND, CHECK_CWD, HOOK, REPORT_TO, EXEC, SPLIT, WRITE, END_BY, LISTEN };
+enum flag { EXPECT = 1, RETRY_EINTR = 2, REMEMBER = 4, IF_REMEMBERED = 8 };
 
 struct step {
     word kind, flags, number;
     word arg[6];
     word tolerated[3]; /* errnos that are no failure */
     word expected;     /* with EXPECT: the only good result */
-    word store;        /* with STORE: the offset of the word of the data that gets the result */
     word label;        /* what the step is, for standard error */
 };
 
@@ -106,7 +106,7 @@ static struct {
 } list;
 static int report = -1;
 static const char *chosen; /* the program that FIND found */
-static char said[8192];    /* the last words of a hook, for its record */
+static char said[8192];    /* the last words of a hook */
 static size_t said_size;
 
 static const struct step *step_at(word i) {
@@ -129,20 +129,23 @@ static _Noreturn void leave(int status) {
     __builtin_trap();
 }
 
-/* What went wrong in which step: sent as the struct, the step's label, a NUL and what a hook printed. */
-struct record {
-    int32_t magic, step, kind, error, detail;
+/* A message is a word and what it says. This one: what went wrong in which step, its label, a NUL and what a hook
+   printed. */
+struct failure {
+    char word[8];
+    int32_t step, kind, error, detail;
     char text[1000];
 };
 
 static _Noreturn void fail(word index, const struct step *s, long error, long detail) {
-    static struct record r;
+    static struct failure r;
     const char *label = s ? (const char *)s->label : "read the list of last steps";
     size_t n = length(label) < 400 ? length(label) : 400;
-    r.magic = (int32_t)MAGIC, r.step = (int32_t)index, r.kind = s ? (int)s->kind : -1;
+    for (size_t i = 0; i < sizeof r.word; i++) r.word[i] = "failure "[i];
+    r.step = (int32_t)index, r.kind = s ? (int)s->kind : -1;
     r.error = (int32_t)error, r.detail = (int32_t)detail;
     for (size_t i = 0; i < n; i++) r.text[i] = label[i];
-    size_t size = offsetof(struct record, text) + n + 1;
+    size_t size = offsetof(struct failure, text) + n + 1;
     if (s && s->kind == HOOK) {
         size_t room = sizeof r.text - n - 1, more = said_size < room ? said_size : room;
         for (size_t i = 0; i < more; i++) r.text[n + 1 + i] = said[said_size - more + i];
@@ -160,7 +163,8 @@ static _Noreturn void fail(word index, const struct step *s, long error, long de
 /* Whether an address lies in the data: also the end of the string there does, because the data's last word is 0. */
 static int in_data(word address) { return address - list.base - list.data < list.size - list.data; }
 
-/* Whether it is an array of such addresses that ends in a 0. Asked when a step uses it, as results go into data. */
+/* Whether it is an array of such addresses that ends in a 0. Asked when a step uses it: a CALL before it could have
+   changed it. */
 static int are_strings(word array) {
     if (array % sizeof(word) || !in_data(array)) return 0;
     for (const word *p = (const word *)array; *p; p++)
@@ -281,6 +285,20 @@ static long end_by(int number) {
 #endif
 }
 
+/* Load a seccomp filter (as CALL), and tell the number of its listener: who reads the report fetches it. */
+static long load_and_tell(const struct step *s) {
+    struct {
+        char word[8];
+        word number;
+    } told;
+    long r = step_call(s->number, s->arg[0], s->arg[1], s->arg[2], 0, 0, 0);
+    if (r < 0) return r;
+    for (size_t i = 0; i < sizeof told.word; i++) told.word[i] = "listens "[i];
+    told.number = (word)r;
+    r = call(__NR_write, report, &told, sizeof told);
+    return r < 0 ? r : r == (long)sizeof told ? 0 : -EPIPE;
+}
+
 #define sizeof_how 24 /* struct open_how */
 
 /* Write a file: arg 0 a directory, 1 a path in it, 2 struct open_how, 3 the content, 4 its size. */
@@ -320,25 +338,23 @@ static void run(void) {
                     ? write_file(s) : -EBADMSG;
             break;
         case END_BY: r = end_by((int)a[0]); break;
+        case LISTEN: r = load_and_tell(s); break;
         }
         for (int t = 0; t < 3; t++)
             if (s->tolerated[t] && (word)r == -s->tolerated[t]) tolerated = 1;
         if (s->flags & REMEMBER) remembered = tolerated;
         if (r < 0 && r >= -4095 && !tolerated) fail(i, s, -r, detail);
         if ((s->flags & EXPECT) && r != (long)s->expected) fail(i, s, EPIPE, r);
-        if (s->flags & STORE) *(word *)(list.base + s->store) = (word)r;
     }
 }
 
-/* Whether there is a word of data at an offset that may be written: not the last one, which ends all strings. */
-static int is_place(word where) {
-    return where % sizeof(word) == 0 && where >= list.data && where < list.size - sizeof(word);
-}
-
-/* Whether there is one that may be an address: also an argument or the label of a step. */
-static int is_operand(word where) {
+/* Whether a word at this offset may be an address: one of the data but the last, which ends all strings, or an argument
+   or the label of a step. */
+static int may_be_address(word where) {
     word steps = sizeof(struct header), in_step = (where - steps) % sizeof(struct step);
-    if (where % sizeof(word) || where < steps || where >= steps + list.steps * sizeof(struct step)) return is_place(where);
+    if (where % sizeof(word)) return 0;
+    if (where < steps || where >= steps + list.steps * sizeof(struct step))
+        return where >= list.data && where < list.size - sizeof(word);
     return (in_step >= offsetof(struct step, arg) && in_step < offsetof(struct step, tolerated)) ||
            in_step == offsetof(struct step, label);
 }
@@ -354,14 +370,13 @@ static int prepare(const struct header *head) {
     const word *relocation = (const word *)(list.base + steps_end);
     for (word i = 0; i < head->relocations; i++) {
         word where = relocation[i], *what = (word *)(list.base + where);
-        if (!is_operand(where)) return 0;
+        if (!may_be_address(where)) return 0;
         if (*what < list.data || *what >= list.size) return 0; /* also one that was relocated before */
         *what += list.base;
     }
     for (word i = 0; i < list.steps; i++) {
         const struct step *s = step_at(i);
-        if (s->kind > END_BY || !in_data(s->label)) return 0;
-        if ((s->flags & STORE) && !is_place(s->store)) return 0;
+        if (s->kind > LISTEN || !in_data(s->label)) return 0;
     }
     return 1;
 }

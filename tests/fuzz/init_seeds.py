@@ -3,8 +3,9 @@
 import sys
 from pathlib import Path
 
+from pyrunc.kernel.syscalls import number
 from pyrunc.stages.step_list import IF_REMEMBERED, REMEMBER, RETRY_EINTR, StepList
-from pyrunc.stages.step_report import CHECK_CWD, END_BY, EXEC, FIND, HOOK, REPORT_TO, SPLIT, WRITE
+from pyrunc.stages.step_report import CHECK_CWD, END_BY, EXEC, FIND, HOOK, LISTEN, REPORT_TO, SPLIT, WRITE
 
 ANSWERS = 64  # bytes before a list: init_steps.c
 
@@ -12,7 +13,7 @@ ANSWERS = 64  # bytes before a list: init_steps.c
 def lists() -> "dict[str, StepList]":
     """A list for each kind of step, and one with all."""
     made = {}
-    for name in ("end-by", "find", "hook", "result", "split", "working-directory", "write", "all"):
+    for name in ("end-by", "find", "hook", "listener", "split", "working-directory", "write", "all"):
         steps = made[name] = StepList()
         steps.step(REPORT_TO, 0, (5,), "report to start")
         if name in ("write", "all"):
@@ -33,11 +34,11 @@ def lists() -> "dict[str, StepList]":
             args = (steps.string("/bin/hook"), steps.strings(["hook", "1"]), steps.strings(["A=b"]))
             steps.step(HOOK, -1, (*args, 6, -1, 1000), "startContainer hook #0")
             steps.step(HOOK, 8, (*args, 6, 9, 0), "startContainer hook #1")
-        if name in ("result", "all"):
+        if name in ("listener", "all"):
             steps.call("write", 6, steps.blob(b"label"), 5, label="write", expect=5)
             filter_ = steps.pointer(bytes(8), steps.blob(bytes(16)))
-            kept = steps.keep(steps.call("seccomp", 1, 0, filter_, label="load the filter"))
-            steps.call("write", 5, kept, 8, label="tell", expect=8, flags=RETRY_EINTR)
+            steps.step(LISTEN, number("seccomp"), (1, 8, filter_), "load the filter")
+            steps.call("read", 6, steps.blob(b"\0"), 1, label="wait", expect=1, flags=RETRY_EINTR)
         steps.step(EXEC, 0, (steps.strings(["a", "b"]), steps.strings(["PATH=/bin", ""])), "exec a")
     return made
 

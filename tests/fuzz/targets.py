@@ -27,7 +27,8 @@ from pyrunc.savedstate import State
 from pyrunc.spec import annotations
 from pyrunc.spec.config import Config, parse_config, parse_process, parse_resources
 from pyrunc.spec.reader import Reader
-from pyrunc.stages import protocol, step_report
+from pyrunc.stages import channel, step_report
+from pyrunc.stages.conversation import CREATED, FAILURE, Ending
 from pyrunc.wings import resctrl
 from pyrunc.wings.criu import images, rpc
 from pyrunc.wings.documents.schema import schema_problems
@@ -241,19 +242,22 @@ def resources(data: bytes) -> None:
 
 def messages(data: bytes) -> None:
     """What a child, or pyrunc-init in a container, says to the command that waits for it."""
-    ours, theirs = protocol.pair()
+    ours, theirs = channel.pair()
     try:
         theirs._socket.send(data[1:60_000])
         theirs.close()
         if data[:1] < b"\x80":
-            refusal(lambda: ours.expect(protocol.CREATED, "setting up"))
+            refusal(lambda: ours.expect(CREATED, "setting up"))
         else:
             refusal(lambda: ours.expect_child("setting up"))
     finally:
         ours.close()
         theirs.close()
-    if step_report.is_record(data):
-        assert str(step_report.error_of(data)).isprintable()
+    assert str(step_report.error_of(data)).isprintable()
+    way = Ending()
+    for piece in (data[:9], data[9:]):
+        way.take(piece)
+    assert str(way.error("the process", None)).isprintable()
 
 
 def command_line(data: bytes) -> None:
@@ -324,7 +328,8 @@ SEEDS: dict[str, list[bytes]] = {
     "messages": [
         b"\0created",
         b'\0error {"error": "ConfigError", "message": "a", "errno": 2}',
-        struct.pack("@5i", step_report.MAGIC, 1, 0, 2, 0) + b"a\0b",
+        FAILURE + b" " + struct.pack("@4i", 1, 0, 2, 0) + b"a\0b",
+        b"startedlistens 12345678",
         b"\xff" + bytes(8),
     ],
     "command-line": [b"--bundle\0a\0--pid-file=b\0id", b"RTMIN+3\09\0SIGTERM", b"a:100000:65536\n"],

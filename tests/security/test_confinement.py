@@ -21,6 +21,7 @@ from pyrunc.planning import security
 from pyrunc.planning.facts import ProcessFacts
 from pyrunc.spec.config import parse_process
 from pyrunc.stages import exec_child, security_steps
+from pyrunc.stages.conversation import FAILURE, Ending
 from pyrunc.stages.step_list import RETRY_EINTR, StepList
 from pyrunc.stages.step_report import EXEC, FIND, HOOK, REPORT_TO, SPLIT, error_of
 from pyrunc.wings.seccomp import filters, listener
@@ -73,6 +74,12 @@ class Init:
         """What it reports next; b"" once its end is closed, as by the exit of the program, which has inherited it."""
         return self.report.recv(4096)
 
+    def failure(self) -> PyruncError:
+        """What it reports next is that: the error."""
+        word, _, value = self.message().partition(b" ")
+        assert word == FAILURE
+        return error_of(value)
+
     def end(self) -> "tuple[int, str]":
         """Exit status (negative: a signal) and output of the program."""
         status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
@@ -87,7 +94,7 @@ def start_under(profile: Profile, script: str) -> Init:
 
     def compose(steps, report, gate, proc):
         steps.call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, label="no_new_privs")
-        security_steps.load_filter(steps, made, report, gate)
+        security_steps.load_filter(steps, made, gate)
 
     return Init(compose, sys.executable, "-IS", "-c", script)
 
@@ -147,13 +154,13 @@ def test_interrupted_for_ever():
 
     def compose(steps, report, gate, proc):
         steps.call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, label="no_new_privs")
-        security_steps.load_filter(steps, made, report, gate)
+        security_steps.load_filter(steps, made, gate)
         steps.call("read", gate, steps.blob(b"\0"), 1, label="wait", flags=RETRY_EINTR)
 
     init = Init(compose, "/bin/true")
     init.report.settimeout(10)
     try:
-        assert "wait: Interrupted" in str(error_of(init.message()))
+        assert "wait: Interrupted" in str(init.failure())
     finally:
         os.kill(init.pid, signal.SIGKILL)
         init.end()
@@ -166,12 +173,12 @@ def test_hook_that_cannot_be_attended_under_the_filter_fails_for_that_reason(nam
 
     def compose(steps, report, gate, proc):
         steps.call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, label="no_new_privs")
-        security_steps.load_filter(steps, made, report, gate)
+        security_steps.load_filter(steps, made, gate)
         words = (steps.string("/bin/sh"), steps.strings(["sh", "-c", "sleep 0.1"]), steps.strings([]))
         steps.step(HOOK, 2, (*words, 0, 1, 60000), "startContainer hook #0")
 
     init = Init(compose, "/bin/true")
-    assert str(error_of(init.message())) == "error running startContainer hook #0: Operation not permitted"
+    assert str(init.failure()) == "error running startContainer hook #0: Operation not permitted"
     init.end()
 
 
@@ -221,7 +228,7 @@ def test_without_no_new_privs_the_capability_is_given_up_under_the_filter():
         steps.call("prctl", PR_SET_KEEPCAPS, 1, label="keep capabilities")
         steps.call("setresuid", 1000, 1000, 1000, label="become the user")
         capset(steps, 1 << CAP_SYS_ADMIN)
-        security_steps.load_filter(steps, made, report, gate)
+        security_steps.load_filter(steps, made, gate)
         capset(steps, 0)
 
     keys = "^(CapPrm|CapEff|NoNewPrivs|Seccomp):"
@@ -259,7 +266,7 @@ def serve(agent: socket.socket) -> "tuple[dict[str, object], int]":
 def test_agent_gets_the_listener_although_sendmsg_is_forbidden_and_the_program_never_has_it(tmp_path):
     forbidden = Rule(("sendmsg", "connect", "clone", "clone3", "socket"), "SCMP_ACT_KILL_PROCESS")
     init = with_listener(forbidden, NOTIFIED, script=f"import sys; sys.path[:0] = {sys.path}\n{MKDIR}\n{DESCRIPTORS}")
-    number = security_steps.listener_of(init.message())
+    number = Ending().take(init.message())
     assert number is not None
     agent = socket.socket(socket.AF_UNIX)
     path = tmp_path / "agent"
@@ -283,14 +290,14 @@ def test_agent_gets_the_listener_although_sendmsg_is_forbidden_and_the_program_n
 
 def test_profile_that_forbids_waiting_is_an_error_and_the_program_does_not_run():
     init = with_listener(NOTIFIED, Rule(("read",), "SCMP_ACT_ERRNO"), script="print('ran')")
-    assert security_steps.listener_of(init.message()) is not None
-    assert str(error_of(init.message())) == "wait for the seccomp agent: Operation not permitted"
+    assert Ending().take(init.message()) is not None
+    assert str(init.failure()) == "wait for the seccomp agent: Operation not permitted"
     assert init.end() == (126, "")
 
 
 def test_listener_that_cannot_be_sent_is_an_error(tmp_path):
     init = with_listener(NOTIFIED, script="print('ran')")
-    number = security_steps.listener_of(init.message())
+    number = Ending().take(init.message())
     pidfd = os.pidfd_open(init.pid)
     with pytest.raises(PyruncError, match=f"connect to the seccomp listener socket `{tmp_path}/nobody`"):
         listener.hand_over(pidfd, number, f"{tmp_path}/nobody", b"{}")
@@ -299,11 +306,6 @@ def test_listener_that_cannot_be_sent_is_an_error(tmp_path):
     os.close(pidfd)
     os.kill(init.pid, signal.SIGKILL)
     assert init.end() == (-signal.SIGKILL, "")
-
-
-def test_other_messages_are_no_listener():
-    for message in (b"", b"started", security_steps.LISTENER, security_steps.LISTENER + bytes(9), b"x" * 16):
-        assert security_steps.listener_of(message) is None
 
 
 # -- labels ------------------------------------------------------------------------------------------------------------
@@ -331,7 +333,7 @@ def test_label_is_written_by_the_process_itself_after_its_execve():
     """The kernel looks at the label, and not away (EPERM, for a descriptor from before the execve)."""
     attribute = lsm.Attribute("attr/exec", b"no such label")
     init = labelled(attribute)
-    error = error_of(init.message())
+    error = init.failure()
     assert str(error) == "write file `/proc/thread-self/attr/exec`: Invalid argument"
     assert init.end() == (126, "")
 
@@ -340,7 +342,7 @@ def test_label_of_a_module_that_the_kernel_lacks_is_an_error():
     attribute = lsm.Attribute("attr/no_such_module/exec", b"label")
     init = labelled(attribute)
     text = "write file `/proc/thread-self/attr/no_such_module/exec`: No such file or directory"
-    assert str(error_of(init.message())) == text
+    assert str(init.failure()) == text
     assert init.end()[1] == ""
 
 

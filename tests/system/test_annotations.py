@@ -210,3 +210,17 @@ def test_value_that_cannot_be_honoured(runtime: Runtime, bundle: Bundle, name: s
 def test_other_annotations_mean_nothing(runtime: Runtime, bundle: Bundle) -> None:
     annotate(bundle, **{"nosuch": "value", "nosuch/key": ""})
     assert runtime.output(bundle, "echo ran") == "ran\n"
+
+
+def test_listener_of_a_container_with_a_start_container_hook(runtime: Runtime, bundle: Bundle, area: Path) -> None:
+    """The hook is filtered as the program is, so the agent gets the listener before both."""
+    rule = {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY"}
+    bundle.linux["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
+    bundle.linux["seccomp"] |= {"listenerPath": str(area / "agent")}
+    bundle.config["hooks"] = {"startContainer": [{"path": "/bin/true"}]}
+    with socket.socket(socket.AF_UNIX) as agent:
+        agent.bind(str(area / "agent"))
+        agent.listen()
+        agent.settimeout(DEADLINE)
+        with runtime.running(bundle.shell("exec sleep 1000")) as container:
+            assert container.status == "running"

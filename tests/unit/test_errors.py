@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyrunc import errors
 from pyrunc.errors import ConfigError, NotFound, PyruncError, printable, shortened
-from pyrunc.stages import protocol, step_report
+from pyrunc.stages import channel, step_report
+from pyrunc.stages.conversation import CREATED
 from pyrunc.stages.step_list import StepList
 
 from tests.imports import interpreter
@@ -47,11 +48,11 @@ def test_one_line_with_the_kernels_words_behind_the_message(error: PyruncError) 
 @PROFILE
 @given(ERRORS)
 def test_what_a_child_tells_fits_into_its_packet(error: PyruncError) -> None:
-    ours, theirs = protocol.pair()
+    ours, theirs = channel.pair()
     try:
         theirs.send_error(error)
         with pytest.raises(type(error)) as caught:
-            ours.expect(protocol.CREATED, "setting up")
+            ours.expect(CREATED, "setting up")
     finally:
         ours.close()
         theirs.close()
@@ -85,7 +86,7 @@ def test_label_of_a_step_keeps_its_pointer(text: str) -> None:
     data = steps.data()
     label = data[data.index(b"change to") :].partition(b"\0")[0]
     assert len(label) <= 400
-    header = step_report.MAGIC.to_bytes(4, sys.byteorder) + b"\0" * 8 + (2).to_bytes(4, sys.byteorder) + b"\0" * 4
+    header = b"\0" * 8 + (2).to_bytes(4, sys.byteorder) + b"\0" * 4
     error = step_report.error_of(header + label)
     assert str(error).endswith("`: No such file or directory (config.json: /process/cwd)")
 
@@ -94,13 +95,13 @@ CHILD = """
     import sys
     sys.path.append({path!r})
     from pyrunc import errors, jsontext, log
-    from pyrunc.stages import protocol, step_report
+    from pyrunc.stages import channel, step_report
 
     sys.meta_path.clear()
     sys.path_hooks.clear()
     loaded = set(sys.modules)
     characters = [chr(code) for code in [*range(0x300), 0x2028, 0xD800, 0xDCFF, 0xFFFF, 0x1F600, 0x10FFFF]]
-    ours, theirs = protocol.pair()
+    ours, theirs = channel.pair()
     for kind in (*errors._KINDS.values(), errors.UsageError):
         for errno in range(140):
             for text in (*characters[errno::140], "".join(characters) * 90):
@@ -110,7 +111,7 @@ CHILD = """
                 errors.PyruncError.from_wire(jsontext.loads(ours.receive().partition(b" ")[2], "x"))
     theirs.send_failure(OSError(2, "x", "".join(characters)), "open", "init")
     theirs.send_failure(LookupError("".join(characters)), "open", "init")
-    step_report.error_of(b"\\0" * 20 + "".join(characters).encode("utf-8", "replace"))
+    step_report.error_of(b"\\0" * 16 + "".join(characters).encode("utf-8", "replace"))
     log.Log().error("".join(characters))
     assert set(sys.modules) == loaded, set(sys.modules) - loaded
     print("done")

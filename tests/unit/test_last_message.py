@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pyrunc.stages import exec_child, init, middle, protocol
+from pyrunc.stages import exec_child, init, middle
+from pyrunc.stages.channel import pair
 
 STAGES: dict[str, Callable[[Any], None]] = {
     "init": lambda channel: init.run(None, channel, None),
@@ -17,7 +18,7 @@ CAME_BACK = 99
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_nothing_passes_into_the_parents_code(stage: str) -> None:
-    ours, theirs = protocol.pair()
+    ours, theirs = pair()
     pid = os.fork()
     if pid == 0:
         ours.close()

@@ -104,5 +104,5 @@ def test_scheduler_parameters() -> None:
 def test_seccomp_flag(flag: str) -> None:
     """The second argument of seccomp(2); what a flag does, the log or other threads would have to show."""
     steps = StepList()
-    security_steps.load_filter(steps, Filter(bytes(8), FLAGS[flag], []), -1, -1)
+    security_steps.load_filter(steps, Filter(bytes(8), FLAGS[flag], []), -1)
     assert arguments(steps)[1] == FLAGS[flag]

@@ -7,7 +7,8 @@ import pytest
 from pyrunc import cli
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import syscalls
-from pyrunc.stages import protocol
+from pyrunc.stages.channel import Channel, PeerGone, pair
+from pyrunc.stages.conversation import CREATED, GO
 
 WORDS = "Input/output error"
 VERBS = {name: importlib.import_module(cli.module_of(name)).VERB for name in cli.VERBS}
@@ -58,10 +59,10 @@ def test_an_error_that_names_its_object_is_left_alone(capfd, monkeypatch, error,
 
 def raised(error: BaseException) -> PyruncError:
     """What the parent raises for what has ended a child."""
-    ours, theirs = protocol.pair()
+    ours, theirs = pair()
     theirs.send_failure(error, "set up the container", "init")
     with pytest.raises(PyruncError) as info:
-        ours.expect(protocol.CREATED, "waiting")
+        ours.expect(CREATED, "waiting")
     ours.close()
     theirs.close()
     return info.value
@@ -91,21 +92,21 @@ def test_a_bug_of_a_child_is_one():
 
 def test_what_a_process_said_before_its_end_is_heard_though_it_has_not_read_what_it_was_told():
     """The kernel tells of the latter first (unix(7), ECONNRESET)."""
-    ours, theirs = protocol.pair()
+    ours, theirs = pair()
     ours.acknowledge()
     theirs.send_error(PyruncError("read `/a`", errno=EIO))
     theirs.close()
     with pytest.raises(PyruncError, match=f"read `/a`: {WORDS}"):
-        ours.expect(protocol.CREATED, "waiting")
+        ours.expect(CREATED, "waiting")
     assert ours.receive() == b""
     ours.close()
 
 
-@pytest.mark.parametrize("tell", [protocol.Channel.acknowledge, lambda ours: ours.send(protocol.GO)])
+@pytest.mark.parametrize("tell", [Channel.acknowledge, lambda ours: ours.send(GO)])
 def test_who_has_ended_and_not_read_what_it_was_told_is_gone(tell):
-    ours, theirs = protocol.pair()
+    ours, theirs = pair()
     ours.acknowledge()
     theirs.close()
-    with pytest.raises(protocol.PeerGone):
+    with pytest.raises(PeerGone):
         tell(ours)
     ours.close()

@@ -10,8 +10,10 @@ import sys
 import pytest
 from pyrunc.errors import PyruncError
 from pyrunc.kernel.process import sealed
+from pyrunc.kernel.syscalls import number
+from pyrunc.stages.conversation import FAILURE, Ending
 from pyrunc.stages.step_list import IF_REMEMBERED, REMEMBER, StepList
-from pyrunc.stages.step_report import CHECK_CWD, END_BY, EXEC, FIND, HOOK, REPORT_TO, SPLIT, WRITE, error_of, is_record
+from pyrunc.stages.step_report import CHECK_CWD, EXEC, FIND, HOOK, LISTEN, REPORT_TO, SPLIT, WRITE, error_of
 
 ENOENT, EACCES, EINVAL, EPIPE, EBADMSG = 2, 13, 22, 32, 74
 CLONE_VM = 0x100
@@ -43,8 +45,9 @@ class Run:
             os.close(fd)
 
     def error(self) -> PyruncError:
-        assert is_record(self.report), (self.report, self.output, self.status)
-        return error_of(self.report)
+        word, _, value = self.report.partition(b" ")
+        assert word == FAILURE, (self.report, self.output, self.status)
+        return error_of(value)
 
 
 @pytest.fixture
@@ -239,7 +242,7 @@ def test_damaged_lists_are_refused(carry_out):
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     damaged = [good[:size] for size in (0, 1, word * 4 - 1, word * 4, len(good) - 1)]
     chance = random.Random(1)
-    relocations = 4 * word + 2 * 15 * word
+    relocations = 4 * word + 2 * 14 * word
     for _ in range(40):
         where = chance.choice([0, word, 2 * word, 3 * word, relocations, relocations + word])
         damaged.append(good[:where] + chance.randbytes(word) + good[where + word :])
@@ -251,17 +254,17 @@ def test_damaged_lists_are_refused(carry_out):
 
 
 WORD = struct.calcsize("N")
-HEADER, STEP = 4, 15  # words of the header and of a step
-KIND, LABEL, STORE_AT = 0, 14, 13  # words of a step
+HEADER, STEP = 4, 14  # words of the header and of a step
+KIND, LABEL = 0, 13  # words of a step
 
 
 def patched(position: int, value: int, *, table: bool = False) -> bytes:
     """A list that says "executed", with another value in its word `position`, or in that of the table of relocations.
 
-    Three steps, of which the first keeps its result in the data; its label comes first in the table.
+    Three steps; the label of the first comes first in the table.
     """
     steps = StepList()
-    steps.keep(steps.call("umask", 0o22, label="umask"))
+    steps.call("umask", 0o22, label="umask")
     execute(steps, "/bin/echo", "executed")
     content = bytearray(steps.data())
     count = struct.unpack_from("@N", content, 2 * WORD)[0]
@@ -274,21 +277,14 @@ def patched(position: int, value: int, *, table: bool = False) -> bytes:
     "content",
     [
         *(patched(0, place * WORD, table=True) for place in range(HEADER)),  # into the header: more steps than checked
-        *(patched(0, (HEADER + word) * WORD, table=True) for word in (KIND, 1, 2, 9, 10, 11, 12, STORE_AT)),
+        *(patched(0, (HEADER + word) * WORD, table=True) for word in (KIND, 1, 2, 9, 10, 11, 12)),
         patched(0, (HEADER + 3 * STEP) * WORD, table=True),  # into the table itself
         patched(0, (HEADER + 3) * WORD + 1, table=True),
         patched(0, (HEADER + 3) * WORD, table=True),  # an argument that is no offset in the data
         patched(1, (HEADER + LABEL) * WORD, table=True),  # one word twice
         patched(-1, 1),  # the last word, which ends strings
-        patched(HEADER + KIND, END_BY + 1),
+        patched(HEADER + KIND, LISTEN + 1),
         patched(HEADER + KIND, -1 & 2 ** (8 * WORD) - 1),
-        *(patched(HEADER + STORE_AT, place * WORD) for place in range(HEADER)),
-        patched(HEADER + STORE_AT, (HEADER + STEP + KIND) * WORD),  # the result would be the next step's kind
-        patched(HEADER + STORE_AT, (HEADER + STEP + LABEL) * WORD),
-        patched(HEADER + STORE_AT, (HEADER + STEP + 3) * WORD),  # an argument
-        patched(HEADER + STORE_AT, (HEADER + 3 * STEP) * WORD),
-        patched(HEADER + STORE_AT, len(patched(0, 0)) - WORD),
-        patched(HEADER + STORE_AT, len(patched(0, 0))),
     ],
 )
 def test_hostile_list_is_refused_as_a_whole(content):
@@ -364,24 +360,27 @@ def test_layout_is_the_machines():
     assert struct.calcsize("N") == (8 if sys.maxsize > 2**32 else 4)
 
 
-def test_result_of_a_step_is_kept_in_the_data(carry_out):
+def test_result_that_is_reported(carry_out):
+    """As seccomp(2)'s with a listener; here umask(2) stands in for it."""
+
     def compose(steps):
-        kept = steps.keep(steps.call("umask", 0, label="umask"))
-        steps.call("write", 1, kept, struct.calcsize("N"), label="write the result")
+        steps.step(LISTEN, number("umask"), (0,), "umask")
         execute(steps, "/bin/true")
 
     before = os.umask(0o1)
     run = carry_out(compose)
     os.umask(before)
-    assert run.output.encode() == struct.pack("@N", 0o1)
+    assert run.report == b"listens " + struct.pack("@N", 0o1)
+    assert Ending().take(run.report) == 0o1
 
 
-def test_result_has_one_place():
+def test_result_that_nobody_reads_is_an_error():
     steps = StepList()
-    result = steps.call("getpid", label="first")
-    steps.keep(result)
-    with pytest.raises(ValueError, match="already kept"):
-        steps.keep(result)
+    steps.step(REPORT_TO, 0, (-1 & 0xFFFFFFFF,), "nobody")
+    steps.step(LISTEN, number("umask"), (0o22,), "load")
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    assert Run(steps.data(), ours, theirs.fileno()).output == "pyrunc: load: errno 9\n"
+    ours.close(), theirs.close()
 
 
 def test_a_list_that_cannot_be_read_is_reported_where_the_command_line_says():

@@ -13,7 +13,7 @@ from pyrunc.context import Context
 from pyrunc.errors import PyruncError
 from pyrunc.kernel.process import processes
 from pyrunc.savedstate import SavedHook, State
-from pyrunc.stages.step_report import NAME, STARTED, early_end, error_of, is_record
+from pyrunc.stages.conversation import Ending
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,17 +71,17 @@ def _release(container: Container, state: State) -> None:
     """Write the byte that init waits for, and read how the exec went."""
     result, fifo = _open_gates(container, state)
     posix.write(fifo, b".")
-    report = _read_report(result, fifo, state)
+    way = _read_result(result, fifo, state)
     posix.close(fifo)
     posix.close(result)
-    if is_record(report.removeprefix(STARTED)):
-        raise error_of(report.removeprefix(STARTED))
     # Whose parent has reaped it already is left to that parent to tell of: it may have been a short program.
-    name, status = processes.ending(state.pid, state.start_time) or (b"", 0)
-    if report != STARTED or name == NAME:
-        # A `start` that was killed can have let it go as far as its wait for a seccomp agent; it must not run without.
-        processes.signal(state.pid, state.start_time, SIGKILL)
-        raise early_end(f"the first process of container `{container.id}`", status if name == NAME else 0)
+    end = processes.ending(state.pid, state.start_time)
+    if error := way.error(f"the first process of container `{container.id}`", end):
+        if not way.failed:
+            # A `start` that was killed can have let it go as far as its wait for a seccomp agent; it must not run
+            # without.
+            processes.signal(state.pid, state.start_time, SIGKILL)
+        raise error
     posix.unlink("exec.fifo", dir_fd=container.fd)
     posix.unlink("exec.result", dir_fd=container.fd)
 
@@ -116,42 +116,28 @@ def _not_the_gate(container: Container, name: str) -> PyruncError:
     return PyruncError(text, hint="`pyrunc delete --force` removes the container")
 
 
-def _read_report(result: int, fifo: int, state: State) -> bytes:
+def _read_result(result: int, fifo: int, state: State) -> Ending:
     """All that init writes until it is another program (which closes its end) or is gone.
 
     If it tells of a seccomp listener, that goes to the agent, and init may go on.
     """
     poll = select.poll()
     poll.register(result, select.POLLIN)
-    content = b""
+    way = Ending()
     while True:
         if not poll.poll(_LOOK_AGAIN):  # the end of the stream says it all, unless a stranger holds the fifo, too
             if state.alive():
                 continue
-            return content
-        chunk = posix.read(result, 4096)
-        if not chunk:
-            return content
-        content += chunk
-        if state.listener:
-            from pyrunc.stages import security_steps
+            return way
+        piece = posix.read(result, 4096)
+        if not piece:
+            return way
+        number = way.take(piece)
+        if number is not None:
+            from pyrunc.wings.seccomp import listener
 
-            number = security_steps.listener_of(content.removeprefix(STARTED))
-            if number is not None:
-                _hand_over_listener(state, number)
-                content = STARTED
-                posix.write(fifo, b".")
-
-
-def _hand_over_listener(state: State, number: int) -> None:
-    from pyrunc.kernel import syscalls
-    from pyrunc.kernel.descriptors import opened
-    from pyrunc.wings.seccomp import listener
-
-    path, metadata = state.listener
-    with opened(syscalls.pidfd_open(state.pid)) as pidfd:
-        content = listener.process_state(state.spec_state(lifecycle.CREATED), state.pid, metadata)
-        listener.hand_over(pidfd, number, path or "", content)
+            listener.give_to_agent(state.listener, state.pid, number, state.spec_state(lifecycle.CREATED))
+            posix.write(fifo, b".")
 
 
 def _poststart(context: Context, container: Container, state: State, hooks: "list[SavedHook]") -> None:

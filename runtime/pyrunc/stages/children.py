@@ -7,14 +7,14 @@ from _signal import SIGKILL
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import files
 
-from .protocol import PeerGone
+from .channel import PeerGone
 from .step_report import NAME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from .protocol import Channel
+    from .channel import Channel
 
     class Made(Protocol):
         """What a command makes: the process that will run the program (0: not known yet)."""

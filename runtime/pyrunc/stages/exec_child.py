@@ -18,9 +18,10 @@ from pyrunc.errors import PyruncError, within
 from pyrunc.kernel import namespaces, paths, syscalls
 from pyrunc.kernel.process import credentials, keyring, sealed
 
-from . import last_steps, limits, protocol
+from . import conversation, last_steps, limits
+from .conversation import STARTED
 from .step_list import StepList
-from .step_report import EXEC, STARTED
+from .step_report import EXEC
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from pyrunc.planning.exec import ExecPlan
 
-    from .protocol import Channel
+    from .channel import Channel
     from .target import Target
 
 
@@ -50,7 +51,7 @@ def _join(plan: "ExecPlan", target: "Target", channel: "Channel", helper: int) -
     console = _open_console(plan, root, channel)
     env = credentials.with_home(plan.env, plan.process.user.uid, root, before_pivot=False)
     for warning in last_steps.cannot_give(plan.process):
-        channel.send(protocol.WARNING, warning)
+        channel.send(conversation.WARNING, warning)
     if console >= 0:
         last_steps.use_terminal(console)
     credentials.own_standard_streams(plan.process.user.uid)
@@ -119,7 +120,7 @@ def _enter_namespaces(plan: "ExecPlan", target: "Target", channel: "Channel") ->
         paths.change_root(target.root)
     # The container's: that of the name is there.
     if plan.new_keyring and (warning := keyring.new_session_keyring(plan.keyring)):
-        channel.send(protocol.WARNING, warning)
+        channel.send(conversation.WARNING, warning)
     posix.umask(0o022)
 
 
@@ -132,7 +133,7 @@ def _open_console(plan: "ExecPlan", root: int, channel: "Channel") -> int:
     size = plan.process.console_size
     with within("/process/terminal"):
         main, peer, name = terminal.open_console(root, (size.height, size.width) if size else None)
-    channel.send(protocol.CONSOLE, name, (main,))
+    channel.send(conversation.CONSOLE, name, (main,))
     posix.close(main)
     return peer
 
@@ -150,6 +151,6 @@ def _steps(plan: "ExecPlan", env: "list[str]", talk: int, proc: int, *, controll
     started = steps.blob(STARTED)
     steps.call("write", talk, started, len(STARTED), label="tell exec", expect=len(STARTED))
     if not filtered:
-        last_steps.filter_system_calls(steps, plan, process, report=talk, gate=talk)
+        last_steps.filter_system_calls(steps, plan, process, talk)
     steps.step(EXEC, 0, (steps.strings(process.args), steps.strings(env)), f"exec {process.args[0]}")
     return steps

@@ -1,24 +1,4 @@
-"""The command's side of exec: a further process in a container's namespaces and cgroup.
-
-    exec_parent                     exec_child, then pyrunc-init  the process
-      | clone3 into the cgroup ------>|
-      |                               | setns
-      |<---------------- "console" ---|   only with a terminal; carries it
-      |                               | execveat of pyrunc-init
-      |<----------------- "limits" ---|   only with rlimits, answered by "."
-      |                               | becomes the user
-      |                               | clone(CLONE_PARENT) -------->|
-      |<------------------------------------------------- "entered" -|
-      |-------------------------------------------------------- "." >|
-      |<------------------------------------------------- "created" -|
-      | pid file                                                     |
-      |-------------------------------------------------------- "." >|
-      |<------------------------------------------------- "started" -|   then the filter, if not before
-      |<-- "listen" and a descriptor's number -----------------------|   only with a listener, answered by "."
-      |<-- end of the stream: execve has closed it ------------------|
-
-An error may come in place of each message, as in `protocol`.
-"""
+"""The command's side of exec: a further process in a container's namespaces and cgroup (`conversation`)."""
 
 import posix
 from errno import EBUSY, ENODEV, ENOENT, EOPNOTSUPP
@@ -31,13 +11,14 @@ from pyrunc.kernel import syscalls
 from pyrunc.kernel.descriptors import opened
 from pyrunc.kernel.process import processes, sealed
 
-from . import children, exec_child, limits, protocol, step_report
+from . import children, conversation, exec_child, limits
+from .channel import PeerGone, pair
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.planning.exec import ExecPlan
 
-    from .protocol import Channel
+    from .channel import Channel
     from .target import Target
 
 
@@ -58,7 +39,7 @@ class Entered:
 
 def enter(plan: "ExecPlan", target: "Target", console_socket: str) -> Entered:
     """Make the process, up to the point where it only has to be let go. Nothing is left of one that fails."""
-    ours, theirs = protocol.pair()
+    ours, theirs = pair()
     made = Entered(ours)
     killed_before = _killed_for_memory(target)
     try:
@@ -74,7 +55,7 @@ def enter(plan: "ExecPlan", target: "Target", console_socket: str) -> Entered:
     except BaseException as error:
         ending.hold()
         made.abandon()
-        if isinstance(error, protocol.PeerGone) and _killed_for_memory(target) > killed_before:
+        if isinstance(error, PeerGone) and _killed_for_memory(target) > killed_before:
             from pyrunc.cgroup import oom
 
             raise oom.error(target.cgroup, "the process on its way into the container") from None
@@ -139,7 +120,7 @@ def _fork_into(path: str) -> int:
 def _serve(plan: "ExecPlan", made: Entered, console_socket: str) -> None:
     channel, process = made.channel, plan.process
     if process.terminal:
-        name = channel.expect(protocol.CONSOLE, "entering the container")
+        name = channel.expect(conversation.CONSOLE, "entering the container")
         from pyrunc.kernel.process import terminal
 
         (made.terminal,) = channel.fds
@@ -150,43 +131,28 @@ def _serve(plan: "ExecPlan", made: Entered, console_socket: str) -> None:
             posix.close(made.terminal)
             made.terminal = -1
     if process.rlimits:
-        channel.expect(protocol.LIMITS, "setting up the process")
+        channel.expect(conversation.LIMITS, "setting up the process")
         limits.set_rlimits(process, made.helper, splits=True)
         channel.acknowledge()
     children.meet(made, channel, "entering the container")
     channel.acknowledge()
-    channel.expect(protocol.CREATED, "becoming the container's user")
+    channel.expect(conversation.CREATED, "becoming the container's user")
 
 
 def release(plan: "ExecPlan", made: Entered, state: "dict[str, object]") -> None:
     """Let it run its program. Raises what it met on its way. state: the container's, for a seccomp agent."""
     try:  # noqa: SIM105  (contextlib costs a millisecond of start-up)
         made.channel.acknowledge()
-    except protocol.PeerGone:
+    except PeerGone:
         pass  # what it said before is still to be read
-    started = False
-    while message := made.channel.receive():
-        if step_report.is_record(message):
-            raise step_report.error_of(message)
-        if message == step_report.STARTED:
-            started = True
-        elif plan.filter is not None and plan.filter.listens:
-            _hand_over_listener(plan, made, message, state)
+    way = conversation.Ending()
+    while not way.failed and (message := made.channel.receive()):
+        number = way.take(message)
+        if number is not None:
+            from pyrunc.wings.seccomp import listener
+
+            listener.give_to_agent(plan.listener or (), made.pid, number, state)
+            made.channel.acknowledge()
     made.channel.close()
-    name, status = processes.ending(made.pid) or (b"", 0)
-    if not started or name == step_report.NAME:
-        raise step_report.early_end("the container's process", status if name == step_report.NAME else 0)
-
-
-def _hand_over_listener(plan: "ExecPlan", made: Entered, message: bytes, state: "dict[str, object]") -> None:
-    from pyrunc.wings.seccomp import listener
-
-    from . import security_steps
-
-    number = security_steps.listener_of(message)
-    path, metadata = plan.listener or (None, None)
-    if number is None or path is None:
-        raise PyruncError("unexpected message from the process")
-    with opened(syscalls.pidfd_open(made.pid)) as pidfd:
-        listener.hand_over(pidfd, number, path, listener.process_state(state, made.pid, metadata))
-    made.channel.acknowledge()
+    if error := way.error("the container's process", processes.ending(made.pid)):
+        raise error

@@ -16,14 +16,14 @@ from pyrunc.kernel import loopback, namespaces, paths, syscalls
 from pyrunc.kernel.mount import devices, mounts, procfs, rootfs
 from pyrunc.kernel.process import credentials, keyring
 
-from . import last_steps, limits, protocol
+from . import conversation, last_steps, limits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.planning.container import ContainerPlan
 
+    from .channel import Channel
     from .last_steps import Gates
-    from .protocol import Channel
 
 
 def run(plan: "ContainerPlan", channel: "Channel", gates: "Gates") -> None:
@@ -47,7 +47,7 @@ def _become_container(plan: "ContainerPlan", channel: "Channel", gates: "Gates")
         joined = plan.joins_kind("mount")  # where /proc may show other processes
         env = credentials.with_home(plan.env, plan.process.user.uid, root, before_pivot=not joined)
         for warning in last_steps.cannot_give(plan.process):
-            channel.send(protocol.WARNING, warning)
+            channel.send(conversation.WARNING, warning)
     null = paths.null_device() if plan.masked_paths else -1
     proc = procfs.private(subset=False) if plan.sysctl or plan.attributes else -1
     if plan.attributes and not plan.splits:
@@ -65,8 +65,8 @@ def _enter_namespaces(plan: "ContainerPlan", channel: "Channel") -> None:
         join(plan)
         syscalls.unshare(plan.new_at_once)
     if plan.creates("user"):
-        channel.send(protocol.READY_FOR_MAPS)
-    channel.expect(protocol.GO, "waiting for the parent")
+        channel.send(conversation.READY_FOR_MAPS)
+    channel.expect(conversation.GO, "waiting for the parent")
     time_offsets = channel.fds[0] if channel.fds else -1
     if not plan.joins_first:
         namespaces.enter_all(plan.joins)
@@ -87,7 +87,7 @@ def _enter_namespaces(plan: "ContainerPlan", channel: "Channel") -> None:
     if plan.new_keyring:
         label = (plan.process.selinux_label or "") if plan.process is not None else ""
         if warning := keyring.new_session_keyring(plan.keyring, label):
-            channel.send(protocol.WARNING, warning)
+            channel.send(conversation.WARNING, warning)
     _set_names(plan)
     if plan.creates("network"):
         loopback.loopback_up()
@@ -110,16 +110,16 @@ def _build_root(plan: "ContainerPlan", channel: "Channel") -> "tuple[int, mounts
     for i, mount in enumerate(plan.mounts):
         if mount.earlier:
             for warning in plan.open_mount_source(i, root):
-                channel.send(protocol.WARNING, warning)
+                channel.send(conversation.WARNING, warning)
         source = plan.mount_sources.get(i, -1)
         mounts.attach(root, mount, attached, source_fd=source, apart=plan.apart, of_children=plan.splits)
     for warning in devices.create(root, plan.devices, attached, bind=not plan.can_mknod):
-        channel.send(protocol.WARNING, warning)
+        channel.send(conversation.WARNING, warning)
     devices.link(root, attached)
     credentials.use_own_null(root, before_pivot=not plan.joins_kind("mount"))
     if plan.asks_parent_for_hooks:
-        channel.send(protocol.MOUNTED)
-        channel.expect(protocol.CONTINUE, "running the createRuntime hooks")
+        channel.send(conversation.MOUNTED)
+        channel.expect(conversation.CONTINUE, "running the createRuntime hooks")
     if plan.hooks.create_container:
         from pyrunc import hooks
 
@@ -200,6 +200,6 @@ def _open_console(plan: "ContainerPlan", root: int, attached: "mounts.Attached",
     with within("/process/terminal"):
         main, peer, name = terminal.open_console(root, (size.height, size.width) if size else None)
     devices.bind_console(root, peer, attached)
-    channel.send(protocol.CONSOLE, name, (main,))
+    channel.send(conversation.CONSOLE, name, (main,))
     posix.close(main)
     return peer

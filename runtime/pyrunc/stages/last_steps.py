@@ -14,8 +14,9 @@ from pyrunc.errors import PyruncError
 from pyrunc.kernel import syscalls
 from pyrunc.kernel.process import capabilities, credentials, sealed
 
+from .conversation import CREATED, ENTERED, LIMITS, STARTED
 from .step_list import EXPECT, IF_REMEMBERED, REMEMBER, RETRY_EINTR, StepList
-from .step_report import CALL, CHECK_CWD, END_BY, EXEC, FIND, HOOK, NAME, REPORT_TO, SPLIT, STARTED
+from .step_report import CALL, CHECK_CWD, END_BY, EXEC, FIND, HOOK, NAME, REPORT_TO, SPLIT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,15 +28,13 @@ if TYPE_CHECKING:
     from pyrunc.spec.process import Process
     from pyrunc.wings.seccomp.filters import Filter
 
-    from .protocol import Channel
+    from .channel import Channel
 
     class Confinement(Protocol):
         """What `filter_system_calls` takes of a plan."""
 
         filter: "Filter | None"
 
-
-ENTERED, LIMITS, CREATED = b"entered", b"limits", b"created"
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_NAME, _PR_CAPBSET_DROP = 1, 4, 8, 15, 24
 _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _AMBIENT_RAISE, _AMBIENT_CLEAR_ALL = 38, 47, 2, 4
@@ -95,11 +94,11 @@ def program(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: int)
         return steps, []
     extra = [gates.proc] if gates.proc >= 0 else []
     if plan.hooks.start_container:  # they are programs of the image, so the filter holds for them as well
-        filtered = filtered or filter_system_calls(steps, plan, process, report=gates.result, gate=gates.fifo)
+        filtered = filtered or filter_system_calls(steps, plan, process, gates.fifo)
         extra += _start_container_hooks(steps, plan, env)
     steps.call("write", gates.result, steps.blob(STARTED), len(STARTED), label="tell start", expect=len(STARTED))
     if not filtered:  # last of all: a profile need not allow what pyrunc-init does
-        filter_system_calls(steps, plan, process, report=gates.result, gate=gates.fifo)
+        filter_system_calls(steps, plan, process, gates.fifo)
     steps.step(EXEC, 0, (steps.strings(process.args), steps.strings(env)), f"exec {process.args[0]}")
     return steps, extra
 
@@ -193,13 +192,13 @@ def wait(steps: StepList, channel: int, label: str) -> None:
 
 
 def filter_system_calls(
-    steps: StepList, plan: "Confinement", process: "Process", *, report: int, gate: int
+    steps: StepList, plan: "Confinement", process: "Process", gate: int
 ) -> bool:
     """Load the seccomp filter, if there is one; then what took privilege for it is given up. True."""
     if plan.filter is not None:
         from . import security_steps
 
-        security_steps.load_filter(steps, plan.filter, report, gate)
+        security_steps.load_filter(steps, plan.filter, gate)
         if needs_privilege_for_filter(process):
             _set_capabilities(steps, process, 0)
     return True
@@ -211,7 +210,7 @@ def filter_early(steps: StepList, plan: "ContainerPlan | ExecPlan", channel: int
     process, filter_ = plan.process, plan.filter
     if process is None or filter_ is None or filter_.listens or not needs_privilege_for_filter(process):
         return False
-    return filter_system_calls(steps, plan, process, report=channel, gate=channel)
+    return filter_system_calls(steps, plan, process, channel)
 
 
 def needs_privilege_for_filter(process: "Process") -> bool:

@@ -9,14 +9,15 @@ import posix
 
 from pyrunc.kernel import syscalls
 
-from . import init, protocol
+from . import conversation, init
+from .channel import CLONE_CHECKS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.planning.container import ContainerPlan
 
+    from .channel import Channel
     from .last_steps import Gates
-    from .protocol import Channel
 
 
 def run(plan: "ContainerPlan", channel: "Channel", gates: "Gates") -> None:
@@ -26,11 +27,11 @@ def run(plan: "ContainerPlan", channel: "Channel", gates: "Gates") -> None:
         init.join(plan)
         pid = syscalls.fork_into(plan.new_at_once | syscalls.CLONE_PARENT)
         if pid == 0:
-            channel.send(protocol.ENTERED)
+            channel.send(conversation.ENTERED)
             init.run(plan, channel, gates)
         posix._exit(0)  # noqa: SLF001
     except BaseException as error:  # noqa: BLE001  (nothing may pass from here into the parent's code)
         doing = "clone the container's first process"
-        channel.send_failure(error, doing, "the middle process", check=protocol.CLONE_CHECKS)
+        channel.send_failure(error, doing, "the middle process", check=CLONE_CHECKS)
     finally:  # also if nobody is left to be told
         posix._exit(1)  # noqa: SLF001

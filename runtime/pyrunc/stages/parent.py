@@ -13,7 +13,8 @@ from pyrunc.kernel.process import credentials, processes, sealed
 from pyrunc.resources import Cgroup, Resources
 from pyrunc.savedstate import SavedHook, State
 
-from . import children, init, last_steps, limits, protocol
+from . import children, conversation, init, last_steps, limits
+from .channel import CLONE_CHECKS, PeerGone, pair
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from pyrunc.planning.container import ContainerPlan
     from pyrunc.planning.facts import HostFacts
 
-    from .protocol import Channel
+    from .channel import Channel
 
 
 class Created:
@@ -73,7 +74,7 @@ def create(plan: "ContainerPlan", container: Container, made: Created, host: "Ho
     if not plan.has_mount_namespace:
         made.resources.mounts.make(plan.rootfs, container.note)
     cgroup = place(made, container, host)
-    ours, theirs = protocol.pair()
+    ours, theirs = pair()
     made.channel = ours
     _spawn(plan, made, theirs, gates, cgroup, container)
     theirs.close()
@@ -185,7 +186,7 @@ def _not_cloned(plan: "ContainerPlan", cgroup: int, what: str, error: OSError) -
     doing, hint = f"clone {what}", ""
     if cgroup >= 0 and error.errno in cgroup_fs.JOIN_HINTS:
         doing, hint = f"{doing} in cgroup `{plan.cgroup.path}`", cgroup_fs.JOIN_HINTS[error.errno]
-    return PyruncError.from_os(doing, error, hint=hint, check=protocol.CLONE_CHECKS)
+    return PyruncError.from_os(doing, error, hint=hint, check=CLONE_CHECKS)
 
 
 def _spawn(  # noqa: PLR0917  (each is used once)
@@ -213,13 +214,13 @@ def _spawn(  # noqa: PLR0917  (each is used once)
 
 
 def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: Created, container: Container) -> None:
-    """The conversation of `protocol`, from our side."""
+    """The conversation of `conversation`, from our side."""
     channel.watch = lambda: children.refuse_stopped(made)
     try:
         if plan.needs_middle:
             children.meet(made, channel, "joining namespaces")
         if plan.creates("user"):
-            channel.expect(protocol.READY_FOR_MAPS, "entering its namespaces")
+            channel.expect(conversation.READY_FOR_MAPS, "entering its namespaces")
             _map_ids(plan, host, made)
         made.resources.cgroup.adopt(made.pid, container.note, plan.container_id)
         if any(mount.options.tmpcopyup for mount in plan.mounts):
@@ -236,14 +237,14 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
         _send_go(plan, channel, made.pid)
         note_init(made, container)  # now, while init works: until it has said that it is created it ends when we do
         if plan.asks_parent_for_hooks:
-            channel.expect(protocol.MOUNTED, "mounting")
+            channel.expect(conversation.MOUNTED, "mounting")
             run_hooks(plan, made.pid)
-            channel.send(protocol.CONTINUE)
+            channel.send(conversation.CONTINUE)
         if plan.process is not None and plan.process.terminal:
-            name = channel.expect(protocol.CONSOLE, "setting up the container")
+            name = channel.expect(conversation.CONSOLE, "setting up the container")
             deliver_terminal(plan, made, channel.fds[0], str(name))
         if plan.process is not None and plan.process.rlimits:
-            channel.expect(protocol.LIMITS, "setting up the container")
+            channel.expect(conversation.LIMITS, "setting up the container")
             limits.set_rlimits(plan.process, made.pid, splits=plan.splits)
             channel.acknowledge()
         if plan.splits:
@@ -251,13 +252,13 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
             children.meet(made, channel, "setting up the container")
             note_init(made, container)
             channel.acknowledge()
-        channel.expect(protocol.CREATED, "becoming the container's user")
+        channel.expect(conversation.CREATED, "becoming the container's user")
         # Now that no interpreter is in the cgroup any more: the smallest limit that holds the program will do.
         if warning := manager.restrict(plan.cgroup, made.cgroup):
             made.warnings.append(warning)
         manager.check_survivors(plan.cgroup, made.cgroup)
         made.warnings += channel.warnings
-    except protocol.PeerGone as error:
+    except PeerGone as error:
         manager.check_survivors(plan.cgroup, made.cgroup)
         raise _why_gone(error, made) from None
 
@@ -265,11 +266,11 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
 def _send_go(plan: "ContainerPlan", channel: "Channel", pid: int) -> None:
     """To root of a user namespace with the file that takes the time offsets: it is hidden, so that is the host's."""
     if not (plan.time_offsets and plan.enters_user_namespace):
-        channel.send(protocol.GO)
+        channel.send(conversation.GO)
         return
     with within("/linux/timeOffsets"):
         offsets = namespaces.open_time_offsets(pid)
-    channel.send(protocol.GO, None, (offsets,))
+    channel.send(conversation.GO, None, (offsets,))
     posix.close(offsets)
 
 

@@ -6,16 +6,15 @@ loaded: steps behind `load_filter` run under the profile.
 """
 
 import posix
-from _struct import calcsize, pack, unpack_from
+from _struct import calcsize, pack
 
 from pyrunc.kernel import syscalls
 from pyrunc.kernel.process import lsm
 from pyrunc.wings.seccomp import filters
 
 from .step_list import RETRY_EINTR, StepList
-from .step_report import WRITE
+from .step_report import LISTEN, WRITE
 
-LISTENER = b"listen\0\0"  # to `start` or `exec`, with a word behind it: the listener's descriptor
 _WORD = calcsize("N")
 _BENEATH = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_XDEV | syscalls.RESOLVE_NO_MAGICLINKS
 
@@ -28,25 +27,15 @@ def set_attributes(steps: StepList, attributes: "tuple[lsm.Attribute, ...]", pro
         steps.step(WRITE, 0, (proc, path, how, value, len(attribute.value)), attribute.describe())
 
 
-def load_filter(steps: StepList, filter_: filters.Filter, report: int, gate: int) -> None:
-    """Load the filter. If it has a listener, say its number on `report` and wait for a byte from `gate`, which means
-    that it was fetched and given to the agent (`wings.seccomp.listener`). The profile must allow read and write for
-    that."""
+def load_filter(steps: StepList, filter_: filters.Filter, gate: int) -> None:
+    """Load the filter. If it has a listener, say its number where failures are reported and wait for a byte from
+    `gate`, which means that it was fetched and given to the agent (`wings.seccomp.listener`). The profile must allow read and
+    write for that."""
     program = steps.pointer(filter_.header(_WORD), steps.blob(filter_.instructions))
-    loaded = steps.call("seccomp", filters.SET_MODE_FILTER, filter_.flags, program, label="load the seccomp filter",
-                        expect=None if filter_.listens else 0)  # fmt: skip
+    arguments, label = (filters.SET_MODE_FILTER, filter_.flags, program), "load the seccomp filter"
     if not filter_.listens:
+        steps.call("seccomp", *arguments, label=label, expect=0)
         return
-    message = steps.blob(LISTENER)
-    steps.keep(loaded)  # the word behind the message: both are one piece of data
-    size = len(LISTENER) + _WORD
-    steps.call("write", report, message, size, label="tell of the seccomp listener", expect=size)
+    steps.step(LISTEN, syscalls.number("seccomp"), arguments, label)
     byte = steps.blob(b"\0")
     steps.call("read", gate, byte, 1, label="wait for the seccomp agent", expect=1, flags=RETRY_EINTR)
-
-
-def listener_of(message: bytes) -> "int | None":
-    """The descriptor's number in init, if a message tells of a listener."""
-    if len(message) != len(LISTENER) + _WORD or not message.startswith(LISTENER):
-        return None
-    return int(unpack_from("@N", message, len(LISTENER))[0])

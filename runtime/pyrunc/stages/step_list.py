@@ -4,7 +4,7 @@ Nearly every step is one system call with its arguments; what it does is decided
 there (runtime/native/pyrunc_init.c, whose structs are this layout):
 
     header        magic, size in bytes, number of steps, number of relocations
-    steps         15 words each: kind, flags, number, 6 arguments, 3 tolerated errnos, expected result, store, label
+    steps         14 words each: kind, flags, number, 6 arguments, 3 tolerated errnos, expected result, label
     relocations   where a word holds an offset that is to become an address
     data          strings, arrays of pointers, structs; the last word is 0, so that all of them end
 
@@ -16,14 +16,15 @@ from _struct import calcsize, pack, unpack_from
 from pyrunc.errors import printable, shortened
 from pyrunc.kernel.syscalls import number
 
-from .step_report import CALL, MAGIC, POINTER
+from .step_report import CALL, POINTER
 
-EXPECT, RETRY_EINTR, REMEMBER, IF_REMEMBERED, STORE = 1, 2, 4, 8, 16
+MAGIC = 0x70797275
+EXPECT, RETRY_EINTR, REMEMBER, IF_REMEMBERED = 1, 2, 4, 8
 _WORD = calcsize("N")
 _MASK = (1 << 8 * _WORD) - 1
-_STEP_WORDS, _HEADER_WORDS = 15, 4
+_STEP_WORDS, _HEADER_WORDS = 14, 4
 _LONGEST_LABEL = 400  # bytes; of more pyrunc-init sends the beginning alone
-_ARGUMENT, _FLAGS, _STORE_AT, _LABEL = 3, 1, 13, 14  # words of a step
+_ARGUMENT, _LABEL = 3, 13  # words of a step: the first of its arguments, its label
 
 
 class At(int):
@@ -33,14 +34,13 @@ class At(int):
 class StepList:
     """Collects steps; `data` turns them into what pyrunc-init reads."""
 
-    __slots__ = ("_data", "_inner", "_pointers", "_steps", "_stores")
+    __slots__ = ("_data", "_inner", "_pointers", "_steps")
 
     def __init__(self) -> None:
         self._steps: list[list[int]] = []
         self._data = bytearray()
         self._inner: list[int] = []  # the words of all steps that point into _data
         self._pointers: list[int] = []  # offsets in _data of words that point into _data
-        self._stores: dict[int, int] = {}  # step: the offset in _data of the word that gets its result
 
     def blob(self, content: bytes) -> At:
         """Room in the data, filled with `content`, aligned to a word."""
@@ -75,29 +75,19 @@ class StepList:
         tolerated: "tuple[int, ...]" = (),
         expect: "int | None" = None,
         flags: int = 0,
-    ) -> int:
-        """Add a step; its number. `tolerated` errnos are no failure; after a step with REMEMBER that met one of them,
+    ) -> None:
+        """Add a step. `tolerated` errnos are no failure; after a step with REMEMBER that met one of them,
         and only then, steps with IF_REMEMBERED run."""
         words = [kind, flags if expect is None else flags | EXPECT]
         words += [*(word & _MASK for word in (number_, *arguments)), *[0] * (6 - len(arguments))]
         where = self.string(shortened(label, _LONGEST_LABEL))
-        words += [*tolerated, *[0] * (3 - len(tolerated)), (expect or 0) & _MASK, 0, where]
-        mine = len(self._steps)
-        first = mine * _STEP_WORDS
+        words += [*tolerated, *[0] * (3 - len(tolerated)), (expect or 0) & _MASK, where]
+        first = len(self._steps) * _STEP_WORDS
         for i, argument in enumerate(arguments, first + _ARGUMENT):
             if isinstance(argument, At):
                 self._inner.append(i)
         self._inner.append(first + _LABEL)
         self._steps.append(words)
-        return mine
-
-    def keep(self, step: int) -> At:
-        """A word of the data that holds the result of a step, by its number, once that has run."""
-        if step in self._stores:
-            raise ValueError(f"the result of step {step} is already kept")  # a step has one `store`
-        where = self._stores[step] = self.blob(bytes(_WORD))
-        self._steps[step][_FLAGS] |= STORE
-        return where
 
     def call(
         self,
@@ -108,20 +98,18 @@ class StepList:
         expect: "int | None" = None,
         flags: int = 0,
         pointer: str = "",
-    ) -> int:
-        """Add a system call by its name; the step's number. pointer: JSON pointer of the value that it is about."""
+    ) -> None:
+        """Add a system call by its name. pointer: JSON pointer of the value that it is about."""
         if pointer:
             pointer = shortened(pointer, _LONGEST_LABEL // 2)
             label = shortened(printable(label), _LONGEST_LABEL - len(pointer.encode()) - 1) + POINTER + pointer
-        return self.step(CALL, number(name), arguments, label, tolerated=tolerated, expect=expect, flags=flags)
+        self.step(CALL, number(name), arguments, label, tolerated=tolerated, expect=expect, flags=flags)
 
     def data(self) -> bytes:
         """The whole list."""
         at_steps = _HEADER_WORDS * _WORD
         count = len(self._inner) + len(self._pointers)
         base = at_steps + (len(self._steps) * _STEP_WORDS + count) * _WORD
-        for number_, where in self._stores.items():
-            self._steps[number_][_STORE_AT] = where + base
         words = [word for step in self._steps for word in step]
         for i in self._inner:
             words[i] += base

@@ -1,6 +1,6 @@
-"""What pyrunc-init reports: how the list of its steps (`step_list`) went, as the command that waits for it reads it.
+"""What pyrunc-init reports of a step that failed, as the error that it is; `step_list` has what it carries out.
 
-    record        magic, number of the step, kind of the step, errno, detail (5 ints), label, NUL, output of a hook
+    failure       number of the step, kind of the step, errno, detail (4 ints), label, NUL, output of a hook
 """
 
 from _signal import SIGILL, SIGSYS, SIGTRAP
@@ -9,24 +9,20 @@ from errno import EACCES, ECANCELED, EISDIR, ENOENT, ENOEXEC, EPERM, ETIMEDOUT
 
 from pyrunc.errors import PyruncError, strerror
 
-MAGIC = 0x70797275
-CALL, FIND, CHECK_CWD, HOOK, REPORT_TO, EXEC, SPLIT, WRITE, END_BY = range(9)  # kinds of steps
+CALL, FIND, CHECK_CWD, HOOK, REPORT_TO, EXEC, SPLIT, WRITE, END_BY, LISTEN = range(10)  # kinds of steps
 POINTER = "\x1f"  # in a label, before the JSON pointer of the value that a step is about
-STARTED = b"started"  # every step but labels, filter and exec has been done
 NAME = b"pyrunc-init"  # of its process (PR_SET_NAME), until the exec
 _SPELT = (EPERM, ENOENT, ENOEXEC, EACCES)  # what execve(2) says of a file
 _NOT_EXECUTED = 127  # pyrunc-init's status for it, and the shell's
+_INTS = 16  # bytes
 
 
-def is_record(message: bytes) -> bool:
-    """Whether a message is pyrunc-init's report of a failed step."""
-    return len(message) >= 20 and unpack_from("@i", message)[0] == MAGIC
-
-
-def error_of(record: bytes) -> PyruncError:
-    """The error that a failed step's record tells of."""
-    _, _, kind, errno, detail = unpack_from("@5i", record)
-    label, _, output = record[20:].partition(b"\0")
+def error_of(failure: bytes) -> PyruncError:
+    """The error that pyrunc-init tells of, as above."""
+    if len(failure) < _INTS:
+        return PyruncError("unexpected message from the container's process")
+    _, kind, errno, detail = unpack_from("@4i", failure)
+    label, _, output = failure[_INTS:].partition(b"\0")
     text = label.decode("utf-8", "replace")
     if kind == FIND:
         return _not_executable(text, errno)

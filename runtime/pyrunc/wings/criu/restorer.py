@@ -13,7 +13,8 @@ from pyrunc.errors import PyruncError
 from pyrunc.kernel import paths, syscalls
 from pyrunc.kernel.descriptors import opened
 from pyrunc.kernel.process import keyring, processes, trial
-from pyrunc.stages import children, parent, protocol
+from pyrunc.stages import children, conversation, parent
+from pyrunc.stages.channel import pair
 
 from . import images, rpc, service
 
@@ -117,7 +118,7 @@ def restore(plan: "ContainerPlan", container: Container, made: Restored, want: I
 
 def _make_mountpoints(plan: "ContainerPlan") -> None:
     """In a child, for its mount namespace; it says what is wrong, or nothing."""
-    ours, theirs = protocol.pair()
+    ours, theirs = pair()
     try:
         pid = syscalls.fork_into(syscalls.CLONE_NEWNS)
     except OSError as error:
@@ -125,14 +126,14 @@ def _make_mountpoints(plan: "ContainerPlan") -> None:
     if pid == 0:
         try:
             images.make_mountpoints(plan.rootfs, plan.mounts)
-            theirs.send(protocol.MOUNTED)
+            theirs.send(conversation.MOUNTED)
         except BaseException as error:  # noqa: BLE001  (nothing may pass from here into the parent's code)
             theirs.send_failure(error, "make mount points", "restore")
         finally:
             posix._exit(0)  # noqa: SLF001
     theirs.close()
     try:
-        ours.expect(protocol.MOUNTED, "making mount points")
+        ours.expect(conversation.MOUNTED, "making mount points")
     finally:
         ours.close()
         children.kill(pid)

@@ -11,6 +11,10 @@ from pyrunc.errors import PyruncError
 from pyrunc.kernel import syscalls, unixsocket
 from pyrunc.kernel.descriptors import opened
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _FD_NAME = "seccompFd"  # the spec's name for the descriptor's place in `fds`
 
 
@@ -32,3 +36,13 @@ def hand_over(pidfd: int, number: int, path: str, content: bytes) -> None:
         raise PyruncError.from_os("take the seccomp listener from the container's process", error) from None
     with opened(listener):
         unixsocket.send_descriptor(path, listener, content, "seccomp listener socket")
+
+
+def give_to_agent(agent: "Sequence[str | None]", pid: int, number: int, state: "dict[str, object]") -> None:
+    """Hand over descriptor `number` of process `pid`, of a container whose state this is, to an agent, given as
+    (listenerPath, listenerMetadata). PyruncError if there is none."""
+    path, metadata = agent or (None, None)
+    if path is None:
+        raise PyruncError("unexpected message from the container's process")
+    with opened(syscalls.pidfd_open(pid)) as pidfd:
+        hand_over(pidfd, number, path, process_state(state, pid, metadata))

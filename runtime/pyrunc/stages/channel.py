@@ -1,38 +1,4 @@
-"""The conversation between `pyrunc create` and the processes it makes, over one socket pair of type SEQPACKET.
-
-    parent                                 init                                    later: pyrunc-init
-      | clone3 ------------------------------>|
-      |<------------------------ "entered" ---|   only if a middle process has cloned it
-      |<----------------- "ready-for-maps" ---|   only with a new user namespace
-      | writes uid_map, gid_map               |
-      |------------------------------ "go" -->|   oom_score_adj and the like are set by now; carries
-      |                                       |   timens_offsets for a user namespace that has some
-      |                                       | joins namespaces, mounts
-      |<------------------------ "mounted" ---|
-      | prestart, createRuntime hooks         |
-      |---------------------- "continue" ---->|
-      |                                       | createContainer hooks, pivot_root, the rest
-      |<------------------------ "console" ---|   only with a terminal; carries the pty
-      |                                       | execveat ------------------------------>|
-      |<-------------------------------------------------------------------- "limits" ---|   only with rlimits
-      |------------------------------------------------------------------------- "." -->|
-      |                                       |                                         | becomes the user
-      |<------------------------------------------------------------------- "entered" ---|   only if it has split
-      |------------------------------------------------------------------------- "." -->|
-      |<------------------------------------------------------------------- "created" ---|
-      | saves the state                       |                                         |
-      |------------------------------------------------------------------------- "." -->|
-      |                                                                waits on exec.fifo|
-
-A message is one packet: a word from the list below, followed for some by a space and JSON. "error" may come in place of
-any message of init's and ends the conversation; pyrunc-init sends a record of its failed step instead
-(`step_report`). A "warning" may come before any. The end of the stream is always a failure. The parent asks for what
-the plan predicts and takes nothing else.
-
-Nobody waits for a message of somebody whose death would not end the stream: the parent closes the others' end before it
-waits, and each process speaks for itself. Who was cloned by another than the parent says "entered", and the kernel says
-with that message who has sent it (SCM_CREDENTIALS, unix(7)): no other message has to come before or after it.
-"""
+"""One end of a conversation (`conversation` draws it and has its words): messages over a socket, with descriptors."""
 
 import _socket
 import posix
@@ -43,15 +9,13 @@ from pyrunc import jsontext
 from pyrunc.errors import PyruncError, place, without_room
 
 from . import step_report
+from .conversation import DONE, ENTERED, ERROR, FAILURE, WARNING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ENTERED, READY_FOR_MAPS, GO, MOUNTED, CONTINUE = "entered", "ready-for-maps", "go", "mounted", "continue"
 _GONE = (BrokenPipeError, ConnectionResetError)  # the latter if it has not read all that we sent before
-CONSOLE, LIMITS, CREATED, ERROR, WARNING = "console", "limits", "created", "error", "warning"
-COMMIT = b"."
 _LARGEST = 64 << 10
 CLONE_CHECKS = "privileges system-calls user-namespaces namespaces"  # that may know why a clone has failed
 
@@ -76,17 +40,17 @@ class Channel:
         """Close this end."""
         self._socket.close()
 
-    def send(self, word: str, value: object = None, fds: "tuple[int, ...]" = ()) -> None:
+    def send(self, word: bytes, value: object = None, fds: "tuple[int, ...]" = ()) -> None:
         """Send a message, with file descriptors."""
-        data = word.encode() if value is None else f"{word} {jsontext.dumps(value)}".encode()
+        data = word if value is None else word + b" " + jsontext.dump_bytes(value)
         rights = b"".join(fd.to_bytes(4, _BYTE_ORDER) for fd in fds)
         control = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)] if fds else []
         try:
             self._socket.sendmsg([data], control, _socket.MSG_NOSIGNAL)
         except _GONE:
-            raise PeerGone(f"container init exited before it was told `{word}`") from None
+            raise PeerGone(f"container init exited before it was told `{word.decode()}`") from None
         except OSError as error:
-            raise PyruncError.from_os(f"tell the other process `{word}`", error) from None
+            raise PyruncError.from_os(f"tell the other process `{word.decode()}`", error) from None
 
     def send_failure(self, error: BaseException, doing: str, who: str, check: str = "") -> None:
         """Send whatever ended a child's work, the last message of this side: nothing may pass on into the code that the
@@ -107,7 +71,7 @@ class Channel:
     def acknowledge(self) -> None:
         """Tell pyrunc-init, which reads no more than a byte, that what it waits for is done. PeerGone if it is gone."""
         try:
-            self._socket.send(COMMIT)
+            self._socket.send(DONE)
         except _GONE:
             raise PeerGone("the container's process was killed before it ran its program") from None
 
@@ -129,14 +93,13 @@ class Channel:
                 (self.sender,) = unpack_from("@i", data)  # struct ucred: pid, uid, gid
         return message
 
-    def expect(self, word: str, doing: str) -> object:
+    def expect(self, word: bytes, doing: str) -> object:
         """Wait for this message and no other; its value. `doing` says what the other side is at, for the error."""
-        message = self._receive_good(doing)
-        got, _, value = message.decode("utf-8", "replace").partition(" ")
-        parsed = jsontext.loads(value, f"message `{got}`") if value else None
+        got, _, value = self._receive_good(doing).partition(b" ")
         if got != word:
-            raise PyruncError(f"unexpected message `{got}` from container init while {doing} (expected `{word}`)")
-        return parsed
+            text = f"unexpected message `{got.decode('utf-8', 'replace')}` from container init while {doing}"
+            raise PyruncError(f"{text} (expected `{word.decode()}`)")
+        return jsontext.loads(value, f"message `{word.decode()}`") if value else None
 
     def expect_child(self, doing: str, maker: int = 0) -> int:
         """Wait for "entered", from a process that is our child but was cloned by another; its pid, from the kernel.
@@ -158,13 +121,13 @@ class Channel:
         message = self.receive()
         if not message:
             raise PeerGone(f"container init exited while {doing}")
-        if step_report.is_record(message):
-            raise step_report.error_of(message)
         word, _, value = message.partition(b" ")
-        if word == WARNING.encode():
+        if word == FAILURE:
+            raise step_report.error_of(value)
+        if word == WARNING:
             self.warnings.append(str(jsontext.loads(value, "the message `warning`")))
             return self._receive_good(doing)
-        parsed = jsontext.loads(value, "the message `error`") if word == ERROR.encode() else None
+        parsed = jsontext.loads(value, "the message `error`") if word == ERROR else None
         if isinstance(parsed, dict):
             raise PyruncError.from_wire(parsed)
         return message
