@@ -1,4 +1,4 @@
-"""Properties of every list of last steps (`stages.last_steps`, `stages.exec_child`): what is open when a path of the
+"""Properties of every list of last steps (`stages.last_steps`): what is open when a path of the
 container is looked up, and who somebody in the container's pid namespace can meet."""
 
 import itertools
@@ -12,7 +12,8 @@ from pyrunc.planning import container as planning
 from pyrunc.planning.exec import ExecPlan
 from pyrunc.planning.facts import HostFacts
 from pyrunc.spec.config import parse_config
-from pyrunc.stages import exec_child, last_steps, step_report
+from pyrunc.stages import last_steps, step_report
+from pyrunc.stages.entering import HelperFds
 from pyrunc.stages.step_list import StepList
 from pyrunc.wings.seccomp.filters import Filter
 
@@ -69,8 +70,8 @@ def cases() -> "Iterator[Case]":
             plan.attributes = (lsm.Attribute("attr/exec", b"label"),) if labelled else ()
             plan.filter = Filter(bytes(8), 0, []) if filtered else None
         proc = PROC if labelled else -1
-        gates = last_steps.Gates(-1, FIFO, RESULT)
-        gates.proc = proc
+        fds, enters = HelperFds(-1, FIFO, RESULT), HelperFds(-1)
+        fds.proc = enters.proc = proc
         words = zip(
             ("label", "filter", "new privileges", "hook", "joined pids", "limit"),
             (labelled, filtered, new_privileges, hooked, joined, limited),
@@ -78,9 +79,9 @@ def cases() -> "Iterator[Case]":
         )
         name = ", ".join(word for word, there in words if there)
         keeps = filtered and new_privileges
-        yield Case(f"create: {name}", decoded(last_steps.program(create, [], gates, TALK)[0]), create.splits, keeps)
+        yield Case(f"create: {name}", decoded(last_steps.of_create(create, [], fds, TALK)), create.splits, keeps)
         if not (hooked or joined):
-            steps = exec_child._steps(enter, [], TALK, proc, controlling=True)
+            steps = last_steps.of_exec(enter, [], enters, TALK)
             yield Case(f"exec: {name}", decoded(steps), splits=True, keeps_privilege=keeps)
 
 

@@ -4,9 +4,8 @@ Three steps, by where we stand: into the namespaces, the root built from outside
 is to be done was decided in the plan. Everything that fails raises; the parent gets the error as a value.
 """
 
-import _signal
+import fcntl
 import posix
-import sys
 from _signal import SIGKILL
 
 import _prctl
@@ -14,48 +13,46 @@ import _prctl
 from pyrunc.errors import PyruncError, within
 from pyrunc.kernel import loopback, namespaces, paths, syscalls
 from pyrunc.kernel.mount import devices, mounts, procfs, rootfs
-from pyrunc.kernel.process import credentials, keyring
+from pyrunc.kernel.process import credentials
 
-from . import conversation, last_steps, limits
+from . import conversation, entering, last_steps, limits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.planning.container import ContainerPlan
 
     from .channel import Channel
-    from .last_steps import Gates
+    from .entering import HelperFds
 
 
-def run(plan: "ContainerPlan", channel: "Channel", gates: "Gates") -> None:
-    """Become the container: never returns. `gates` are the descriptors that pyrunc-init will need."""
+def run(plan: "ContainerPlan", channel: "Channel", fds: "HelperFds") -> None:
+    """Become the container: never returns. `fds` are the descriptors that pyrunc-init will need."""
     try:
-        _become_container(plan, channel, gates)
+        _become_container(plan, channel, fds)
     except BaseException as error:  # noqa: BLE001  (nothing may pass from here into the parent's code)
         channel.send_failure(error, "set up the container", "init")
     finally:  # also if nobody is left to be told
         posix._exit(1)  # noqa: SLF001
 
 
-def _become_container(plan: "ContainerPlan", channel: "Channel", gates: "Gates") -> None:
+def _become_container(plan: "ContainerPlan", channel: "Channel", fds: "HelperFds") -> None:
     load_what_is_needed(plan)
     if plan.splits and plan.attributes:  # pyrunc-init writes them before it is in the pid namespace
-        gates.proc = procfs.private()
+        fds.proc = procfs.private()
     _enter_namespaces(plan, channel)
     root, attached = _build_root(plan, channel)
-    env = []
-    if plan.process is not None:
-        joined = plan.joins_kind("mount")  # where /proc may show other processes
-        env = credentials.with_home(plan.env, plan.process.user.uid, root, before_pivot=not joined)
-        for warning in last_steps.cannot_give(plan.process):
-            channel.send(conversation.WARNING, warning)
+    # In a mount namespace that is joined /proc may show other processes.
+    env = entering.environment(plan, root, channel, before_pivot=not plan.joins_kind("mount"))
     null = paths.null_device() if plan.masked_paths else -1
     proc = procfs.private(subset=False) if plan.sysctl or plan.attributes else -1
     if plan.attributes and not plan.splits:
-        gates.proc = proc
+        fds.proc = proc
     console = _move_in(plan, channel, root, attached, null, proc)
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
-    credentials.default_signals()
-    last_steps.leave(plan, env, gates, channel, console)
+    if console >= 0 and not plan.splits:
+        fcntl.ioctl(console, entering.TIOCSCTTY, 0)
+    entering.become_pyrunc_init(
+        plan, fds, channel, console, lambda talk: last_steps.of_create(plan, env, fds, talk)
+    )
 
 
 def _enter_namespaces(plan: "ContainerPlan", channel: "Channel") -> None:
@@ -84,10 +81,8 @@ def _enter_namespaces(plan: "ContainerPlan", channel: "Channel") -> None:
             namespaces.set_time_offsets(plan.time_offsets, time_offsets)
     credentials.hide()  # new credentials have reset it; and an ordinary user's init could not hide before it was mapped
     posix.setsid()
-    if plan.new_keyring:
-        label = (plan.process.selinux_label or "") if plan.process is not None else ""
-        if warning := keyring.new_session_keyring(plan.keyring, label):
-            channel.send(conversation.WARNING, warning)
+    label = (plan.process.selinux_label or "") if plan.process is not None else ""
+    entering.join_keyring(plan, channel, label)
     _set_names(plan)
     if plan.creates("network"):
         loopback.loopback_up()
@@ -145,7 +140,7 @@ def _move_in(  # noqa: PLR0917  (each is used once)
         from pyrunc.kernel import sysctl
 
         sysctl.apply(proc, plan.sysctl)
-    console = _open_console(plan, root, attached, channel)
+    console = entering.open_console(plan, root, channel, attached)
     if plan.process is not None:  # while all that will be read-only can be written
         credentials.make_working_directory(root, plan.process.cwd)
     rootfs.protect(root, plan.readonly_paths)
@@ -160,22 +155,16 @@ def _move_in(  # noqa: PLR0917  (each is used once)
 
 
 def load_what_is_needed(plan: "ContainerPlan") -> None:
-    """Import what the rest of this file uses, and switch importing off: root of a user namespace might not read it, and
-    in the image's root, or in a mount namespace that is joined, an import would run what lies there."""
+    """Import what the rest of this file uses, and switch importing off."""
     if any(mount.options.tmpcopyup for mount in plan.mounts):
         from pyrunc.wings import copyup  # noqa: F401  (loaded for later)
     if plan.hooks.create_container:
         from pyrunc import hooks  # noqa: F401  (loaded for later)
     if plan.sysctl:
         from pyrunc.kernel import sysctl  # noqa: F401  (loaded for later)
-    if plan.process is not None and plan.process.terminal:
-        from pyrunc.kernel.process import terminal  # noqa: F401  (loaded for later)
-    if plan.attributes or plan.filter is not None:
-        from . import security_steps  # noqa: F401  (loaded for later)
     if plan.hooks.start_container:
         from pyrunc import jsontext  # noqa: F401  (loaded for later)
-    sys.path.clear()
-    sys.meta_path.clear()
+    entering.stop_importing(plan)
 
 
 def _set_names(plan: "ContainerPlan") -> None:
@@ -188,18 +177,3 @@ def _set_names(plan: "ContainerPlan") -> None:
                 setter(value)
             except OSError as error:
                 raise PyruncError.from_os(f"set the {key} `{value}`", error, pointer=f"/{key}") from None
-
-
-def _open_console(plan: "ContainerPlan", root: int, attached: "mounts.Attached", channel: "Channel") -> int:
-    """The terminal's other end goes to the parent; ours becomes the container's standard streams. -1 without."""
-    if plan.process is None or not plan.process.terminal:
-        return -1
-    from pyrunc.kernel.process import terminal
-
-    size = plan.process.console_size
-    with within("/process/terminal"):
-        main, peer, name = terminal.open_console(root, (size.height, size.width) if size else None)
-    devices.bind_console(root, peer, attached)
-    channel.send(conversation.CONSOLE, name, (main,))
-    posix.close(main)
-    return peer

@@ -1,20 +1,19 @@
-"""The way out of init: the list of last steps for pyrunc-init, the descriptors that it keeps, and the exec of it.
+"""The last steps of a process on its way to its program, as a list for pyrunc-init: those of create, those of exec.
 
 The order of the steps is the order in which privilege is given up; each comment says what would break elsewhere.
 """
 
-import fcntl
 import posix
 import sys
 from _signal import SIGKILL, SIGTERM
 from _struct import pack
 from errno import EACCES, EINVAL, ENOSYS, EPERM
 
-from pyrunc.errors import PyruncError
 from pyrunc.kernel import syscalls
-from pyrunc.kernel.process import capabilities, credentials, sealed
+from pyrunc.kernel.process import capabilities, sealed
 
 from .conversation import CREATED, ENTERED, LIMITS, STARTED
+from .entering import TIOCSCTTY, HelperFds, above
 from .step_list import EXPECT, IF_REMEMBERED, REMEMBER, RETRY_EINTR, StepList
 from .step_report import CALL, CHECK_CWD, END_BY, EXEC, FIND, HOOK, NAME, REPORT_TO, SPLIT
 
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from pyrunc.spec.process import Process
     from pyrunc.wings.seccomp.filters import Filter
 
-    from .channel import Channel
-
     class Confinement(Protocol):
         """What `filter_system_calls` takes of a plan."""
 
@@ -38,7 +35,7 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_NAME, _PR_CAPBSET_DROP = 1, 4, 8, 15, 24
 _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _AMBIENT_RAISE, _AMBIENT_CLEAR_ALL = 38, 47, 2, 4
-_SYS_ADMIN, _TIOCSCTTY = 1 << 21, 0x540E
+_SYS_ADMIN = 1 << 21
 _PERSONALITIES = {"LINUX": 0, "LINUX32": 8}
 _POLICIES = {"SCHED_OTHER": 0, "SCHED_FIFO": 1, "SCHED_RR": 2, "SCHED_BATCH": 3, "SCHED_ISO": 4, "SCHED_IDLE": 5,
              "SCHED_DEADLINE": 6}  # fmt: skip
@@ -51,31 +48,10 @@ _MODES = {"MPOL_DEFAULT": 0, "MPOL_PREFERRED": 1, "MPOL_BIND": 2, "MPOL_INTERLEA
 _MODE_FLAGS = {"MPOL_F_STATIC_NODES": 1 << 15, "MPOL_F_RELATIVE_NODES": 1 << 14, "MPOL_F_NUMA_BALANCING": 1 << 13}
 
 
-class Gates:
-    """The descriptors that init hands over: the helper, the fifos it waits on and answers to, and with labels to
-    write a private procfs (else -1)."""
-
-    __slots__ = ("fifo", "helper", "proc", "result")
-
-    def __init__(self, helper: int, fifo: int, result: int) -> None:
-        self.helper, self.fifo, self.result, self.proc = helper, fifo, result, -1
-
-    def move_above(self, lowest: int) -> None:
-        """Move all of them out of the range of numbers that the container's program keeps."""
-        self.helper, self.fifo, self.result = (above(fd, lowest) for fd in (self.helper, self.fifo, self.result))
-        self.proc = above(self.proc, lowest) if self.proc >= 0 else -1
-
-
-def above(fd: int, lowest: int) -> int:
-    """The descriptor, or a copy of it whose number is not below `lowest`."""
-    return fd if fd >= lowest else fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, lowest)
-
-
-def program(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: int) -> "tuple[StepList, list[int]]":
-    """The last steps, and the descriptors beyond the gates that they use."""
-    steps = begin(plan, channel, gates.proc)
+def of_create(plan: "ContainerPlan", env: "list[str]", fds: HelperFds, channel: int) -> StepList:
+    """The last steps of a container's first process."""
+    steps = _begin(plan, fds, channel)
     use_all_cpus(steps)
-    process, byte = plan.process, steps.blob(b"\0")
     become_user(steps, plan, env, channel)
     # A container that waits for `start` ends by it, or `podman stop` and a shutdown would wait for their deadlines.
     # Before a filter, and before a split, whose child has it too.
@@ -83,41 +59,66 @@ def program(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: int)
     filtered = False
     if plan.splits:
         filtered = filter_early(steps, plan, channel)
-        split(steps, plan, channel, controlling=process is not None and process.terminal)
+        split(steps, plan, channel)
     say_created(steps, channel)
     # From here on the container outlives the command that made it.
     steps.call("close", channel, label="leave create")
-    steps.step(REPORT_TO, 0, (gates.result,), "report to start")
-    steps.call("read", gates.fifo, byte, 1, label="wait for start", expect=1, flags=RETRY_EINTR)
-    if process is None:
+    steps.step(REPORT_TO, 0, (fds.result,), "report to start")
+    wait(steps, fds.fifo, "wait for start")
+    if plan.process is None:
         steps.step(CALL, 0, (), "start a container whose config has no process", flags=EXPECT, expect=-1)
-        return steps, []
-    extra = [gates.proc] if gates.proc >= 0 else []
+        return steps
     if plan.hooks.start_container:  # they are programs of the image, so the filter holds for them as well
-        filtered = filtered or filter_system_calls(steps, plan, process, gates.fifo)
-        extra += _start_container_hooks(steps, plan, env)
-    steps.call("write", gates.result, steps.blob(STARTED), len(STARTED), label="tell start", expect=len(STARTED))
+        filtered = filtered or filter_system_calls(steps, plan, plan.process, fds.fifo)
+        _start_container_hooks(steps, plan, env)
+    _run_program(steps, plan, env, fds.result, fds.fifo, filtered=filtered)
+    return steps
+
+
+def of_exec(plan: "ExecPlan", env: "list[str]", fds: HelperFds, channel: int) -> StepList:
+    """The last steps of a process that is brought into a container."""
+    steps = _begin(plan, fds, channel)
+    if not (plan.initial_cpus or plan.final_cpus):
+        use_all_cpus(steps)
+    become_user(steps, plan, env, channel)
+    filtered = filter_early(steps, plan, channel)
+    split(steps, plan, channel)
+    say_created(steps, channel)
+    _run_program(steps, plan, env, channel, channel, filtered=filtered)
+    return steps
+
+
+def _run_program(
+    steps: StepList, plan: "ContainerPlan | ExecPlan", env: "list[str]", report: int, gate: int, *, filtered: bool
+) -> None:
+    """Tell who reads `report`, load the filter if that is not done, execute the program."""
+    assert plan.process is not None
+    args = plan.process.args
+    _say(steps, report, STARTED, "tell the command that the program is next")
     if not filtered:  # last of all: a profile need not allow what pyrunc-init does
-        filter_system_calls(steps, plan, process, gates.fifo)
-    steps.step(EXEC, 0, (steps.strings(process.args), steps.strings(env)), f"exec {process.args[0]}")
-    return steps, extra
+        filter_system_calls(steps, plan, plan.process, gate)
+    steps.step(EXEC, 0, (steps.strings(args), steps.strings(env)), f"exec {args[0]}")
 
 
-def begin(plan: "ContainerPlan | ExecPlan", channel: int, proc: int) -> StepList:
+def _say(steps: StepList, to: int, word: bytes, label: str) -> None:
+    steps.call("write", to, steps.blob(word), len(word), label=label, expect=len(word))
+
+
+def _begin(plan: "ContainerPlan | ExecPlan", fds: HelperFds, channel: int) -> StepList:
     """A list with its first steps: hide, say where errors go, keep no descriptor that the program is not to have.
 
-    proc: a private procfs for the labels, -1 without any. It may be of the host's pid namespace: it is closed before
-    the first path of the container's is looked up, which could lead through /proc/self/fd to any process's root.
+    The private procfs for the labels may be of the host's pid namespace: it is closed before the first path of the
+    container's is looked up, which could lead through /proc/self/fd to any process's root.
     """
     steps = StepList()
     steps.call("prctl", _PR_SET_DUMPABLE, 0, label="hide from other processes")  # exec has reset it
     steps.call("prctl", _PR_SET_NAME, steps.string(NAME.decode()), label="set the process name")
     steps.step(REPORT_TO, 0, (channel,), "report to the command")
-    if proc >= 0:
+    if fds.proc >= 0:
         from . import security_steps
 
-        security_steps.set_attributes(steps, plan.attributes, proc)
-        steps.call("close", proc, label="close the private procfs")
+        security_steps.set_attributes(steps, plan.attributes, fds.proc)
+        steps.call("close", fds.proc, label="close the private procfs")
     kept = 3 + plan.kept_fds
     steps.call("close_range", kept, 0xFFFFFFFF, syscalls.CLOSE_RANGE_CLOEXEC, label="close inherited descriptors")
     return steps
@@ -135,7 +136,7 @@ def _ask_for_limits(steps: StepList, process: "Process | None", channel: int) ->
     """The parent sets them: it may raise them, a user namespace's root may not. Not earlier, because an interpreter
     would not fit into a small RLIMIT_AS; not later, because it takes privilege over who we become."""
     if process is not None and process.rlimits:
-        steps.call("write", channel, steps.blob(LIMITS), len(LIMITS), label="ask for limits", expect=len(LIMITS))
+        _say(steps, channel, LIMITS, "ask for limits")
         wait(steps, channel, "wait for limits")
 
 
@@ -158,18 +159,15 @@ def become_user(steps: StepList, plan: "ContainerPlan | ExecPlan", env: "list[st
         steps.step(FIND, 0, (steps.strings(candidates(process.args[0], env)),), process.args[0])
 
 
-def split(steps: StepList, plan: "ContainerPlan | ExecPlan", channel: int, *, controlling: bool) -> None:
+def split(steps: StepList, plan: "ContainerPlan | ExecPlan", channel: int) -> None:
     """Go on as a child, which is in the pid namespace that was joined: others there may see it, with CAP_SYS_PTRACE
-    even take it over (CVE-2016-9962). So it is all that the program will be, but for its label and mostly its filter.
-
-    controlling: the standard input is to be the controlling terminal.
-    """
+    even take it over (CVE-2016-9962). So it is all that the program will be, but for label and mostly filter."""
     steps.step(SPLIT, 0, (syscalls.CLONE_PARENT,), "clone the process in the container")
     steps.call("prctl", _PR_SET_PDEATHSIG, SIGKILL, label="die with the command")
     steps.call("setsid", label="make a session")
-    if controlling:
-        steps.call("ioctl", 0, _TIOCSCTTY, 0, label="take the terminal")
-    steps.call("write", channel, steps.blob(ENTERED), len(ENTERED), label="tell the pid", expect=len(ENTERED))
+    if plan.process is not None and plan.process.terminal:
+        steps.call("ioctl", 0, TIOCSCTTY, 0, label="take the terminal")
+    _say(steps, channel, ENTERED, "tell the pid")
     wait(steps, channel, "wait for the command")
     for i, limit in enumerate(plan.process.rlimits if plan.process is not None else ()):
         if limit.type == "RLIMIT_NPROC":  # `limits.set_rlimits` has only raised it: cloning takes one more
@@ -182,7 +180,7 @@ def say_created(steps: StepList, channel: int) -> None:
     """Tell the command that all is prepared, and wait until it has made note of it."""
     # From here on the end of the channel tells us if it dies; the signal would also come when it ends well.
     steps.call("prctl", _PR_SET_PDEATHSIG, 0, label="outlive the command")
-    steps.call("write", channel, steps.blob(CREATED), len(CREATED), label="tell the command", expect=len(CREATED))
+    _say(steps, channel, CREATED, "tell the command")
     wait(steps, channel, "wait for the command, which has ended")
 
 
@@ -275,26 +273,6 @@ def _set_capabilities(steps: StepList, process: "Process", keep: int) -> None:
                pointer="/process/capabilities")  # fmt: skip
 
 
-def cannot_give(process: "Process") -> "list[str]":
-    """Warnings of capabilities that the process will not have though its configuration has them (config.md)."""
-    sets = process.capabilities
-    if sets is None:
-        return []
-    wanted = (sets.bounding, sets.effective, sets.permitted, sets.inheritable, sets.ambient)
-    given = capabilities.mask([name for names in wanted for name in names])
-    missing = given & ~capabilities.bounding(given)
-    both = capabilities.mask(sets.permitted) & capabilities.mask(sets.inheritable)
-    idle = capabilities.mask(sets.ambient) & ~(both | missing)
-    warnings, place = [], "/process/capabilities"
-    if missing:
-        text = "cannot be given: not in the caller's bounding set"
-        warnings.append(f"{capabilities.names(missing)} {text} ({place})")
-    if idle:
-        text = "cannot be ambient: not both permitted and inheritable"
-        warnings.append(f"{capabilities.names(idle)} {text} ({place}/ambient)")
-    return warnings
-
-
 def _set_ambient(steps: StepList, process: "Process") -> None:
     sets = process.capabilities
     steps.call("prctl", _PR_CAP_AMBIENT, _AMBIENT_CLEAR_ALL, 0, 0, 0, label="clear ambient capabilities",
@@ -334,9 +312,7 @@ def _memory_policy(steps: StepList, policy: "MemoryPolicy") -> None:
                pointer="/linux/memoryPolicy")  # fmt: skip
 
 
-def _start_container_hooks(steps: StepList, plan: "ContainerPlan", env: "list[str]") -> "list[int]":
-    if not plan.hooks.start_container:
-        return []
+def _start_container_hooks(steps: StepList, plan: "ContainerPlan", env: "list[str]") -> None:
     from pyrunc import jsontext
 
     # The pid is the one that the container sees (runtime.md, "State").
@@ -349,51 +325,4 @@ def _start_container_hooks(steps: StepList, plan: "ContainerPlan", env: "list[st
         hook_env = steps.strings(env if hook.env is None else hook.env)
         arguments = (steps.string(hook.path), args, hook_env, state_fd, stdout, (hook.timeout or 0) * 1000)
         steps.step(HOOK, stderr, arguments, f"startContainer hook #{i}")
-    return [state_fd, *{stdout, stderr} - {-1}]
-
-
-def leave(plan: "ContainerPlan", env: "list[str]", gates: Gates, channel: "Channel", console: int) -> None:
-    """Compose the steps, number the descriptors that are kept, close all others, and become pyrunc-init."""
-    lowest = 3 + plan.kept_fds
-    if console >= 0:
-        if not plan.splits:
-            fcntl.ioctl(console, _TIOCSCTTY, 0)
-        use_terminal(console)
-    if plan.process is not None:
-        credentials.own_standard_streams(plan.process.user.uid)
-    talk = above(channel.fileno(), lowest)
-    gates.move_above(lowest)
-    steps, extra = program(plan, env, gates, talk)
-    listing = above(sealed.data("steps", steps.data()), lowest)
-    keep_only(lowest, (talk, gates.fifo, gates.result, listing, *extra), gates.helper)
-    become_helper(gates.helper, listing, talk)
-
-
-def use_terminal(console: int) -> None:
-    """Make a terminal the standard streams."""
-    console = above(console, 3)
-    for stream in range(3):
-        posix.dup2(console, stream)
-
-
-def keep_only(lowest: int, kept: "tuple[int, ...]", helper: int) -> None:
-    """Close the descriptors from `lowest` on but the helper's and `kept`, which will pass the helper's exec."""
-    first = lowest
-    for fd in sorted((*kept, helper)):
-        if fd > first:
-            syscalls.close_range(first, fd - 1)
-        first = fd + 1
-        if fd != helper:
-            posix.set_inheritable(fd, True)
-    syscalls.close_range(first)
-
-
-def become_helper(helper: int, listing: int, talk: int) -> None:
-    """Become pyrunc-init, which carries out the list in the descriptor `listing`, or tells `talk` that it cannot."""
-    try:
-        if posix.geteuid() != 0:  # in a user namespace where 0 is not mapped
-            capabilities.keep_over_exec()
-        syscalls.execveat(helper, "", ["pyrunc-init", str(listing), str(talk)], [])
-    except OSError as error:
-        raise PyruncError.from_os("become pyrunc-init", error) from None
-
+    steps.fds += [state_fd, *{stdout, stderr} - {-1}]

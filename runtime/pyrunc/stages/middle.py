@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from pyrunc.planning.container import ContainerPlan
 
     from .channel import Channel
-    from .last_steps import Gates
+    from .entering import HelperFds
 
 
-def run(plan: "ContainerPlan", channel: "Channel", gates: "Gates") -> None:
+def run(plan: "ContainerPlan", channel: "Channel", fds: "HelperFds") -> None:
     """Join, clone, leave. Never returns."""
     try:
         init.load_what_is_needed(plan)
@@ -28,7 +28,7 @@ def run(plan: "ContainerPlan", channel: "Channel", gates: "Gates") -> None:
         pid = syscalls.fork_into(plan.new_at_once | syscalls.CLONE_PARENT)
         if pid == 0:
             channel.send(conversation.ENTERED)
-            init.run(plan, channel, gates)
+            init.run(plan, channel, fds)
         posix._exit(0)  # noqa: SLF001
     except BaseException as error:  # noqa: BLE001  (nothing may pass from here into the parent's code)
         doing = "clone the container's first process"

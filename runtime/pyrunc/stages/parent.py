@@ -13,8 +13,9 @@ from pyrunc.kernel.process import credentials, processes, sealed
 from pyrunc.resources import Cgroup, Resources
 from pyrunc.savedstate import SavedHook, State
 
-from . import children, conversation, init, last_steps, limits
+from . import children, conversation, init, limits
 from .channel import CLONE_CHECKS, PeerGone, pair
+from .entering import HelperFds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def create(plan: "ContainerPlan", container: Container, made: Created, host: "Ho
     made.warnings += plan.open_mount_sources(host)
     _make_nodes(plan)
     open_hook_streams(plan)
-    gates = _make_gates(container)
+    fds = _make_helper_fds(container)
     if plan.resctrl is not None:
         made.resources.groups.make(plan.resctrl, container.note)
     if not plan.has_mount_namespace:
@@ -76,9 +77,9 @@ def create(plan: "ContainerPlan", container: Container, made: Created, host: "Ho
     cgroup = place(made, container, host)
     ours, theirs = pair()
     made.channel = ours
-    _spawn(plan, made, theirs, gates, cgroup, container)
+    _spawn(plan, made, theirs, fds, cgroup, container)
     theirs.close()
-    for fd in (cgroup, gates.helper, gates.fifo, gates.result, *(device.node for device in plan.devices)):
+    for fd in (cgroup, fds.helper, fds.fifo, fds.result, *(device.node for device in plan.devices)):
         if fd >= 0:
             posix.close(fd)
     _serve(plan, ours, host, made, container)
@@ -153,12 +154,12 @@ def place(made: Created, container: Container, host: "HostFacts") -> int:
 _NOT_OURS = (EPERM, ENOENT, EACCES, EROFS)
 
 
-def _make_gates(container: Container) -> last_steps.Gates:
+def _make_helper_fds(container: Container) -> HelperFds:
     """The fifos, open for reading and writing so that neither end ever blocks or sees an end of file."""
     posix.mkfifo("exec.fifo", 0o600, dir_fd=container.fd)
     posix.mkfifo("exec.result", 0o600, dir_fd=container.fd)
     flags = posix.O_RDWR | posix.O_CLOEXEC | posix.O_NOFOLLOW
-    return last_steps.Gates(
+    return HelperFds(
         sealed.helper(),
         posix.open("exec.fifo", flags, dir_fd=container.fd),
         posix.open("exec.result", flags, dir_fd=container.fd),
@@ -190,7 +191,7 @@ def _not_cloned(plan: "ContainerPlan", cgroup: int, what: str, error: OSError) -
 
 
 def _spawn(  # noqa: PLR0917  (each is used once)
-    plan: "ContainerPlan", made: Created, theirs: "Channel", gates: last_steps.Gates, cgroup: int, container: Container
+    plan: "ContainerPlan", made: Created, theirs: "Channel", fds: HelperFds, cgroup: int, container: Container
 ) -> None:
     """Clone init, or the process that makes it."""
     run = init.run
@@ -206,7 +207,7 @@ def _spawn(  # noqa: PLR0917  (each is used once)
         for fd in (container.fd, cgroup):  # they lead out of the root that it will enter
             if fd >= 0:
                 posix.close(fd)
-        run(plan, theirs, gates)
+        run(plan, theirs, fds)
     if plan.needs_middle:
         made.helper = pid
     else:

@@ -34,9 +34,10 @@ class At(int):
 class StepList:
     """Collects steps; `data` turns them into what pyrunc-init reads."""
 
-    __slots__ = ("_data", "_inner", "_pointers", "_steps")
+    __slots__ = ("_data", "_inner", "_pointers", "_steps", "fds")
 
     def __init__(self) -> None:
+        self.fds: list[int] = []  # descriptors that were opened for steps, to be left open for pyrunc-init
         self._steps: list[list[int]] = []
         self._data = bytearray()
         self._inner: list[int] = []  # the words of all steps that point into _data
