@@ -7,7 +7,7 @@
     `- NotPermitted      the container's status does not allow the command
 
 Those that only one module tells apart are defined there: jsontext.JSONTextError, library.NotInstalled, bus.CallError,
-protocol.PeerGone. They cross the socket as a PyruncError.
+channel.PeerGone. They cross the socket as a PyruncError.
 
 Callers (podman, conmon) classify by the text (see docs/callers.md): the words "permission denied", "operation not
 permitted" and "no such file or directory" appear only where the kernel said so.

@@ -11,7 +11,7 @@ from pyrunc.container import Container
 from pyrunc.errors import PyruncError
 from pyrunc.kernel.process import lsm
 from pyrunc.log import Log
-from pyrunc.stages.step_report import CHECK_CWD, EXEC, FIND, MAGIC, WRITE, error_of
+from pyrunc.stages.step_report import CHECK_CWD, EXEC, FIND, WRITE, error_of
 
 from tests.messages import TABLE
 
@@ -35,7 +35,7 @@ def podman(line: str) -> str:
 
 def reported(kind: int, errno: int, label: str) -> PyruncError:
     """The error of a step that pyrunc-init reports."""
-    return error_of(pack("@5i", MAGIC, 3, kind, errno, 0) + label.encode() + b"\0")
+    return error_of(pack("@4i", 3, kind, errno, 0) + label.encode() + b"\0")
 
 
 @pytest.mark.parametrize(("error", "kind"), [

@@ -16,6 +16,7 @@ from pyrunc.planning.exec import ExecOptions, ExecPlan
 from pyrunc.savedstate import State
 from pyrunc.spec.config import parse_config
 from pyrunc.stages import announce, exec_parent
+from pyrunc.stages.children import Child
 from pyrunc.stages.target import Target
 
 OPTIONS = (
@@ -85,7 +86,7 @@ def _enter(context: Context, arguments: Arguments) -> int:
         with within("/process/user/additionalGids"):
             credentials.check_groups(plan.process.user.additional_gids, denied=plan.denies_setgroups)
         credentials.guard_null()
-        made = exec_parent.enter(plan, target, arguments.text("console-socket"))
+        child = exec_parent.enter(plan, target, arguments.text("console-socket"))
     except PyruncError:
         if not state.alive():
             raise NotPermitted("container not running") from None
@@ -94,12 +95,12 @@ def _enter(context: Context, arguments: Arguments) -> int:
             raise NotPermitted(text) from None
         raise
     posix.close(target.pidfd)
-    for warning in made.channel.warnings:
+    for warning in child.warnings:
         context.log.warning(warning)
-    return _let_go(arguments, plan, made, state)
+    return _let_go(arguments, plan, child, state)
 
 
-def _let_go(arguments: Arguments, plan: ExecPlan, made: exec_parent.Entered, state: State) -> int:
+def _let_go(arguments: Arguments, plan: ExecPlan, child: Child, state: State) -> int:
     """Tell the caller of the process, let it run its program, and stay with it."""
     detach, pid_file = arguments.flag("detach"), arguments.text("pid-file")
     try:
@@ -107,27 +108,27 @@ def _let_go(arguments: Arguments, plan: ExecPlan, made: exec_parent.Entered, sta
             from pyrunc.wings import resctrl
 
             with within("/linux/intelRdt"):
-                resctrl.join(made.pid, state.resctrl, state.resctrl_monitor)
+                resctrl.join(child.pid, state.resctrl, state.resctrl_monitor)
         if pid_file:
-            announce.write_pid_file(pid_file, made.pid)
+            announce.write_pid_file(pid_file, child.pid)
         if arguments.text("pidfd-socket"):
-            announce.send_pidfd(arguments.text("pidfd-socket"), made.pid)
+            announce.send_pidfd(arguments.text("pidfd-socket"), child.pid)
         if detach:
-            exec_parent.release(plan, made, state.spec_state(lifecycle.RUNNING))
+            exec_parent.release(plan, child, state.spec_state(lifecycle.RUNNING))
             return 0
         from pyrunc.wings import foreground
 
         signals = foreground.Signals()
-        exec_parent.release(plan, made, state.spec_state(lifecycle.RUNNING))
+        exec_parent.release(plan, child, state.spec_state(lifecycle.RUNNING))
     except BaseException as error:
         ending.hold()
-        made.abandon()
+        child.end()
         if pid_file:
             announce.remove_pid_file(pid_file)
         if isinstance(error, PyruncError) and not state.alive():
             raise NotPermitted("container not running") from None
         raise
-    return foreground.attend(made.pid, signals, made.terminal)
+    return foreground.attend(child.pid, signals, child.terminal)
 
 
 def _plan(context: Context, arguments: Arguments, container: Container, state: State) -> ExecPlan:

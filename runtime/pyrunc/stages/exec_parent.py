@@ -11,8 +11,9 @@ from pyrunc.kernel import syscalls
 from pyrunc.kernel.descriptors import opened
 from pyrunc.kernel.process import processes, sealed
 
-from . import children, conversation, exec_child, limits
-from .channel import PeerGone, pair
+from . import conversation, exec_child
+from .channel import PeerGone
+from .children import Child
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,45 +23,29 @@ if TYPE_CHECKING:
     from .target import Target
 
 
-class Entered:
-    """The process in the container, which waits for `release`, and its terminal's main end (or -1)."""
-
-    __slots__ = ("channel", "helper", "pid", "terminal")
-
-    def __init__(self, channel: "Channel") -> None:
-        self.channel, self.helper, self.pid, self.terminal = channel, 0, 0, -1
-
-    def abandon(self) -> None:
-        """Kill and reap what was made."""
-        children.end(self.helper, self.pid, self.channel)
-        if self.terminal >= 0:
-            posix.close(self.terminal)
-
-
-def enter(plan: "ExecPlan", target: "Target", console_socket: str) -> Entered:
-    """Make the process, up to the point where it only has to be let go. Nothing is left of one that fails."""
-    ours, theirs = pair()
-    made = Entered(ours)
+def enter(plan: "ExecPlan", target: "Target", console_socket: str) -> Child:
+    """Make the process, up to the point where `release` only has to let it go. Nothing is left of one that fails."""
+    child = Child()
+    ours, theirs = child.converse()
     killed_before = _killed_for_memory(target)
     try:
         helper = sealed.helper()
-        made.helper = _clone(plan, target)
-        if made.helper == 0:
+        child.helper = _clone(plan, target)
+        if child.helper == 0:
             ours.close()
             exec_child.run(plan, target, theirs, helper)
         theirs.close()
         posix.close(helper)
-        ours.watch = lambda: children.refuse_stopped(made)
-        _serve(plan, made, console_socket)
+        _serve(plan, child, ours, console_socket)
     except BaseException as error:
         ending.hold()
-        made.abandon()
+        child.end()
         if isinstance(error, PeerGone) and _killed_for_memory(target) > killed_before:
             from pyrunc.cgroup import oom
 
             raise oom.error(target.cgroup, "the process on its way into the container") from None
         raise
-    return made
+    return child
 
 
 def _killed_for_memory(target: "Target") -> int:
@@ -117,42 +102,32 @@ def _fork_into(path: str) -> int:
             raise PyruncError.from_os(f"clone a process into cgroup `{path}`", error) from None
 
 
-def _serve(plan: "ExecPlan", made: Entered, console_socket: str) -> None:
-    channel, process = made.channel, plan.process
-    if process.terminal:
-        name = channel.expect(conversation.CONSOLE, "entering the container")
-        from pyrunc.kernel.process import terminal
-
-        (made.terminal,) = channel.fds
-        if not console_socket:
-            terminal.prepare_output(made.terminal)
-        else:
-            terminal.send_console(console_socket, made.terminal, str(name))
-            posix.close(made.terminal)
-            made.terminal = -1
-    if process.rlimits:
-        channel.expect(conversation.LIMITS, "setting up the process")
-        limits.set_rlimits(process, made.helper, splits=True)
-        channel.acknowledge()
-    children.meet(made, channel, "entering the container")
+def _serve(plan: "ExecPlan", child: Child, channel: "Channel", console_socket: str) -> None:
+    """The conversation, from our side."""
+    doing = "entering the container"
+    child.equip(channel, plan.process, doing, console_socket=console_socket, splits=True)
+    child.meet(channel, doing)
     channel.acknowledge()
     channel.expect(conversation.CREATED, "becoming the container's user")
+    child.warnings += channel.warnings
 
 
-def release(plan: "ExecPlan", made: Entered, state: "dict[str, object]") -> None:
+def release(plan: "ExecPlan", child: Child, state: "dict[str, object]") -> None:
     """Let it run its program. Raises what it met on its way. state: the container's, for a seccomp agent."""
+    channel = child.channel
+    assert channel is not None
     try:  # noqa: SIM105  (contextlib costs a millisecond of start-up)
-        made.channel.acknowledge()
+        channel.acknowledge()
     except PeerGone:
         pass  # what it said before is still to be read
     way = conversation.Ending()
-    while not way.failed and (message := made.channel.receive()):
+    while not way.failed and (message := channel.receive()):
         number = way.take(message)
         if number is not None:
             from pyrunc.wings.seccomp import listener
 
-            listener.give_to_agent(plan.listener or (), made.pid, number, state)
-            made.channel.acknowledge()
-    made.channel.close()
-    if error := way.error("the container's process", processes.ending(made.pid)):
+            listener.give_to_agent(plan.listener or (), child.pid, number, state)
+            channel.acknowledge()
+    channel.close()
+    if error := way.error("the container's process", processes.ending(child.pid)):
         raise error

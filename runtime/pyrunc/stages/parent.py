@@ -13,8 +13,9 @@ from pyrunc.kernel.process import credentials, processes, sealed
 from pyrunc.resources import Cgroup, Resources
 from pyrunc.savedstate import SavedHook, State
 
-from . import children, conversation, init, limits
-from .channel import CLONE_CHECKS, PeerGone, pair
+from . import conversation, init, limits
+from .channel import CLONE_CHECKS, PeerGone
+from .children import Child
 from .entering import HelperFds
 
 TYPE_CHECKING = False
@@ -28,19 +29,16 @@ if TYPE_CHECKING:
     from .channel import Channel
 
 
-class Created:
-    """The init process that waits for `start`, the terminal's end that was not sent to a console socket (or -1), and
-    what the container has of the host's."""
+class Created(Child):
+    """The init process that waits for `start`, and what the container has of the host's."""
 
-    __slots__ = ("channel", "helper", "pid", "resources", "seen_from", "start_time", "terminal", "warnings")
+    __slots__ = ("resources", "seen_from", "start_time")
 
     def __init__(self, container: Container, want: manager.Want) -> None:
-        self.warnings: list[str] = []
+        super().__init__()
         self.resources = Resources(container, Cgroup(want))
-        self.pid, self.start_time, self.terminal = 0, 0, -1
+        self.start_time = 0
         self.seen_from: list[int] = []  # `processes.vantage` of pid and start_time
-        self.helper = 0  # the process that makes init
-        self.channel: Channel | None = None
 
     @property
     def cgroup(self) -> str:
@@ -51,13 +49,6 @@ class Created:
         """What was made, since `error` has ended the making; `error` tells what of it fails. hooks: the last of all,
         but for the state directory."""
         self.resources.undo(self.end, hooks, error)
-
-    def end(self) -> None:
-        """End the processes."""
-        if self.terminal >= 0:
-            posix.close(self.terminal)
-        if self.channel is not None:
-            children.end(self.helper, self.pid, self.channel)
 
 
 def create(plan: "ContainerPlan", container: Container, made: Created, host: "HostFacts") -> None:
@@ -75,8 +66,7 @@ def create(plan: "ContainerPlan", container: Container, made: Created, host: "Ho
     if not plan.has_mount_namespace:
         made.resources.mounts.make(plan.rootfs, container.note)
     cgroup = place(made, container, host)
-    ours, theirs = pair()
-    made.channel = ours
+    ours, theirs = made.converse()
     _spawn(plan, made, theirs, fds, cgroup, container)
     theirs.close()
     for fd in (cgroup, fds.helper, fds.fifo, fds.result, *(device.node for device in plan.devices)):
@@ -216,10 +206,9 @@ def _spawn(  # noqa: PLR0917  (each is used once)
 
 def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: Created, container: Container) -> None:
     """The conversation of `conversation`, from our side."""
-    channel.watch = lambda: children.refuse_stopped(made)
     try:
         if plan.needs_middle:
-            children.meet(made, channel, "joining namespaces")
+            made.meet(channel, "joining namespaces")
         if plan.creates("user"):
             channel.expect(conversation.READY_FOR_MAPS, "entering its namespaces")
             _map_ids(plan, host, made)
@@ -241,16 +230,12 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
             channel.expect(conversation.MOUNTED, "mounting")
             run_hooks(plan, made.pid)
             channel.send(conversation.CONTINUE)
-        if plan.process is not None and plan.process.terminal:
-            name = channel.expect(conversation.CONSOLE, "setting up the container")
-            deliver_terminal(plan, made, channel.fds[0], str(name))
-        if plan.process is not None and plan.process.rlimits:
-            channel.expect(conversation.LIMITS, "setting up the container")
-            limits.set_rlimits(plan.process, made.pid, splits=plan.splits)
-            channel.acknowledge()
+        if plan.process is not None:
+            socket, doing = plan.options.console_socket, "setting up the container"
+            made.equip(channel, plan.process, doing, console_socket=socket, splits=plan.splits)
         if plan.splits:
             made.helper, made.pid = made.pid, 0
-            children.meet(made, channel, "setting up the container")
+            made.meet(channel, "setting up the container")
             note_init(made, container)
             channel.acknowledge()
         channel.expect(conversation.CREATED, "becoming the container's user")
@@ -331,19 +316,6 @@ def save(plan: "ContainerPlan", container: Container, made: Created) -> None:
     state.saved_hooks = {name: [SavedHook.entry(hook) for hook in hooks] for name, hooks in later.items() if hooks}
     made.resources.save(state)
     container.save(state)
-
-
-def deliver_terminal(plan: "ContainerPlan", made: Created, main: int, name: str) -> None:
-    """Send the terminal's main end, the descriptor `main`, to the console socket, or keep it."""
-    from pyrunc.kernel.process import terminal
-
-    made.terminal = main
-    if not plan.options.console_socket:
-        terminal.prepare_output(main)
-    else:
-        terminal.send_console(plan.options.console_socket, made.terminal, name)
-        posix.close(made.terminal)
-        made.terminal = -1
 
 
 def _why_gone(error: PyruncError, made: Created) -> PyruncError:

@@ -28,9 +28,8 @@ def set_attributes(steps: StepList, attributes: "tuple[lsm.Attribute, ...]", pro
 
 
 def load_filter(steps: StepList, filter_: filters.Filter, gate: int) -> None:
-    """Load the filter. If it has a listener, say its number where failures are reported and wait for a byte from
-    `gate`, which means that it was fetched and given to the agent (`wings.seccomp.listener`). The profile must allow read and
-    write for that."""
+    """Load the filter. If it has a listener, say its number where failures are reported, and wait for a byte from
+    `gate`: it was fetched and given to the agent (`wings.seccomp.listener`). The profile must allow read and write."""
     program = steps.pointer(filter_.header(_WORD), steps.blob(filter_.instructions))
     arguments, label = (filters.SET_MODE_FILTER, filter_.flags, program), "load the seccomp filter"
     if not filter_.listens:

@@ -52,8 +52,7 @@ class Restored(parent.Created):
 
     def end(self) -> None:
         """End criu, and then what it has restored."""
-        if self.terminal >= 0:
-            posix.close(self.terminal)
+        self.close_terminal()
         if self.criu is not None:
             self.criu.kill()
             self.criu.close()
@@ -195,7 +194,8 @@ def _answer(
     elif notification.script == "orphan-pts-master":
         from pyrunc.kernel.process import terminal
 
-        parent.deliver_terminal(plan, made, criu.fds[0], terminal.name_of(criu.fds[0]))
+        main = criu.fds[0]
+        made.deliver_terminal(main, terminal.name_of(main), plan.options.console_socket)
     elif notification.script == "post-restore":
         # All is there and nothing runs yet. Not before: CRIU makes device nodes, and needs memory of its own.
         if plan.rootfs_readonly:
