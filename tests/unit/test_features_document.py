@@ -1,15 +1,13 @@
 """`pyrunc features`: it fits the schema, and what it lists is what the readers accept (features.md)."""
 
 import pytest
-from pyrunc import __version__
+from pyrunc import __version__, words
 from pyrunc.errors import ConfigError
 from pyrunc.kernel.mount import mountoptions
-from pyrunc.spec import linux, seccomp
+from pyrunc.spec import seccomp
 from pyrunc.spec.config import parse_config
-from pyrunc.spec.rules_process import CAPABILITIES
 from pyrunc.wings.documents import features
 from pyrunc.wings.documents.schema import _unknown, schema_problems, validator
-from pyrunc.wings.seccomp.filters import FLAGS
 
 from tests.unit.spec_specimen import full, put
 
@@ -88,22 +86,22 @@ def test_what_is_listed_is_accepted_and_other_words_are_not(pointer, words):
 
 
 @pytest.mark.parametrize(
-    ("words", "known"),
+    ("listed", "known"),
     [
-        (LINUX["namespaces"], linux.NAMESPACES),
-        (SECCOMP["actions"], seccomp.ACTIONS),
-        (SECCOMP["operators"], seccomp.OPERATORS),
+        (LINUX["namespaces"], words.NAMESPACES),
+        (SECCOMP["actions"], words.SECCOMP_ACTIONS),
+        (SECCOMP["operators"], words.SECCOMP_OPERATORS),
         (SECCOMP["archs"], seccomp.ARCHITECTURES),
-        (SECCOMP["knownFlags"], seccomp.FLAGS),
-        (SECCOMP["supportedFlags"], FLAGS),
-        (MEMORY["modes"], linux.MEMORY_POLICY_MODES),
-        (MEMORY["flags"], linux.MEMORY_POLICY_FLAGS),
-        (LINUX["capabilities"], CAPABILITIES),
+        (SECCOMP["knownFlags"], words.SECCOMP_FLAGS),
+        (SECCOMP["supportedFlags"], words.SECCOMP_FLAGS),
+        (MEMORY["modes"], words.MEMORY_POLICY_MODES),
+        (MEMORY["flags"], words.MEMORY_POLICY_FLAGS),
+        (LINUX["capabilities"], words.CAPABILITIES),
         (VALUE["mountOptions"], mountoptions.KNOWN),
     ],
 )
-def test_what_is_accepted_is_listed(words, known):
-    assert sorted(words) == sorted(known)
+def test_what_is_accepted_is_listed(listed, known):
+    assert sorted(listed) == sorted(known)
 
 
 def test_hooks_and_mount_options_are_known():

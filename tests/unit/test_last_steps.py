@@ -10,7 +10,8 @@ from pyrunc.spec.process import Process
 from pyrunc.spec.reader import Reader
 from pyrunc.stages import last_steps, security_steps
 from pyrunc.stages.step_list import StepList
-from pyrunc.wings.seccomp.filters import FLAGS, Filter
+from pyrunc.wings.seccomp.filters import Filter
+from pyrunc.words import SECCOMP_FLAGS
 
 MODES = {  # linux/mempolicy.h
     "MPOL_DEFAULT": 0,
@@ -100,9 +101,9 @@ def test_scheduler_parameters() -> None:
     assert found[3:] == (-3, 4, 10, 20, 2**40)
 
 
-@pytest.mark.parametrize("flag", sorted(FLAGS))
+@pytest.mark.parametrize("flag", sorted(SECCOMP_FLAGS))
 def test_seccomp_flag(flag: str) -> None:
     """The second argument of seccomp(2); what a flag does, the log or other threads would have to show."""
     steps = StepList()
-    security_steps.load_filter(steps, Filter(bytes(8), FLAGS[flag], []), -1)
-    assert arguments(steps)[1] == FLAGS[flag]
+    security_steps.load_filter(steps, Filter(bytes(8), SECCOMP_FLAGS[flag], []), -1)
+    assert arguments(steps)[1] == SECCOMP_FLAGS[flag]

@@ -8,6 +8,7 @@ import pytest
 from pyrunc.errors import ConfigError
 from pyrunc.spec import rules, rules_linux, rules_process, rules_resources, sysctl
 from pyrunc.spec.config import parse_config
+from pyrunc.words import MOUNTABLE_BELOW_PROC
 
 from tests.unit.spec_specimen import full, put
 
@@ -113,7 +114,7 @@ PROC = "cpuinfo diskstats meminfo stat swaps uptime loadavg slabinfo sys/kernel/
 
 
 def test_what_may_be_mounted_below_proc() -> None:
-    assert {f"/proc/{name}" for name in PROC.split()} == rules.MOUNTABLE_BELOW_PROC
+    assert {f"/proc/{name}" for name in PROC.split()} == MOUNTABLE_BELOW_PROC
 
 
 @pytest.mark.parametrize(

@@ -4,22 +4,14 @@ import fcntl
 import posix
 from errno import EPERM
 
+from pyrunc import words
 from pyrunc.errors import ConfigError, PyruncError
 
 from . import syscalls
 from .descriptors import opened
 from .paths import O_PATH
 
-FLAGS = {
-    "mount": syscalls.CLONE_NEWNS,
-    "cgroup": syscalls.CLONE_NEWCGROUP,
-    "uts": syscalls.CLONE_NEWUTS,
-    "ipc": syscalls.CLONE_NEWIPC,
-    "user": syscalls.CLONE_NEWUSER,
-    "pid": syscalls.CLONE_NEWPID,
-    "network": syscalls.CLONE_NEWNET,
-    "time": syscalls.CLONE_NEWTIME,
-}
+FLAGS = words.NAMESPACES
 _NS_GET_NSTYPE = 0xB703
 
 

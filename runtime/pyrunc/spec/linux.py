@@ -1,25 +1,18 @@
 """`linux` of config.json but its resources and seccomp sections (config-linux.md)."""
 
+from pyrunc.words import (
+    EXECUTION_DOMAINS,
+    MEMORY_POLICY_FLAGS,
+    MEMORY_POLICY_MODES,
+    NAMESPACES,
+    PROPAGATIONS,
+)
+
 from .reader import ID_MAX, INT64_MAX, INT64_MIN, UINT32_MAX, Reader
 from .resources import Resources
 from .seccomp import Seccomp
 
-NAMESPACES = frozenset(("pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time"))
-PROPAGATIONS = frozenset(("shared", "rshared", "slave", "rslave", "private", "rprivate", "unbindable", "runbindable"))
 DEVICE_TYPES = frozenset(("b", "c", "u", "p"))
-EXECUTION_DOMAINS = frozenset(("LINUX", "LINUX32"))
-MEMORY_POLICY_MODES = frozenset(
-    (
-        "MPOL_DEFAULT",
-        "MPOL_BIND",
-        "MPOL_INTERLEAVE",
-        "MPOL_WEIGHTED_INTERLEAVE",
-        "MPOL_PREFERRED",
-        "MPOL_PREFERRED_MANY",
-        "MPOL_LOCAL",
-    )
-)
-MEMORY_POLICY_FLAGS = frozenset(("MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"))
 
 
 class Namespace:

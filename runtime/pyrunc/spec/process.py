@@ -1,5 +1,7 @@
 """`process` of config.json: the program, its user, its terminal and its limits (config.md, "Process")."""
 
+from pyrunc.words import IO_PRIORITY_CLASSES, SCHEDULER_FLAGS, SCHEDULER_POLICIES
+
 from .reader import INT32_MAX, INT32_MIN, PROCESS_ID_MAX, UINT16_MAX, UINT32_MAX, UINT64_MAX, Reader
 
 RLIMITS = frozenset(
@@ -23,22 +25,6 @@ RLIMITS = frozenset(
     )
 )
 """getrlimit(2)."""
-
-SCHEDULER_POLICIES = frozenset(
-    ("SCHED_OTHER", "SCHED_FIFO", "SCHED_RR", "SCHED_BATCH", "SCHED_ISO", "SCHED_IDLE", "SCHED_DEADLINE")
-)
-SCHEDULER_FLAGS = frozenset(
-    (
-        "SCHED_FLAG_RESET_ON_FORK",
-        "SCHED_FLAG_RECLAIM",
-        "SCHED_FLAG_DL_OVERRUN",
-        "SCHED_FLAG_KEEP_POLICY",
-        "SCHED_FLAG_KEEP_PARAMS",
-        "SCHED_FLAG_UTIL_CLAMP_MIN",
-        "SCHED_FLAG_UTIL_CLAMP_MAX",
-    )
-)
-IO_PRIORITY_CLASSES = frozenset(("IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE"))
 
 OOM_SCORE_ADJ_MAX = 1000  # proc(5), /proc/PID/oom_score_adj: -1000 to 1000
 NICE_MIN, NICE_MAX = -20, 19  # sched(7)

@@ -9,6 +9,7 @@ violation, so that `create` can stop at the first and `validate` can list them a
 """
 
 from pyrunc.errors import ConfigError
+from pyrunc.words import MOUNTABLE_BELOW_PROC
 
 from .annotations import annotation_problems
 from .linux import RANGES_MAX
@@ -21,22 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .config import Config, Hooks, Mount
-
-MOUNTABLE_BELOW_PROC = frozenset(
-    (
-        "/proc/cpuinfo",
-        "/proc/diskstats",
-        "/proc/meminfo",
-        "/proc/stat",
-        "/proc/swaps",
-        "/proc/uptime",
-        "/proc/loadavg",
-        "/proc/slabinfo",
-        "/proc/sys/kernel/ns_last_pid",
-        "/proc/sys/crypto/fips_enabled",
-    )
-)
-"""Files that lxcfs and the like replace and that no security check reads (CVE-2015-3627, CVE-2019-16884)."""
 
 _NEVER_RECURSIVE = frozenset(("rasync", "rdirsync", "rmand", "rnomand", "rsync"))  # crun 1.29 lists them as features
 NAME_MAX = 64  # uname(2): __NEW_UTS_LEN

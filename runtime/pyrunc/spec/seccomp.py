@@ -1,20 +1,9 @@
 """`linux.seccomp`: names as in libseccomp's header (config-linux.md, "Seccomp")."""
 
+from pyrunc.words import SECCOMP_ACTIONS, SECCOMP_FLAGS, SECCOMP_OPERATORS
+
 from .reader import UINT32_MAX, UINT64_MAX, Reader
 
-ACTIONS = frozenset(
-    (
-        "SCMP_ACT_KILL",
-        "SCMP_ACT_KILL_PROCESS",
-        "SCMP_ACT_KILL_THREAD",
-        "SCMP_ACT_TRAP",
-        "SCMP_ACT_ERRNO",
-        "SCMP_ACT_TRACE",
-        "SCMP_ACT_ALLOW",
-        "SCMP_ACT_LOG",
-        "SCMP_ACT_NOTIFY",
-    )
-)
 ARCHITECTURES = frozenset(
     (
         "SCMP_ARCH_X86",
@@ -42,17 +31,6 @@ ARCHITECTURES = frozenset(
         "SCMP_ARCH_SHEB",
     )
 )
-FLAGS = frozenset(
-    (
-        "SECCOMP_FILTER_FLAG_TSYNC",
-        "SECCOMP_FILTER_FLAG_LOG",
-        "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
-        "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
-    )
-)
-OPERATORS = frozenset(
-    ("SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_MASKED_EQ")
-)
 
 ARGUMENT_INDEX_MAX = 5  # a system call has six arguments (seccomp(2), struct seccomp_data)
 
@@ -66,7 +44,7 @@ class SyscallArgument:
         self.index = reader.required_integer("index", 0, ARGUMENT_INDEX_MAX)
         self.value = reader.required_integer("value", 0, UINT64_MAX)
         self.value_two = reader.integer("valueTwo", 0, UINT64_MAX)
-        self.op = reader.required_enum("op", OPERATORS)
+        self.op = reader.required_enum("op", SECCOMP_OPERATORS)
 
 
 class SyscallRule:
@@ -76,7 +54,7 @@ class SyscallRule:
 
     def __init__(self, reader: Reader) -> None:
         self.names = reader.required_texts("names")
-        self.action = reader.required_enum("action", ACTIONS)
+        self.action = reader.required_enum("action", SECCOMP_ACTIONS)
         self.errno_ret = reader.integer("errnoRet", 0, UINT32_MAX)
         self.args = reader.sections("args", SyscallArgument)
 
@@ -96,10 +74,10 @@ class Seccomp:
     )
 
     def __init__(self, reader: Reader) -> None:
-        self.default_action = reader.required_enum("defaultAction", ACTIONS)
+        self.default_action = reader.required_enum("defaultAction", SECCOMP_ACTIONS)
         self.default_errno_ret = reader.integer("defaultErrnoRet", 0, UINT32_MAX)
         self.architectures = reader.enums("architectures", ARCHITECTURES)
-        self.flags = reader.enums("flags", FLAGS) if reader.has("flags") else None
+        self.flags = reader.enums("flags", SECCOMP_FLAGS) if reader.has("flags") else None
         self.listener_path = reader.text("listenerPath")
         self.listener_metadata = reader.text("listenerMetadata", nul=True)
         self.syscalls = reader.sections("syscalls", SyscallRule)

@@ -9,6 +9,7 @@ from _signal import SIGKILL, SIGTERM
 from _struct import pack
 from errno import EACCES, EINVAL, ENOSYS, EPERM
 
+from pyrunc import words
 from pyrunc.kernel import syscalls
 from pyrunc.kernel.process import capabilities, sealed
 
@@ -36,16 +37,6 @@ if TYPE_CHECKING:
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_NAME, _PR_CAPBSET_DROP = 1, 4, 8, 15, 24
 _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _AMBIENT_RAISE, _AMBIENT_CLEAR_ALL = 38, 47, 2, 4
 _SYS_ADMIN = 1 << 21
-_PERSONALITIES = {"LINUX": 0, "LINUX32": 8}
-_POLICIES = {"SCHED_OTHER": 0, "SCHED_FIFO": 1, "SCHED_RR": 2, "SCHED_BATCH": 3, "SCHED_ISO": 4, "SCHED_IDLE": 5,
-             "SCHED_DEADLINE": 6}  # fmt: skip
-_SCHED_FLAGS = {"SCHED_FLAG_RESET_ON_FORK": 1, "SCHED_FLAG_RECLAIM": 2, "SCHED_FLAG_DL_OVERRUN": 4,
-                "SCHED_FLAG_KEEP_POLICY": 8, "SCHED_FLAG_KEEP_PARAMS": 16, "SCHED_FLAG_UTIL_CLAMP_MIN": 32,
-                "SCHED_FLAG_UTIL_CLAMP_MAX": 64}  # fmt: skip
-_IO_CLASSES = {"IOPRIO_CLASS_RT": 1, "IOPRIO_CLASS_BE": 2, "IOPRIO_CLASS_IDLE": 3}
-_MODES = {"MPOL_DEFAULT": 0, "MPOL_PREFERRED": 1, "MPOL_BIND": 2, "MPOL_INTERLEAVE": 3, "MPOL_LOCAL": 4,
-          "MPOL_PREFERRED_MANY": 5, "MPOL_WEIGHTED_INTERLEAVE": 6}  # fmt: skip
-_MODE_FLAGS = {"MPOL_F_STATIC_NODES": 1 << 15, "MPOL_F_RELATIVE_NODES": 1 << 14, "MPOL_F_NUMA_BALANCING": 1 << 13}
 
 
 def of_create(plan: "ContainerPlan", env: "list[str]", fds: HelperFds, channel: int) -> StepList:
@@ -145,7 +136,7 @@ def become_user(steps: StepList, plan: "ContainerPlan | ExecPlan", env: "list[st
     process = plan.process
     _ask_for_limits(steps, process, channel)
     if plan.personality is not None:
-        steps.call("personality", _PERSONALITIES[plan.personality.domain], label="set the personality",
+        steps.call("personality", words.EXECUTION_DOMAINS[plan.personality.domain], label="set the personality",
                    pointer="/linux/personality")  # fmt: skip
     if plan.memory_policy is not None:
         _memory_policy(steps, plan.memory_policy)
@@ -287,22 +278,22 @@ def _set_ambient(steps: StepList, process: "Process") -> None:
 def _scheduling(steps: StepList, process: "Process") -> None:
     wanted = process.scheduler
     if wanted is not None:
-        flags = sum(_SCHED_FLAGS[flag] for flag in wanted.flags)
+        flags = sum(words.SCHEDULER_FLAGS[flag] for flag in wanted.flags)
         times = (wanted.runtime or 0, wanted.deadline or 0, wanted.period or 0)
         levels = (wanted.nice or 0, wanted.priority or 0)
-        attributes = pack("=IIQiIQQQ", 48, _POLICIES[wanted.policy], flags, *levels, *times)
+        attributes = pack("=IIQiIQQQ", 48, words.SCHEDULER_POLICIES[wanted.policy], flags, *levels, *times)
         steps.call("sched_setattr", 0, steps.blob(attributes), 0, label=f"set the scheduler {wanted.policy}",
                    pointer="/process/scheduler")  # fmt: skip
     if process.io_priority is not None:
-        value = _IO_CLASSES[process.io_priority.class_] << 13 | process.io_priority.priority
+        value = words.IO_PRIORITY_CLASSES[process.io_priority.class_] << 13 | process.io_priority.priority
         steps.call("ioprio_set", 1, 0, value, label=f"set the I/O priority {process.io_priority.class_}",
                    pointer="/process/ioPriority")  # fmt: skip
 
 
 def _memory_policy(steps: StepList, policy: "MemoryPolicy") -> None:
-    mode, mask = _MODES[policy.mode], 0
+    mode, mask = words.MEMORY_POLICY_MODES[policy.mode], 0
     for flag in policy.flags:
-        mode |= _MODE_FLAGS[flag]
+        mode |= words.MEMORY_POLICY_FLAGS[flag]
     for part in filter(None, (policy.nodes or "").split(",")):
         first, _, last = part.partition("-")
         mask |= (2 << int(last or first)) - (1 << int(first))

@@ -26,17 +26,13 @@ from pyrunc.kernel.syscalls import (
     MS_NOEXEC,
     MS_NOSUID,
     MS_NOSYMFOLLOW,
-    MS_PRIVATE,
     MS_RDONLY,
-    MS_REC,
     MS_RELATIME,
-    MS_SHARED,
     MS_SILENT,
-    MS_SLAVE,
     MS_STRICTATIME,
     MS_SYNCHRONOUS,
-    MS_UNBINDABLE,
 )
+from pyrunc.words import PROPAGATIONS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,17 +97,6 @@ _RECURSIVE = {
     "rsymfollow": (0, MOUNT_ATTR_NOSYMFOLLOW),
 }
 
-_PROPAGATION = {
-    "private": MS_PRIVATE,
-    "rprivate": MS_PRIVATE | MS_REC,
-    "shared": MS_SHARED,
-    "rshared": MS_SHARED | MS_REC,
-    "slave": MS_SLAVE,
-    "rslave": MS_SLAVE | MS_REC,
-    "unbindable": MS_UNBINDABLE,
-    "runbindable": MS_UNBINDABLE | MS_REC,
-}
-
 # Only "shared" may let mounts out, and recursion is for safety; what is unbindable could not become the root.
 _OF_HOSTS_MOUNTS = {
     "": "rslave", "slave": "rslave", "private": "rprivate", "unbindable": "rprivate", "runbindable": "rprivate",
@@ -128,7 +113,7 @@ _SWITCHES = {
     "tmpcopyup": ("tmpcopyup",),
 }
 
-KNOWN: "tuple[str, ...]" = tuple(sorted((*_FLAGS, *_RECURSIVE, *_PROPAGATION, *_SWITCHES, "idmap", "ridmap")))
+KNOWN: "tuple[str, ...]" = tuple(sorted((*_FLAGS, *_RECURSIVE, *PROPAGATIONS, *_SWITCHES, "idmap", "ridmap")))
 
 # (MS_*, MOUNT_ATTR_*) of the flags that belong to a mount; the others belong to a superblock
 _ATTRIBUTES = (
@@ -274,8 +259,8 @@ def parse(options: "tuple[str, ...] | list[str]", *, writable: bool = False) -> 
             on, off = _RECURSIVE[word]
             recursive_set = recursive_set & ~off | on
             recursive_clear = recursive_clear & ~(on & ~MOUNT_ATTR__ATIME) | off
-        elif word in _PROPAGATION:
-            changes.append(_PROPAGATION[word])
+        elif word in PROPAGATIONS:
+            changes.append(PROPAGATIONS[word])
         elif word in _SWITCHES:
             switches.update(_SWITCHES[word])
         elif word.partition("=")[0] in ("idmap", "ridmap"):
@@ -289,7 +274,7 @@ def parse(options: "tuple[str, ...] | list[str]", *, writable: bool = False) -> 
 
 def propagation(word: str) -> int:
     """MS_* of a propagation word, as in `linux.rootfsPropagation`; KeyError if it is none."""
-    return _PROPAGATION[word]
+    return PROPAGATIONS[word]
 
 
 def propagation_of_copies(word: str) -> int:

@@ -26,6 +26,7 @@ from pyrunc.kernel.syscalls import (
     OPEN_TREE_CLONE,
     PROC_SUPER_MAGIC,
 )
+from pyrunc.words import MOUNTABLE_BELOW_PROC
 
 from . import filesystems
 from .mountoptions import Mount
@@ -36,16 +37,6 @@ if TYPE_CHECKING:
 
 
     _Names = dict[str, "_Names"]  # by components; "" is where a name ends. Comparing each with each would be quadratic
-
-# What may be covered below /proc: lxcfs and the like put their own there. Anything else could hide or fake a file that
-# security depends on (CVE-2015-3627, CVE-2019-16884). The list is runc's.
-_COVERABLE = frozenset(
-    f"proc/{name}"
-    for name in (
-        "cpuinfo", "diskstats", "loadavg", "meminfo", "slabinfo", "stat", "swaps", "sys/crypto/fips_enabled",
-        "sys/kernel/ns_last_pid", "uptime",
-    )
-)  # fmt: skip
 
 _INSIDE_PROC = "this must not be mounted over, it is inside /proc"
 
@@ -279,7 +270,7 @@ def _is_proc(tree: int) -> bool:
 
 def _target(root: int, mount: Mount, name: str, *, directory: bool) -> "tuple[int, bool]":
     """(O_PATH descriptor of the destination, whether it was there); made as a directory or file if it was not."""
-    if name.startswith("proc/") and name not in _COVERABLE:
+    if name.startswith("proc/") and f"/{name}" not in MOUNTABLE_BELOW_PROC:
         raise mount.refusal(_INSIDE_PROC)
     existed = True
     try:
@@ -296,7 +287,7 @@ def _target(root: int, mount: Mount, name: str, *, directory: bool) -> "tuple[in
             raise mount.refusal("it must be mounted on ordinary directory, not behind a symlink") from None
         raise mount.failure(error, "the destination cannot be opened") from None
     why = ""
-    if name != "proc" and name not in _COVERABLE and syscalls.statfs_type(target) == PROC_SUPER_MAGIC:
+    if name != "proc" and f"/{name}" not in MOUNTABLE_BELOW_PROC and syscalls.statfs_type(target) == PROC_SUPER_MAGIC:
         why = _INSIDE_PROC  # a symlink in the image leads there under another name
     elif S_ISDIR(posix.fstat(target).st_mode) != directory:  # move_mount(2) only says EINVAL
         why = "one is a directory, the other is not"

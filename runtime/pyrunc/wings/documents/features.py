@@ -3,16 +3,13 @@
 Constant for one build: it asks neither the kernel nor for privilege.
 """
 
-from pyrunc import SPEC_VERSION, __version__
+from pyrunc import SPEC_VERSION, __version__, words
 from pyrunc.arguments import Arguments, Verb
 from pyrunc.context import Context, print_out
-from pyrunc.kernel import namespaces
 from pyrunc.kernel.mount import mountoptions
-from pyrunc.kernel.process import capabilities
 from pyrunc.spec import seccomp
 from pyrunc.spec.annotations import PREFIX
 from pyrunc.spec.config import HOOKS
-from pyrunc.spec.linux import MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES
 
 VERB = Verb("print what this runtime supports, as JSON")
 
@@ -33,21 +30,21 @@ def value() -> "dict[str, object]":
         "hooks": list(HOOKS),
         "mountOptions": list(mountoptions.KNOWN),
         "linux": {
-            "namespaces": sorted(namespaces.FLAGS),
-            "capabilities": list(capabilities.NAMES),
+            "namespaces": sorted(words.NAMESPACES),
+            "capabilities": list(words.CAPABILITIES),
             "cgroup": {"v1": False, "v2": True, "systemd": True, "systemdUser": True, "rdma": True},
             "seccomp": {
                 "enabled": True,
-                "actions": sorted(seccomp.ACTIONS),
-                "operators": sorted(seccomp.OPERATORS),
+                "actions": sorted(words.SECCOMP_ACTIONS),
+                "operators": sorted(words.SECCOMP_OPERATORS),
                 "archs": sorted(seccomp.ARCHITECTURES),
-                "knownFlags": sorted(seccomp.FLAGS),
-                "supportedFlags": sorted(seccomp.FLAGS),
+                "knownFlags": sorted(words.SECCOMP_FLAGS),
+                "supportedFlags": sorted(words.SECCOMP_FLAGS),
             },
             "apparmor": {"enabled": True},
             "selinux": {"enabled": True},
             "intelRdt": {"enabled": True, "schemata": True, "monitoring": True},
-            "memoryPolicy": {"modes": sorted(MEMORY_POLICY_MODES), "flags": sorted(MEMORY_POLICY_FLAGS)},
+            "memoryPolicy": {"modes": sorted(words.MEMORY_POLICY_MODES), "flags": sorted(words.MEMORY_POLICY_FLAGS)},
             "mountExtensions": {"idmap": {"enabled": True}},
             "netDevices": {"enabled": True},
         },

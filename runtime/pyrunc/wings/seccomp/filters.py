@@ -22,6 +22,7 @@ from pyrunc.errors import ConfigError, PyruncError, within
 from pyrunc.kernel import syscalls
 from pyrunc.kernel.descriptors import opened
 from pyrunc.kernel.library import Library
+from pyrunc.words import SECCOMP_ACTIONS, SECCOMP_FLAGS, SECCOMP_OPERATORS
 
 from . import enosys, filtercache
 
@@ -33,25 +34,7 @@ if TYPE_CHECKING:
     Argument = tuple[int, str, int, int]  # index, operator (SCMP_CMP_*), value, valueTwo
 
 _ERRNO, _TRACE, _NOTIFY = "SCMP_ACT_ERRNO", "SCMP_ACT_TRACE", "SCMP_ACT_NOTIFY"
-_ACTIONS = {  # SECCOMP_RET_*, include/uapi/linux/seccomp.h
-    "SCMP_ACT_KILL": 0,
-    "SCMP_ACT_KILL_THREAD": 0,
-    "SCMP_ACT_KILL_PROCESS": enosys.RET_KILL_PROCESS,
-    "SCMP_ACT_TRAP": 0x00030000,
-    _ERRNO: enosys.RET_ERRNO,
-    _NOTIFY: 0x7FC00000,
-    _TRACE: 0x7FF00000,
-    "SCMP_ACT_LOG": 0x7FFC0000,
-    "SCMP_ACT_ALLOW": 0x7FFF0000,
-}
 _LARGEST = {_ERRNO: 4094, _TRACE: 0xFFFF}  # libseccomp stops short of the kernel's MAX_ERRNO; SECCOMP_RET_DATA
-_OPERATORS = {f"SCMP_CMP_{name}": i + 1 for i, name in enumerate(("NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"))}
-FLAGS = {
-    "SECCOMP_FILTER_FLAG_TSYNC": 1,
-    "SECCOMP_FILTER_FLAG_LOG": 2,
-    "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4,
-    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": 32,
-}
 _NEW_LISTENER, _TSYNC_ESRCH = 8, 16
 _DEFAULT_FLAGS = ("SECCOMP_FILTER_FLAG_SPEC_ALLOW",)  # what runc and crun take for a config without `flags`
 SET_MODE_FILTER = 1
@@ -154,19 +137,19 @@ def _flags(profile: Profile) -> "tuple[int, list[str]]":
     for name in _DEFAULT_FLAGS if profile.flags is None else profile.flags:
         if name == "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" and not profile.notifies:
             continue  # nobody receives: the kernel says EINVAL to it without a listener
-        if supports(FLAGS[name]):
-            flags |= FLAGS[name]
+        if supports(SECCOMP_FLAGS[name]):
+            flags |= SECCOMP_FLAGS[name]
         elif profile.flags is not None:
             warnings.append(f"seccomp flag {name} is left out: this kernel does not support it")
     if profile.notifies:
         # Both results in one number, descriptor or thread id, would be ambiguous (Linux 5.7).
-        flags |= _NEW_LISTENER | (_TSYNC_ESRCH if flags & FLAGS["SECCOMP_FILTER_FLAG_TSYNC"] else 0)
+        flags |= _NEW_LISTENER | (_TSYNC_ESRCH if flags & SECCOMP_FLAGS["SECCOMP_FILTER_FLAG_TSYNC"] else 0)
     return flags, warnings
 
 
 def supports(flag: int) -> bool:
     """Whether the kernel knows a flag: it looks at the flags before it looks for the filter, which is missing here."""
-    wanted = flag | _NEW_LISTENER if flag == FLAGS["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"] else flag
+    wanted = flag | _NEW_LISTENER if flag == SECCOMP_FLAGS["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"] else flag
     return syscalls.probe_seccomp_flags(wanted) == EFAULT
 
 
@@ -218,7 +201,7 @@ def _compile(seccomp: _Libseccomp, profile: Profile) -> bytes:
 
 
 def _action(action: str, errno: "int | None", pointer: str) -> int:
-    value = _ACTIONS[action]
+    value = SECCOMP_ACTIONS[action]
     if action not in {_ERRNO, _TRACE}:
         return value
     if errno is not None and errno > _LARGEST[action]:
@@ -268,7 +251,7 @@ def _add_rules(seccomp: _Libseccomp, context: object, profile: Profile, default:
         if action == default:
             continue  # libseccomp calls it an error
         for args in _alternatives(rule.args):
-            conditions = b"".join(pack("@IiQQ", n, _OPERATORS[op], a, b) for n, op, a, b in args)
+            conditions = b"".join(pack("@IiQQ", n, SECCOMP_OPERATORS[op], a, b) for n, op, a, b in args)
             for name in rule.names:
                 if (name, action, args) in seen:
                     continue
