@@ -25,8 +25,9 @@ from pyrunc.stages.conversation import FAILURE, Ending
 from pyrunc.stages.step_list import RETRY_EINTR, StepList
 from pyrunc.stages.step_report import EXEC, FIND, HOOK, REPORT_TO, SPLIT, error_of
 from pyrunc.wings.seccomp import filters, listener
-from pyrunc.wings.seccomp.filters import Profile, Rule
 from pyrunc.words import SECCOMP_FLAGS
+
+from tests.seccomp_profiles import Profile, Rule
 
 PR_SET_NO_NEW_PRIVS, PR_SET_KEEPCAPS, CAP_SYS_ADMIN = 38, 8, 21
 STATUS = "print(*[line for line in open('/proc/self/status') if line.startswith({!r})], sep='', end='')"

@@ -37,6 +37,7 @@ from pyrunc.wings.events import stats
 from pyrunc.wings.seccomp import filters
 from pyrunc.wings.systemd import bus, gvariant, properties
 
+from tests.seccomp_profiles import Profile, Rule
 from tests.unit.spec_specimen import PROCESS, full, minimal, places
 
 SMALL = 400
@@ -402,7 +403,7 @@ def test_rules_of_seccomp_end_where_the_kernel_does() -> None:
         def function(self, name: str, _: str) -> Callable[..., int]:
             return (lambda *_: 0) if name == "seccomp_syscall_resolve_name" else lambda *rule: added.append(rule) or 0
 
-    rules = tuple(filters.Rule(("read",), "SCMP_ACT_ALLOW", None, ((0, "SCMP_CMP_EQ", i, 0),)) for i in range(5000))
+    rules = tuple(Rule(("read",), "SCMP_ACT_ALLOW", None, ((0, "SCMP_CMP_EQ", i, 0),)) for i in range(5000))
     with pytest.raises(PyruncError, match="more than 4096 rules"):
-        filters._add_rules(Library(), None, filters.Profile("SCMP_ACT_ERRNO", rules), 0)
+        filters._add_rules(Library(), None, Profile("SCMP_ACT_ERRNO", rules), 0)
     assert len(added) == 4096

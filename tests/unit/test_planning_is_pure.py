@@ -17,9 +17,10 @@ from pyrunc.planning import container as plan
 from pyrunc.planning.exec import ExecPlan
 from pyrunc.planning.facts import HostFacts
 from pyrunc.spec.config import Config, parse_config
-from pyrunc.wings.seccomp.filters import Filter, Profile, Rule, filter_of
+from pyrunc.wings.seccomp.filters import Filter, filter_of
 
 from tests.bundle import default_config
+from tests.seccomp_profiles import Profile, Rule
 from tests.unit.spec_specimen import SECCOMP, full, minimal, places, put
 from tests.unit.test_container_plan import GRANT, options, ordinary, within
 

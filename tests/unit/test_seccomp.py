@@ -9,7 +9,8 @@ import pytest
 from pyrunc.errors import ConfigError, PyruncError
 from pyrunc.kernel import library, syscalls
 from pyrunc.wings.seccomp import enosys, filtercache, filters
-from pyrunc.wings.seccomp.filters import Profile, Rule
+
+from tests.seccomp_profiles import Profile, Rule
 
 from .bpf_machine import AARCH64, ALLOW, ERRNO, I386, KILL_PROCESS, KILL_THREAD, LOG, NOTIFY, TRACE, TRAP, X32_BIT, run
 

@@ -8,30 +8,15 @@ if TYPE_CHECKING:
     from pyrunc.kernel.process.lsm import Attribute
     from pyrunc.spec.config import Config
     from pyrunc.spec.process import Process
-    from pyrunc.wings.seccomp.filters import Filter, Profile
+    from pyrunc.spec.seccomp import Seccomp
+    from pyrunc.wings.seccomp.filters import Filter
 
     from .facts import ProcessFacts
 
 
-def profile(config: "Config") -> "Profile | None":
+def profile(config: "Config") -> "Seccomp | None":
     """The seccomp profile, not compiled yet; None without one, or if `ready_filter` takes its place."""
-    section = config.linux.seccomp
-    if section is None or annotations.SECCOMP_BPF in config.annotations:
-        return None
-    from pyrunc.wings.seccomp.filters import Profile, Rule
-
-    rules = tuple(
-        Rule(
-            tuple(rule.names), rule.action, rule.errno_ret,
-            tuple((arg.index, arg.op, arg.value, arg.value_two or 0) for arg in rule.args),
-        )
-        for rule in section.syscalls
-    )  # fmt: skip
-    return Profile(
-        section.default_action, rules, default_errno=section.default_errno_ret,
-        architectures=tuple(section.architectures), flags=None if section.flags is None else tuple(section.flags),
-        strict=annotations.SECCOMP_STRICT in config.annotations, pointer="/linux/seccomp",
-    )  # fmt: skip
+    return None if annotations.SECCOMP_BPF in config.annotations else config.linux.seccomp
 
 
 def listener(config: "Config") -> "tuple[str | None, str | None] | None":

@@ -113,8 +113,10 @@ class Config:
         if self.oci_version.split(".")[1] in ("0", "1", "2"):
             _zero_is_no_limit(self.linux.resources)
         self.warnings: list[str] = []
-        if self.linux.seccomp is not None and self.linux.seccomp.listener_path is None:
-            self.linux.seccomp.listener_path = self.annotations.get(annotations.SECCOMP_RECEIVER)
+        if (seccomp := self.linux.seccomp) is not None:
+            seccomp.strict = annotations.SECCOMP_STRICT in self.annotations
+            if seccomp.listener_path is None:
+                seccomp.listener_path = self.annotations.get(annotations.SECCOMP_RECEIVER)
 
     @property
     def keeps_groups(self) -> bool:

@@ -61,7 +61,8 @@ class SyscallRule:
 
 class Seccomp:
     """`linux.seccomp`. Absent lists are empty ones: no further architecture, no rule; `flags` None: the runtime may
-    choose its default flags, an empty list asks for none."""
+    choose its default flags, an empty list asks for none. strict (of an annotation): a rule for a system call that
+    libseccomp does not know is an error."""
 
     __slots__ = (
         "architectures",
@@ -70,6 +71,8 @@ class Seccomp:
         "flags",
         "listener_metadata",
         "listener_path",
+        "pointer",
+        "strict",
         "syscalls",
     )
 
@@ -81,3 +84,9 @@ class Seccomp:
         self.listener_path = reader.text("listenerPath")
         self.listener_metadata = reader.text("listenerMetadata", nul=True)
         self.syscalls = reader.sections("syscalls", SyscallRule)
+        self.strict, self.pointer = False, reader.pointer
+
+    @property
+    def notifies(self) -> bool:
+        """Whether an agent decides on some calls: only then the filter has a listener (`listenerPath`)."""
+        return any(rule.action == "SCMP_ACT_NOTIFY" for rule in self.syscalls)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     Argument = tuple[int, str, int, int]  # index, operator (SCMP_CMP_*), value, valueTwo
 
-_ERRNO, _TRACE, _NOTIFY = "SCMP_ACT_ERRNO", "SCMP_ACT_TRACE", "SCMP_ACT_NOTIFY"
+_ERRNO, _TRACE = "SCMP_ACT_ERRNO", "SCMP_ACT_TRACE"
 _LARGEST = {_ERRNO: 4094, _TRACE: 0xFFFF}  # libseccomp stops short of the kernel's MAX_ERRNO; SECCOMP_RET_DATA
 _NEW_LISTENER, _TSYNC_ESRCH = 8, 16
 _DEFAULT_FLAGS = ("SECCOMP_FILTER_FLAG_SPEC_ALLOW",)  # what runc and crun take for a config without `flags`
@@ -43,48 +43,6 @@ _ATTRIBUTE_BAD_ARCH, _ATTRIBUTE_OPTIMIZE = 2, 8  # enum scmp_filter_attr
 _LINEAR_OR_TREE = 2
 _BPF_MAXINSNS, _INSTRUCTION_SIZE = 4096, 8
 _UNKNOWN = -1  # __NR_SCMP_ERROR; other negative numbers are calls that this architecture lacks
-
-
-class Rule:
-    """An entry of `syscalls`: any of `names` with all of `args` gets `action`. errno: None for the default, EPERM."""
-
-    __slots__ = ("action", "args", "errno", "names")
-
-    def __init__(
-        self, names: "tuple[str, ...]", action: str, errno: "int | None" = None, args: "tuple[Argument, ...]" = ()
-    ) -> None:
-        self.names, self.action, self.errno, self.args = names, action, errno, args
-
-
-class Profile:
-    """`linux.seccomp`, in the words of the config. flags: None if the runtime may choose them; strict: a rule for a
-    system call that libseccomp does not know is an error."""
-
-    __slots__ = ("architectures", "default_action", "default_errno", "flags", "pointer", "rules", "strict")
-
-    def __init__(
-        self,
-        default_action: str,
-        rules: "tuple[Rule, ...]" = (),
-        *,
-        default_errno: "int | None" = None,
-        architectures: "tuple[str, ...]" = (),
-        flags: "tuple[str, ...] | None" = None,
-        strict: bool = False,
-        pointer: str = "",
-    ) -> None:
-        self.default_action, self.default_errno, self.rules = default_action, default_errno, rules
-        self.architectures, self.flags, self.strict, self.pointer = architectures, flags, strict, pointer
-
-    @property
-    def notifies(self) -> bool:
-        """Whether an agent decides on some calls: only then the filter has a listener (`listenerPath`)."""
-        return any(rule.action == _NOTIFY for rule in self.rules)
-
-    def canonical(self) -> str:
-        """All that the instructions depend on, the same text for the same profile."""
-        rules = [(rule.names, rule.action, rule.errno, rule.args) for rule in self.rules]
-        return repr((self.default_action, self.default_errno, self.architectures, rules))
 
 
 class Filter:
@@ -105,8 +63,9 @@ class Filter:
         return pack("@H", len(self.instructions) // _INSTRUCTION_SIZE).ljust(word, b"\0")
 
 
-def filter_of(profile: Profile, cache: str = "") -> Filter:
-    """Compile the profile, or take what was compiled before from the directory `cache` ("": none).
+def filter_of(profile: "Any", cache: str = "") -> Filter:
+    """Compile a profile (`pyrunc.spec.seccomp.Seccomp`), or take what was compiled before from the directory `cache`
+    ("": none).
 
     Raises ConfigError for what libseccomp or the kernel cannot express, PyruncError if there is no libseccomp.
     """
@@ -114,13 +73,13 @@ def filter_of(profile: Profile, cache: str = "") -> Filter:
         return _filter_of(profile, cache)
 
 
-def _filter_of(profile: Profile, cache: str) -> Filter:
+def _filter_of(profile: "Any", cache: str) -> Filter:
     flags, warnings = _flags(profile)
     seccomp = _Libseccomp()
     compiler = f"pyrunc {enosys.REVISION} libseccomp {seccomp.version} {seccomp.native:#x}"
     if profile.strict:
         _check_names(seccomp, profile)
-    key = filtercache.key(compiler, profile.canonical())
+    key = filtercache.key(compiler, _canonical(profile))
     instructions = filtercache.load(cache, key) if cache else None
     if instructions is None:
         instructions = _compile(seccomp, profile)
@@ -129,7 +88,17 @@ def _filter_of(profile: Profile, cache: str) -> Filter:
     return Filter(instructions, flags, warnings)
 
 
-def _flags(profile: Profile) -> "tuple[int, list[str]]":
+def _canonical(profile: "Any") -> str:
+    """All that the instructions depend on, the same text for the same profile."""
+    rules = [(tuple(rule.names), rule.action, rule.errno_ret, _conditions(rule)) for rule in profile.syscalls]
+    return repr((profile.default_action, profile.default_errno_ret, tuple(profile.architectures), rules))
+
+
+def _conditions(rule: "Any") -> "tuple[Argument, ...]":
+    return tuple((arg.index, arg.op, arg.value, arg.value_two or 0) for arg in rule.args)
+
+
+def _flags(profile: "Any") -> "tuple[int, list[str]]":
     """The flags of the call, and what is to be said about those that were left out."""
     if not supports(0):
         raise ConfigError("this kernel has no seccomp filters", check="seccomp")
@@ -175,8 +144,8 @@ class _Libseccomp:
         return function
 
 
-def _compile(seccomp: _Libseccomp, profile: Profile) -> bytes:
-    default = _action(profile.default_action, profile.default_errno, "/defaultErrnoRet")
+def _compile(seccomp: _Libseccomp, profile: "Any") -> bytes:
+    default = _action(profile.default_action, profile.default_errno_ret, "/defaultErrnoRet")
     context = seccomp.function("seccomp_init", "void *(*)(uint32_t)")(default)
     if not context:
         text = f"libseccomp rejects the default action {profile.default_action}"
@@ -210,16 +179,16 @@ def _action(action: str, errno: "int | None", pointer: str) -> int:
     return value | (EPERM if errno is None else errno)
 
 
-def _check_names(seccomp: _Libseccomp, profile: Profile) -> None:
+def _check_names(seccomp: _Libseccomp, profile: "Any") -> None:
     resolve = seccomp.function("seccomp_syscall_resolve_name", "int(*)(const char *)")
-    for i, rule in enumerate(profile.rules):
+    for i, rule in enumerate(profile.syscalls):
         for j, name in enumerate(rule.names):
             if resolve(name.encode()) == _UNKNOWN:
                 text = f"libseccomp {seccomp.version} does not know the system call `{name}`"
                 raise ConfigError(text, pointer=f"/syscalls/{i}/names/{j}")
 
 
-def _add_architectures(seccomp: _Libseccomp, context: object, profile: Profile) -> "list[int]":
+def _add_architectures(seccomp: _Libseccomp, context: object, profile: "Any") -> "list[int]":
     """Add those of the profile to the native one, which is always in. The tokens of all."""
     resolve = seccomp.function("seccomp_arch_resolve_name", "uint32_t(*)(const char *)")
     add = seccomp.function("seccomp_arch_add", "int(*)(void *, uint32_t)")
@@ -237,7 +206,7 @@ def _add_architectures(seccomp: _Libseccomp, context: object, profile: Profile) 
     return tokens
 
 
-def _add_rules(seccomp: _Libseccomp, context: object, profile: Profile, default: int) -> None:
+def _add_rules(seccomp: _Libseccomp, context: object, profile: "Any", default: int) -> None:
     """Add every rule for every name that libseccomp knows: a profile lists calls of many architectures and kernels.
 
     Of rules that contradict each other the first counts, as in runc (libseccomp: EEXIST).
@@ -246,11 +215,11 @@ def _add_rules(seccomp: _Libseccomp, context: object, profile: Profile, default:
     add = seccomp.function("seccomp_rule_add_array", "int(*)(void *, uint32_t, int, unsigned, const char *)")
     seen: set[tuple[str, int, tuple[Argument, ...]]] = set()
     conditional = 0
-    for i, rule in enumerate(profile.rules):
-        action = _action(rule.action, rule.errno, f"/syscalls/{i}/errnoRet")
+    for i, rule in enumerate(profile.syscalls):
+        action = _action(rule.action, rule.errno_ret, f"/syscalls/{i}/errnoRet")
         if action == default:
             continue  # libseccomp calls it an error
-        for args in _alternatives(rule.args):
+        for args in _alternatives(_conditions(rule)):
             conditions = b"".join(pack("@IiQQ", n, SECCOMP_OPERATORS[op], a, b) for n, op, a, b in args)
             for name in rule.names:
                 if (name, action, args) in seen:
@@ -283,8 +252,8 @@ def _export(seccomp: _Libseccomp, context: object) -> bytes:
         return posix.pread(fd, posix.fstat(fd).st_size, 0)
 
 
-def _newest(seccomp: _Libseccomp, architectures: "list[int]", profile: Profile) -> "dict[int, int]":
+def _newest(seccomp: _Libseccomp, architectures: "list[int]", profile: "Any") -> "dict[int, int]":
     """The number of the newest call that the profile speaks of, for each architecture's token."""
     resolve = seccomp.function("seccomp_syscall_resolve_name_arch", "int(*)(uint32_t, const char *)")
-    names = {name.encode() for rule in profile.rules for name in rule.names} | {enosys.OLDEST}
+    names = {name.encode() for rule in profile.syscalls for name in rule.names} | {enosys.OLDEST}
     return {token: enosys.newest(token, [resolve(token, name) for name in names]) for token in architectures}
