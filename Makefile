@@ -104,8 +104,8 @@ fuzz: tools build ## fuzz the parsers, and pyrunc-init's reader of steps (FUZZ_S
 test-vm: build ## podman's checks with an installed pyrunc in a virtual machine, its root and an ordinary user (as root)
 	@conformance/test-vm --plan daily --keep
 	@conformance/vm/vm run --timeout 900 conformance/vm/cgroup-cycles
-	@conformance/vm/vm run --timeout 900 -- python3 -B -m conformance.broken_hosts
-	@conformance/vm/vm run --timeout 900 -- python3 -B -m conformance.rootless --runtime /usr/bin/pyrunc --user tester
+	@conformance/vm/vm run --timeout 900 -- python3 -B -m conformance broken_hosts
+	@conformance/vm/vm run --timeout 900 -- python3 -B -m conformance rootless --user tester
 	@conformance/vm/vm down
 
 .PHONY: podman-results

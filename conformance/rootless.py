@@ -1,28 +1,29 @@
 """Runs every bundle of bundles/ as an ordinary user, with and without newuidmap, with and without delegated cgroups.
 
-    python3 -m conformance.rootless                         this checkout's pyrunc, with a user that is made up
-    conformance/vm/vm run -- python3 -B -m conformance.rootless --runtime /usr/bin/pyrunc --user tester
+    python3 -m conformance rootless --runtime build/bin/pyrunc    with a user that is made up
+    conformance/vm/vm run -- python3 -B -m conformance rootless --user tester
 
 As root, who alone can take newuidmap away: in a private mount namespace, so that the host keeps it. A user that is made
-up has lines in copies of /etc/passwd, /etc/subuid and the like. A case is a line; the exit status is 1 if one failed.
+up has lines in copies of /etc/passwd, /etc/subuid and the like. The module is its own plug-in of pytest (__main__.py).
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import itertools
 import json
 import os
 import pwd
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from conformance.harness.checks import Failed, check
 from conformance.private_mounts import enter_private_mounts
 from tests import ordinaryuser
 from tests.kernelcalls import mount
@@ -59,6 +60,28 @@ class Case:
         return f"{self.bundle}, {self.helper}, cgroup: {self.place}"
 
 
+BUNDLE_NAMES = (*sorted(path.parent.name for path in BUNDLES.glob("*/config.json")), LIMITED)
+CASES = [Case(*one) for one in itertools.product(BUNDLE_NAMES, HELPERS, PLACES)]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    add = parser.getgroup("conformance").addoption
+    add("--user", default="", metavar="NAME", help="an existing user with subordinate ids from 100000")
+
+
+@pytest.fixture(scope="session")
+def base() -> Iterator[Path]:
+    """A folder that every user can walk through, in mounts of our own."""
+    if os.geteuid() != 0:
+        raise Failed("call this as root: it becomes the user itself")
+    enter_private_mounts()
+    folder = Path(tempfile.mkdtemp(prefix="pyrunc-rootless-"))
+    mount("tmpfs", str(folder), "tmpfs", 0, "mode=755")
+    (folder / "limited").write_text(json.dumps(limited()))
+    yield folder
+    remove_tree(folder)
+
+
 def words(case: Case, base: Path) -> list[str]:
     """The command line of the case, behind the program."""
     options = ["--systemd-cgroup"] if case.place == PLACES[2] else []
@@ -81,8 +104,8 @@ def expected(case: Case) -> tuple[int, tuple[str, ...]]:
     return 0, (PRINTS[case.bundle],)
 
 
-def problem(case: Case, runtime: Path, user: dict[str, Any], base: Path) -> str:
-    """What went otherwise than expected, "" if nothing."""
+def examine(case: Case, runtime: Path, user: dict[str, Any], base: Path) -> None:
+    """Raises Failed if something goes otherwise than expected."""
     program = [str(runtime)] if case.bundle == LIMITED else [str(BUNDLES / "run"), case.bundle]
     line, typed = [*program, *words(case, base)], b""
     if case.bundle == "shell":  # on a terminal, as a person has it
@@ -91,13 +114,14 @@ def problem(case: Case, runtime: Path, user: dict[str, Any], base: Path) -> str:
     try:
         result = subprocess.run(line, input=typed, capture_output=True, check=False, timeout=DEADLINE, cwd="/", **user)
     except subprocess.TimeoutExpired:
-        return f"no end within {DEADLINE} s"
+        raise Failed(f"no end within {DEADLINE} s") from None
     status, texts = expected(case)
     output = (result.stdout + result.stderr).decode(errors="replace")
     if result.returncode != status or not all(text in output for text in texts):
-        return f"status {result.returncode} where {status} and {', '.join(texts)} are expected: {output}"
+        raise Failed(f"status {result.returncode} where {status} and {', '.join(texts)} are expected: {output}")
     left = subprocess.run([runtime, "list", "-q"], capture_output=True, check=False, text=True, cwd="/", **user)
-    return f"left behind: {left.stdout}{left.stderr}" if left.stdout or left.returncode else ""
+    if left.stdout or left.returncode:
+        raise Failed(f"left behind: {left.stdout}{left.stderr}")
 
 
 def limited() -> dict[str, Any]:
@@ -114,9 +138,10 @@ def limited() -> dict[str, Any]:
 # -- the user ---------------------------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def caller(name: str, base: Path) -> Iterator[dict[str, Any]]:
-    """Options for Popen, of an existing user or, with "", of one that is made up."""
+@pytest.fixture(scope="session")
+def user(base: Path, pytestconfig: pytest.Config) -> Iterator[dict[str, Any]]:
+    """Options for Popen, of an existing user or, without --user, of one that is made up."""
+    name = pytestconfig.option.user
     if not name:
         with ordinaryuser.make(base).known() as made:
             yield made.caller()
@@ -161,45 +186,10 @@ def place(kind: str, uid: int) -> Iterator[None]:
             folder.rmdir()
 
 
-def cases(user: dict[str, Any]) -> list[Case]:
-    """All cases that there are here; the user manager is that of an existing user."""
-    places = PLACES if Path(user["env"]["XDG_RUNTIME_DIR"], "bus").exists() else PLACES[:2]
-    bundles = (*sorted(path.parent.name for path in BUNDLES.glob("*/config.json")), LIMITED)
-    return [Case(*one) for one in itertools.product(bundles, HELPERS, places)]
-
-
-def perform(args: argparse.Namespace, base: Path) -> int:
-    """Make all cases; how many failed."""
-    failed = 0
-    (base / "limited").write_text(json.dumps(limited()))
-    with caller(args.user, base) as user:
-        todo = cases(user)
-        print(f"1..{len(todo)}")
-        for number, case in enumerate(todo, 1):
-            with helper(case.helper, base), place(case.place, user["user"]):
-                wrong = problem(case, args.runtime, user, base)
-            failed += bool(wrong)
-            print(f"{'not ok' if wrong else 'ok'} {number} - {case}", flush=True)
-            print(*(f"# {line}" for line in wrong.splitlines()), sep="\n", end="\n" if wrong else "", flush=True)
-    print(f"{len(todo) - failed} passed, {failed} failed")
-    return failed
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python3 -m conformance.rootless", description=__doc__)
-    parser.add_argument("--runtime", type=Path, default=CHECKOUT / "build/bin/pyrunc", help="default: %(default)s")
-    parser.add_argument("--user", default="", metavar="NAME", help="an existing user with subordinate ids from 100000")
-    args = parser.parse_args()
-    if os.geteuid() != 0:
-        parser.error("call this as root: it becomes the user itself")
-    enter_private_mounts()
-    base = Path(tempfile.mkdtemp(prefix="pyrunc-rootless-"))
-    mount("tmpfs", str(base), "tmpfs", 0, "mode=755")
-    try:
-        return 1 if perform(args, base) else 0
-    finally:
-        remove_tree(base)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+@check("rootless", "{case}")
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_bundle(case: Case, base: Path, user: dict[str, Any], pytestconfig: pytest.Config) -> None:
+    if case.place == PLACES[2] and not Path(user["env"]["XDG_RUNTIME_DIR"], "bus").exists():
+        pytest.skip("this user has no user manager")
+    with helper(case.helper, base), place(case.place, user["user"]):
+        examine(case, Path(pytestconfig.option.runtime).absolute(), user, base)

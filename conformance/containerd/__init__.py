@@ -1,1 +1,1 @@
-"""containerd on an OCI runtime: `python3 -m conformance.containerd --runtime PATH` (see README.md)."""
+"""containerd on an OCI runtime: `python3 -m conformance containerd --runtime PATH` (see README.md)."""

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from conformance.containerd.harness import IMAGE, Failed, Skipped
+import pytest
+
+from conformance.harness.checks import IMAGE, Failed
 
 Message = list[tuple[int, Any]]  # the values: int, str, or a Message
 # NamespaceOption: the host's network, as one of the pod's own would need CNI plugins; pids of the container's own
@@ -68,12 +70,8 @@ class Pods:
     """The runtime service of a containerd."""
 
     def __init__(self, socket: Path) -> None:
-        try:
-            import grpc  # type: ignore[import-not-found, import-untyped, unused-ignore]  # only the guest has it
-        except ImportError:
-            raise Skipped("python3-grpcio is missing") from None
-        self.grpc = grpc
-        self.channel = grpc.insecure_channel(f"unix://{socket}")
+        self.grpc = pytest.importorskip("grpc", reason="python3-grpcio is missing")
+        self.channel = self.grpc.insecure_channel(f"unix://{socket}")
 
     def call(self, method: str, message: Message) -> dict[int, Any]:
         """One call; an answer that is an error fails the check."""

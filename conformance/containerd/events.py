@@ -7,7 +7,8 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 
-from conformance.containerd.harness import IMAGE, Containerd, wait_until
+from conformance.containerd.harness import Containerd
+from conformance.harness.checks import IMAGE, wait_until
 
 
 @contextlib.contextmanager

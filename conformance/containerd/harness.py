@@ -1,4 +1,4 @@
-"""ctr and a containerd of its own with a runtime to check, and what its checks are made of."""
+"""ctr and a containerd of its own with a runtime to check."""
 
 from __future__ import annotations
 
@@ -7,22 +7,9 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from conformance.harness.checks import Checks, equal, matches, wait_until
+from conformance.harness.checks import IMAGE, Failed
 from conformance.harness.daemon import daemon
-from conformance.harness.engine import IMAGE, Engine, Failed, Skipped
-
-__all__ = [
-    "CHECKS",
-    "IMAGE",
-    "Containerd",
-    "Failed",
-    "Skipped",
-    "check",
-    "equal",
-    "matches",
-    "output_checks",
-    "wait_until",
-]
+from conformance.harness.engine import Engine
 
 NAMESPACE = "runtime-checks"
 # The entry that docs/engines.md shows: the shim is runc's, the program that it calls is BinaryName.
@@ -124,7 +111,3 @@ class Containerd(Engine):
                 raise Failed(str(result))
         if name in self("container", "list", "--quiet").split():
             self("container", "delete", name)
-
-
-CHECKS = Checks[Containerd]()
-check, output_checks = CHECKS.check, CHECKS.outputs

@@ -1,1 +1,1 @@
-"""docker on an OCI runtime: `python3 -m conformance.docker --runtime PATH` (see README.md)."""
+"""docker on an OCI runtime: `python3 -m conformance docker --runtime PATH` (see README.md)."""

@@ -1,4 +1,4 @@
-"""docker and a daemon of its own with a runtime to check, and what its checks are made of."""
+"""docker and a daemon of its own with a runtime to check."""
 
 from __future__ import annotations
 
@@ -9,24 +9,9 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from conformance.harness.checks import Checks, equal, matches, wait_until
+from conformance.harness.checks import Failed
 from conformance.harness.daemon import daemon
-from conformance.harness.docker_checks import DOCKER_CHECKS
 from conformance.harness.docker_words import DockerWords
-from conformance.harness.engine import IMAGE, Failed, Skipped
-
-__all__ = [
-    "CHECKS",
-    "IMAGE",
-    "Docker",
-    "Failed",
-    "Skipped",
-    "check",
-    "equal",
-    "matches",
-    "output_checks",
-    "wait_until",
-]
 
 OTHER_DAEMON = Path("/run/docker.pid")
 
@@ -70,7 +55,3 @@ class Docker(DockerWords):
     def state_folders(self) -> list[Path]:
         """Where dockerd lets the runtime keep its containers' state (--root)."""
         return list(self.folder.glob("exec/runtime-*/moby"))
-
-
-CHECKS = Checks[Docker](DOCKER_CHECKS)
-check, output_checks = CHECKS.check, CHECKS.outputs

@@ -1,54 +1,36 @@
-"""How a check is declared and made, and what it says when it fails."""
+"""How a check is declared, and what it says when it fails."""
 
 from __future__ import annotations
 
-import contextlib
 import re
 import shlex
-import subprocess
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from conformance.harness.engine import CALL_SECONDS, Engine, Failed, Skipped
+import pytest
 
-E = TypeVar("E", bound=Engine)
-
-
-@dataclass(frozen=True)
-class Check(Generic[E]):
-    """A named check; rootful_only and rootless_only are why it cannot be made the other way."""
-
-    group: str
-    name: str
-    action: Callable[[E], None]
-    rootful_only: str = ""
-    rootless_only: str = ""
+IMAGE = "localhost/runtime-checks:latest"
+CALL_SECONDS = 300  # what takes longer hangs: emulated machines that others use, too, need some ten seconds
+check = pytest.mark.check  # @check(group, sentence): see plugin.py
 
 
-class Checks(list[Check[E]]):
-    """The checks of one engine, in the order of their declaration, behind those that others have declared."""
+class Failed(Exception):
+    """The runtime did not do what the check wants; the text is for the reader of the report."""
 
-    def check(
-        self, group: str, name: str, *, rootful_only: str = "", rootless_only: str = ""
-    ) -> Callable[[Callable[[E], None]], Callable[[E], None]]:
-        """Declares the decorated function as a check: it returns if all is well, else it raises Failed."""
 
-        def declare(action: Callable[[E], None]) -> Callable[[E], None]:
-            self.append(Check(group, name, action, rootful_only, rootless_only))
-            return action
+def output_checks(
+    group: str, rows: Sequence[tuple[str, str, str, str]], *, rootful_only: str = ""
+) -> Callable[..., None]:
+    """Checks of one form: with these options this shell script prints this (a regular expression)."""
 
-        return declare
+    @check(group, "{sentence}", rootful_only=rootful_only)
+    @pytest.mark.parametrize(("sentence", "options", "script", "pattern"), rows, ids=[row[0] for row in rows])
+    def prints(engine: Any, sentence: str, options: str, script: str, pattern: str) -> None:
+        del sentence
+        matches(engine.sh(shlex.split(options), script), pattern)
 
-    def outputs(self, group: str, rows: Iterable[tuple[str, str, str, str]], *, rootful_only: str = "") -> None:
-        """Declares checks of one form: with these options this shell script prints this (a regular expression)."""
-        for name, options, script, pattern in rows:
-
-            def action(engine: E, options: str = options, script: str = script, pattern: str = pattern) -> None:
-                matches(engine.sh(shlex.split(options), script), pattern)
-
-            self.append(Check(group, name, action, rootful_only))
+    return prints
 
 
 def equal(actual: object, wanted: object, what: str = "result") -> None:
@@ -69,25 +51,3 @@ def wait_until(condition: Callable[[], object], what: str) -> None:
         if time.monotonic() > deadline:
             raise Failed(f"did not happen: {what}")
         time.sleep(0.1)
-
-
-def perform(engine: E, item: Check[E]) -> tuple[str, str]:
-    """Makes one check and clears up: ("ok" | "not ok" | "skip", the reason)."""
-    reason = item.rootful_only if engine.rootless else item.rootless_only
-    if reason:
-        return "skip", reason
-    outcome, text = "ok", ""
-    engine.undo = contextlib.ExitStack()
-    try:
-        item.action(engine)
-    except Skipped as skipped:
-        outcome, text = "skip", str(skipped)
-    except Failed as failed:
-        outcome, text = "not ok", str(failed)
-    except (OSError, subprocess.SubprocessError, LookupError, TypeError, ValueError) as error:
-        outcome, text = "not ok", f"{type(error).__name__}: {error}"
-    try:
-        engine.undo.close()
-    except (Failed, OSError, subprocess.SubprocessError) as error:
-        return "not ok", f"{text}\nclearing up:\n{type(error).__name__}: {error}".strip()
-    return outcome, text

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from conformance.harness.engine import CALL_SECONDS, Failed
+from conformance.harness.checks import CALL_SECONDS, Failed
 
 
 @contextlib.contextmanager

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import signal
 
-from conformance.harness.checks import Checks, equal, matches
+from conformance.harness.checks import check, equal, matches, output_checks
 from conformance.harness.docker_words import DockerWords
 
 CGROUPS = "/sys/fs/cgroup"
 ON_TERM = ["sh", "-c", "trap 'echo got TERM; exit 3' TERM; echo up; while :; do sleep 0.1; done"]
 SLEEP = ["sleep", "1000"]
-
-DOCKER_CHECKS = Checks[DockerWords]()
-check, output_checks = DOCKER_CHECKS.check, DOCKER_CHECKS.outputs
 
 
 def status(engine: DockerWords, name: str) -> str:
@@ -39,14 +36,14 @@ def way_out(pid: str) -> str:
 
 
 @check("base", "stop -t: a process that ignores TERM is killed: 137")
-def stop_by_force(engine: DockerWords) -> None:
+def test_stop_by_force(engine: DockerWords) -> None:
     name = engine.start([], *SLEEP)  # as pid 1 without a handler it does not see TERM
     engine("stop", "-t", "1", name)
     equal(engine.inspect(name, ".State.ExitCode"), "137")
 
 
 @check("base", "start --attach, and again: the same container runs twice")
-def start_twice(engine: DockerWords) -> None:
+def test_start_twice(engine: DockerWords) -> None:
     name = engine.create([], "sh", "-c", "echo x >>/count; wc -l </count; exit 5")
     for count in ("1", "2"):
         result = engine.call("start", "--attach", name)
@@ -54,7 +51,7 @@ def start_twice(engine: DockerWords) -> None:
 
 
 @check("base", "restart: another process, and running")
-def restart(engine: DockerWords) -> None:
+def test_restart(engine: DockerWords) -> None:
     name = engine.start([], *ON_TERM)
     engine.logs_until(name, "up")
     before = engine.inspect(name, ".State.Pid")
@@ -63,7 +60,7 @@ def restart(engine: DockerWords) -> None:
 
 
 @check("base", "kill -s: by name and number, the process goes on")
-def kill_handled(engine: DockerWords) -> None:
+def test_kill_handled(engine: DockerWords) -> None:
     script = "trap 'echo got USR1' USR1; trap 'echo got HUP' HUP; echo up; while :; do sleep 0.1; done"
     name = engine.start([], "sh", "-c", script)
     engine.logs_until(name, "up")
@@ -76,7 +73,7 @@ def kill_handled(engine: DockerWords) -> None:
 
 # -- limits: read back inside ------------------------------------------------------------------------------------------
 
-output_checks(
+test_outputs = output_checks(
     "limits",
     [
         ("--memory-swap -1", "--memory 64m --memory-swap -1", read("memory.swap.max"), "max"),
@@ -107,7 +104,7 @@ output_checks(
 
 
 @check("exec", "exec --user, --env, --workdir")
-def options(engine: DockerWords) -> None:
+def test_options(engine: DockerWords) -> None:
     name = sleeper(engine, "-e", "ONE=1")
     words = ["exec", "--user", "10:20", "--env", "FIVE=5", "--workdir", "/tmp", name]
     equal(engine(*words, "sh", "-c", "echo $(id -u):$(id -g) $ONE $FIVE $(pwd)"), "10:20 1 5 /tmp")
@@ -115,19 +112,19 @@ def options(engine: DockerWords) -> None:
 
 
 @check("exec", "exec: killed by a signal: 137")
-def killed(engine: DockerWords) -> None:
+def test_killed(engine: DockerWords) -> None:
     engine.fails(137, "exec", sleeper(engine), "sh", "-c", "kill -9 $$")
 
 
 @check("exec", "exec: the limits hold for it: it is in the container's cgroup")
-def limits(engine: DockerWords) -> None:
+def test_limits(engine: DockerWords) -> None:
     name = sleeper(engine, "--pids-limit", "7")
     equal(engine("exec", name, "cat", "/sys/fs/cgroup/pids.max"), "7")
     matches(engine("exec", name, "cat", "/sys/fs/cgroup/pids.current"), "[2-7]")
 
 
 @check("exec", "exec: no path leads out of the container through a descriptor of the runtime")
-def exec_way_out(engine: DockerWords) -> None:
+def test_exec_way_out(engine: DockerWords) -> None:
     path = way_out(engine.inspect(sleeper(engine), ".State.Pid"))
     name = engine.start(["--env", f"PATH={path}"], "/bin/sleep", "1000")
     result = engine.call("exec", name, "echo", "was out")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from conformance.harness.checks import wait_until
-from conformance.harness.engine import IMAGE, Engine
+from conformance.harness.checks import IMAGE, wait_until
+from conformance.harness.engine import Engine
 
 
 class DockerWords(Engine):

@@ -11,16 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-IMAGE = "localhost/runtime-checks:latest"
-CALL_SECONDS = 300  # what takes longer hangs: emulated machines that others use, too, need some ten seconds
-
-
-class Failed(Exception):
-    """The runtime did not do what the check wants; the text is for the reader of the report."""
-
-
-class Skipped(Exception):
-    """The check cannot be made here; the text is the reason."""
+from conformance.harness.checks import CALL_SECONDS, Failed
 
 
 @dataclass(frozen=True)
@@ -50,23 +41,27 @@ class Engine:
         self.prefix = f"check-{os.getpid()}"
         self.serial = 0
         self.undo = contextlib.ExitStack()
+        self.before: dict[str, set[str]] = {}
 
     # -- calls ---------------------------------------------------------------------------------------------------------
 
     def call(
-        self, *words: str, stdin: str = "", env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()
+        self, *words: str, stdin: str = "", env: Mapping[str, str] | None = None, files: Sequence[Path] = ()
     ) -> Result:
-        """Calls the engine; env is added to the environment."""
+        """Calls the engine; env is added to the environment, files are its descriptors from 3 on."""
+        command = [*self.command, *words]
+        if files:
+            opened = [f"{number}<{shlex.quote(str(path))}" for number, path in enumerate(files, 3)]
+            command = ["sh", "-c", f'exec "$@" {" ".join(opened)}', "sh", *command]
         try:
             done = subprocess.run(
-                [*self.command, *words],
+                command,
                 input=stdin,
                 capture_output=True,
                 text=True,
                 errors="replace",
                 timeout=CALL_SECONDS,
                 env={**os.environ, **(env or {})},
-                pass_fds=pass_fds,
                 check=False,
             )
         except subprocess.TimeoutExpired as hung:

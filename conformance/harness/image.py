@@ -9,7 +9,8 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from conformance.harness.engine import IMAGE, Engine, Failed
+from conformance.harness.checks import IMAGE, Failed
+from conformance.harness.engine import Engine
 from conformance.rootfs import go_architecture
 
 BUSYBOX = Path("/bin/busybox")

@@ -7,10 +7,14 @@ import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from conformance.harness.checks import Check, E, wait_until
-from conformance.harness.engine import Failed
+import pytest
 
+from conformance.harness.checks import Failed, check, wait_until
+from conformance.harness.engine import Engine
+
+Kinds = Mapping[str, Callable[[Any], set[str]]]  # what may be left over -> how the engine's is found
 CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -65,23 +69,24 @@ def units(pattern: str, *manager: str) -> set[str]:
     return set(listing.stdout.splitlines())
 
 
-def checks(engine: E, kinds: Mapping[str, Callable[[E], set[str]]]) -> list[Check[E]]:
-    """One check per kind, against what is there now."""
-    return [
-        Check("leftovers", f"no {kind} is left over", no_more_than(find(engine), find)) for kind, find in kinds.items()
-    ]
+def remember(engine: Engine, kinds: Kinds) -> None:
+    """Takes what is there now, against which the checks compare."""
+    engine.before = {kind: find(engine) for kind, find in kinds.items()}
 
 
-def no_more_than(before: set[str], find: Callable[[E], set[str]]) -> Callable[[E], None]:
-    """A check's action: nothing is there that was not there before."""
+def checks(kinds: Kinds) -> Callable[..., None]:
+    """A check for each kind: nothing is there that was not there before."""
 
-    def action(engine: E) -> None:
+    @check("leftovers", "no {kind} is left over")
+    @pytest.mark.parametrize("kind", kinds)
+    def nothing_is_left(engine: Engine, kind: str) -> None:
+        find, before = kinds[kind], engine.before[kind]
         try:
             wait_until(lambda: find(engine) <= before, "all is gone")  # the engine's clean-up may still run
         except Failed:
             raise Failed("left over:\n" + "\n".join(sorted(find(engine) - before))) from None
 
-    return action
+    return nothing_is_left
 
 
 def own_base() -> Path:

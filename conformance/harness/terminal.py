@@ -10,7 +10,7 @@ import termios
 import time
 from collections.abc import Callable, Sequence
 
-from conformance.harness.engine import CALL_SECONDS, Failed
+from conformance.harness.checks import CALL_SECONDS, Failed
 
 
 class Terminal:

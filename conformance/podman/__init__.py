@@ -1,1 +1,1 @@
-"""podman on an OCI runtime: `python3 -m conformance.podman --runtime PATH` (see README.md)."""
+"""podman on an OCI runtime: `python3 -m conformance podman --runtime PATH` (see README.md)."""

@@ -1,27 +1,12 @@
-"""podman with a runtime to check, and what its checks are made of."""
+"""podman with a runtime to check."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from conformance.harness.checks import Checks, equal, matches, wait_until
-from conformance.harness.docker_checks import DOCKER_CHECKS
-from conformance.harness.docker_words import DockerWords
-from conformance.harness.engine import IMAGE, Failed, Skipped
+import pytest
 
-__all__ = [
-    "CHECKS",
-    "HOST_PROGRAMS",
-    "IMAGE",
-    "Failed",
-    "Podman",
-    "Skipped",
-    "check",
-    "equal",
-    "matches",
-    "output_checks",
-    "wait_until",
-]
+from conformance.harness.docker_words import DockerWords
 
 HOST_PROGRAMS = ["-v", "/usr:/usr:ro"]  # the image's /lib and /lib64 lead there: the host's dynamic programs run
 
@@ -39,11 +24,7 @@ class Podman(DockerWords):
     def need(self, major: int, what: str) -> None:
         """Skips the check where this podman is older: it does not have that."""
         if int(self("version", "--format", "{{.Client.Version}}").partition(".")[0]) < major:
-            raise Skipped(f"podman {major} has {what}, this one has not")
+            pytest.skip(f"podman {major} has {what}, this one has not")
 
     def new_pod(self) -> str:
         return self.new_name("pod", "rm", "--force", "--ignore", "--time", "0")
-
-
-CHECKS = Checks[Podman](DOCKER_CHECKS)
-check, output_checks = CHECKS.check, CHECKS.outputs

@@ -43,7 +43,7 @@ def findings(runtime: Runtime, *checks: str, expect: int = 0, **popen: Any) -> d
 @pytest.mark.parametrize("host", HOSTS, ids=lambda host: host.name)
 def test_doctor_and_create_name_the_cause(workshop: Workshop, bundle: Bundle, host: Host) -> None:
     if host.whole_machine:
-        pytest.skip("changes the whole machine: conformance.broken_hosts makes it in the test VM")
+        pytest.skip("changes the whole machine: conformance/broken_hosts makes it in the test VM")
     if reason := host.needs():
         pytest.skip(reason)
     if "$INIT" in host.as_root and not workshop.init:

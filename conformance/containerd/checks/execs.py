@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 
-from conformance.containerd.harness import Containerd, check, equal, matches, wait_until
+from conformance.containerd.harness import Containerd
+from conformance.harness.checks import check, equal, matches, wait_until
 from conformance.harness.terminal import Terminal
 
 
@@ -13,20 +14,20 @@ def sleeper(engine: Containerd, *options: str) -> str:
 
 
 @check("exec", "exec: output, error, standard input and exit status")
-def streams(engine: Containerd) -> None:
+def test_streams(engine: Containerd) -> None:
     words = engine.exec_words(sleeper(engine))
     result = engine.call(*words, "sh", "-c", "cat; echo err >&2; exit 9", stdin="in\n")
     equal((result.status, result.out, result.err), (9, "in\n", "err\n"))
 
 
 @check("exec", "exec --user, --cwd, and the container's environment")
-def options(engine: Containerd) -> None:
+def test_options(engine: Containerd) -> None:
     words = engine.exec_words(sleeper(engine, "--env", "ONE=1"), "--user", "ann", "--cwd", "/tmp")
     equal(engine(*words, "sh", "-c", "echo $(id -u) $(pwd) $ONE"), "1000 /tmp 1")
 
 
 @check("exec", "exec: the namespaces, root and cgroup of the container; no descriptor more")
-def same_place(engine: Containerd) -> None:
+def test_same_place(engine: Containerd) -> None:
     script = "cd /proc; for kind in cgroup ipc mnt net pid user uts; do "
     script += "[ $(readlink 1/ns/$kind) = $(readlink self/ns/$kind) ] || echo other $kind; done; "
     script += "[ 1/root/. -ef /. ] || echo other root; cmp 1/cgroup self/cgroup; ls self/fd | wc -l"
@@ -34,7 +35,7 @@ def same_place(engine: Containerd) -> None:
 
 
 @check("exec", "exec -t: a terminal of its own; size, also after a change, input, exit status")
-def terminal(engine: Containerd) -> None:
+def test_terminal(engine: Containerd) -> None:
     screen = Terminal([*engine.command, *engine.exec_words(sleeper(engine, "--env", "PS1=READY>"), "-t"), "sh"])
     screen.try_shell(r"/dev/pts/\d")
     screen.resize_shell()
@@ -42,7 +43,7 @@ def terminal(engine: Containerd) -> None:
 
 
 @check("exec", "exec --detach: it goes on, is listed and killed by its id")
-def detached(engine: Containerd) -> None:
+def test_detached(engine: Containerd) -> None:
     name = sleeper(engine)
     # --log-uri: without one a detached process has nowhere to write
     engine(
@@ -63,7 +64,7 @@ def detached(engine: Containerd) -> None:
 
 
 @check("exec", "exec: no such command, not executable: refused, and containerd says which")
-def errors(engine: Containerd) -> None:
+def test_errors(engine: Containerd) -> None:
     name = sleeper(engine)
     for command in ("no-such-command", "/no/such/command", "/etc/not-executable", "/etc"):
         result = engine.call(*engine.exec_words(name), command)
@@ -72,12 +73,12 @@ def errors(engine: Containerd) -> None:
 
 
 @check("exec", "exec: killed by a signal: 137")
-def killed(engine: Containerd) -> None:
+def test_killed(engine: Containerd) -> None:
     engine.fails(137, *engine.exec_words(sleeper(engine)), "sh", "-c", "kill -9 $$")
 
 
 @check("exec", "exec: twenty, one after the other and at once; nothing stays")
-def many(engine: Containerd) -> None:
+def test_many(engine: Containerd) -> None:
     name = sleeper(engine)
     for _ in range(10):
         equal(engine.exec(name, "echo", "x"), "x")
@@ -88,7 +89,7 @@ def many(engine: Containerd) -> None:
 
 
 @check("exec", "exec: refused where the container does not run, or is paused")
-def refused(engine: Containerd) -> None:
+def test_refused(engine: Containerd) -> None:
     name = engine.start([], "true")
     wait_until(lambda: engine.status(name) == "STOPPED", "its end")
     equal(engine.call(*engine.exec_words(name), "true").status != 0, True, "refused: it has stopped")

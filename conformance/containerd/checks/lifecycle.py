@@ -9,15 +9,16 @@ import subprocess
 from pathlib import Path
 
 from conformance.containerd.events import listening
-from conformance.containerd.harness import Containerd, Failed, check, equal, matches, wait_until
+from conformance.containerd.harness import Containerd
 from conformance.containerd.leftovers import states
+from conformance.harness.checks import Failed, check, equal, matches, wait_until
 from conformance.harness.terminal import Terminal
 
 SLEEP = ["sleep", "1000"]
 
 
 @check("base", "run: output, error, standard input and exit status")
-def streams(engine: Containerd) -> None:
+def test_streams(engine: Containerd) -> None:
     # ctr does not pass on the end of its input
     words = engine.run_words([], "sh", "-c", "read word; echo $word; echo err >&2; exit 7")
     result = engine.call(*words, stdin="in\n")
@@ -25,7 +26,7 @@ def streams(engine: Containerd) -> None:
 
 
 @check("base", "run --detach, task list, kill, delete: the signal's exit status")
-def everyday(engine: Containerd) -> None:
+def test_everyday(engine: Containerd) -> None:
     for name_of_signal in (signal.SIGKILL, signal.SIGUSR1):
         name = engine.start([], "sh", "-c", "trap 'exit 9' USR1; touch /up; while :; do sleep 0.1; done")
         wait_until(lambda name=name: engine.call(*engine.exec_words(name), "ls", "/up").status == 0, "it is up")  # type: ignore[misc]
@@ -39,7 +40,7 @@ def everyday(engine: Containerd) -> None:
 
 
 @check("base", "task pause and resume: PAUSED, and nothing runs meanwhile")
-def pause(engine: Containerd) -> None:
+def test_pause(engine: Containerd) -> None:
     name = engine.start([], "sh", "-c", "while :; do date +%s%N >/tick; sleep 0.05; done")
     wait_until(lambda: engine.call(*engine.exec_words(name), "cat", "/tick").out, "the first tick")
     engine("task", "pause", name)
@@ -51,7 +52,7 @@ def pause(engine: Containerd) -> None:
 
 
 @check("base", "task delete --force: a running and a paused container")
-def delete_force(engine: Containerd) -> None:
+def test_delete_force(engine: Containerd) -> None:
     for paused in (False, True):
         name = engine.start([], *SLEEP)
         if paused:
@@ -61,7 +62,7 @@ def delete_force(engine: Containerd) -> None:
 
 
 @check("base", "task ps: the pids of the container, as the host numbers them")
-def processes(engine: Containerd) -> None:
+def test_processes(engine: Containerd) -> None:
     name = engine.start([], "sh", "-c", "sleep 1001 & exec sleep 1000")
     wait_until(lambda: len(engine("task", "ps", name).splitlines()) == 3, "both")
     pids = [line.split()[0] for line in engine("task", "ps", name).splitlines()[1:]]
@@ -70,7 +71,7 @@ def processes(engine: Containerd) -> None:
 
 
 @check("base", "--pid-file")
-def pid_file(engine: Containerd) -> None:
+def test_pid_file(engine: Containerd) -> None:
     path = engine.new_folder() / "pid"
     name = engine.start(["--pid-file", str(path)], *SLEEP)
     equal(Path("/proc", path.read_text(), "comm").read_text(), "sleep\n")
@@ -78,7 +79,7 @@ def pid_file(engine: Containerd) -> None:
 
 
 @check("base", "task kill --all: with the host's pid namespace, children die as well")
-def kill_all(engine: Containerd) -> None:
+def test_kill_all(engine: Containerd) -> None:
     name = engine.start(["--with-ns", "pid:/proc/1/ns/pid"], "sh", "-c", "sleep 1001 & exec sleep 1000")
     wait_until(lambda: len(engine("task", "ps", name).splitlines()) == 3, "both")
     pids = [line.split()[0] for line in engine("task", "ps", name).splitlines()[1:]]
@@ -88,7 +89,7 @@ def kill_all(engine: Containerd) -> None:
 
 
 @check("base", "events: create, start, exit with the status, delete")
-def events(engine: Containerd) -> None:
+def test_events(engine: Containerd) -> None:
     with listening(engine) as seen:
         engine.fails(6, *engine.run_words([], "sh", "-c", "exit 6"))
         wait_until(lambda: "/tasks/delete" in seen(), "the last event")
@@ -100,7 +101,7 @@ def events(engine: Containerd) -> None:
 
 
 @check("base", "the shim is killed: containerd cleans up by the runtime's delete --force")
-def shim_killed(engine: Containerd) -> None:
+def test_shim_killed(engine: Containerd) -> None:
     name = engine.start([], *SLEEP)
     pid = int(engine("task", "list").split(name)[1].split()[0])
     shims = [
@@ -117,7 +118,7 @@ def shim_killed(engine: Containerd) -> None:
 
 
 @check("base", "run -t: a terminal; size, also after a change, input, ^C, exit status")
-def terminal(engine: Containerd) -> None:
+def test_terminal(engine: Containerd) -> None:
     screen = Terminal([*engine.command, *engine.run_words(["-t", "--env", "PS1=READY>"], "sh")])
     screen.try_shell("/dev/(pts/0|console)")
     screen.resize_shell("; sleep 1000")
@@ -126,7 +127,7 @@ def terminal(engine: Containerd) -> None:
 
 
 @check("base", "no such command, not executable, a folder: no task, and containerd says which")
-def errors(engine: Containerd) -> None:
+def test_errors(engine: Containerd) -> None:
     for command in ("no-such-command", "/no/such/command", "/etc/not-executable", "/etc"):
         result = engine.call(*engine.run_words([], command))
         equal(result.status != 0, True, "it cannot run")
@@ -137,7 +138,7 @@ def errors(engine: Containerd) -> None:
 
 
 @check("base", "ten containers at once")
-def many(engine: Containerd) -> None:
+def test_many(engine: Containerd) -> None:
     commands = [[*engine.command, *engine.run_words([], "echo", "x")] for _ in range(10)]
     runs = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for words in commands]
     equal([run.communicate(timeout=240)[0] for run in runs], ["x\n"] * 10)

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from conformance.containerd.events import listening
-from conformance.containerd.harness import IMAGE, Containerd, check, equal, wait_until
+from conformance.containerd.harness import Containerd
+from conformance.harness.checks import IMAGE, check, equal, wait_until
 
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -19,7 +20,7 @@ def cgroup(engine: Containerd, name: str) -> Path:
 
 
 @check("limits", "--memory-limit, --cpus, --cpu-shares")
-def limits(engine: Containerd) -> None:
+def test_limits(engine: Containerd) -> None:
     words = ["--memory-limit", "67108864", "--cpus", "0.5", "--cpu-shares", "512"]
     name = engine.start(words, "sleep", "1000")
     folder = cgroup(engine, name)
@@ -30,13 +31,13 @@ def limits(engine: Containerd) -> None:
 
 
 @check("limits", "--cpu-quota, --cpu-period")
-def quota(engine: Containerd) -> None:
+def test_quota(engine: Containerd) -> None:
     name = engine.start(["--cpu-quota", "20000", "--cpu-period", "50000"], "sleep", "1000")
     equal((cgroup(engine, name) / "cpu.max").read_text(), "20000 50000\n")
 
 
 @check("limits", "task metrics: of the container's own cgroup")
-def metrics(engine: Containerd) -> None:
+def test_metrics(engine: Containerd) -> None:
     name = engine.start(["--memory-limit", "67108864"], "sh", "-c", "sleep 1001 & exec sleep 1000")
     wait_until(lambda: len(engine("task", "ps", name).splitlines()) == 3, "both")
     found = json.loads(engine("task", "metrics", "--format", "json", name))
@@ -45,7 +46,7 @@ def metrics(engine: Containerd) -> None:
 
 
 @check("limits", "the hog is pid 1: exit status 137, and an oom event")
-def oom_event(engine: Containerd) -> None:
+def test_oom_event(engine: Containerd) -> None:
     words = engine.run_words(["--memory-limit", "16777216"], "sh", "-c", "sleep 1; exec tail /dev/zero")
     with listening(engine) as seen:
         engine.fails(137, *words)
@@ -54,7 +55,7 @@ def oom_event(engine: Containerd) -> None:
 
 
 @check("limits", "--cgroup: a path of one's own, gone afterwards")
-def own_cgroup(engine: Containerd) -> None:
+def test_own_cgroup(engine: Containerd) -> None:
     name = engine.new_container()
     folder = CGROUPS / "runtime-checks/other" / name
     words = ["run", "--rm", "--runc-binary", engine.runtime, "--cgroup", f"/runtime-checks/other/{name}"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from conformance.containerd.cri import Pods
-from conformance.containerd.harness import Containerd, check, equal, matches, wait_until
+from conformance.containerd.harness import Containerd
 from conformance.containerd.leftovers import states
+from conformance.harness.checks import check, equal, matches, wait_until
 
 CGROUPS = Path("/sys/fs/cgroup")
 MEMORY, QUOTA, PERIOD = 67108864, 50000, 100000
@@ -32,7 +33,7 @@ def pod_with_server(engine: Containerd) -> tuple[Pods, str, str]:
 
 
 @check("cri", "a pod: its containers are the runtime's, in the pod's cgroup and namespaces")
-def pod(engine: Containerd) -> None:
+def test_pod(engine: Containerd) -> None:
     pods, sandbox, container = pod_with_server(engine)
     found = states(engine)
     equal({sandbox, container} <= found, True, f"{sandbox} and {container} in {found}")
@@ -41,7 +42,7 @@ def pod(engine: Containerd) -> None:
 
 
 @check("cri", "limits of a container, and UpdateContainerResources")
-def limits(engine: Containerd) -> None:
+def test_limits(engine: Containerd) -> None:
     pods, _, container = pod_with_server(engine)
     read = ["sh", "-c", "cd /sys/fs/cgroup; cat memory.max cpu.max; cat /proc/1/oom_score_adj"]
     equal(pods.execute(container, *read), (0, f"{MEMORY}\n{QUOTA} {PERIOD}\n900\n"))
@@ -50,13 +51,13 @@ def limits(engine: Containerd) -> None:
 
 
 @check("cri", "ExecSync: output and exit status")
-def execute(engine: Containerd) -> None:
+def test_execute(engine: Containerd) -> None:
     pods, _, container = pod_with_server(engine)
     equal(pods.execute(container, "sh", "-c", "echo out; exit 9"), (9, "out\n"))
 
 
 @check("cri", "StopContainer: TERM, and the exit status in ContainerStatus; RemoveContainer")
-def stop(engine: Containerd) -> None:
+def test_stop(engine: Containerd) -> None:
     pods, _, container = pod_with_server(engine)
     equal(pods.state(container)[3], 1, "the state")
     pods.call("StopContainer", [(1, container), (2, 30)])

@@ -6,9 +6,10 @@ import json
 import socket
 from pathlib import Path
 
-from conformance.containerd.harness import Containerd, check, equal, matches, output_checks
+from conformance.containerd.harness import Containerd
+from conformance.harness.checks import check, equal, matches, output_checks
 
-output_checks(
+test_outputs = output_checks(
     "base",
     [
         (
@@ -35,7 +36,7 @@ output_checks(
 
 
 @check("base", "--mount: read-write and read-only")
-def mounts(engine: Containerd) -> None:
+def test_mounts(engine: Containerd) -> None:
     folder = engine.new_folder()
     words = [
         f"--mount=type=bind,src={folder},dst=/{name},options=rbind:{mode}" for name, mode in (("v", "rw"), ("r", "ro"))
@@ -45,7 +46,7 @@ def mounts(engine: Containerd) -> None:
 
 
 @check("base", "--with-ns: the namespaces of another container")
-def with_namespaces(engine: Containerd) -> None:
+def test_with_namespaces(engine: Containerd) -> None:
     name = engine.start(["--hostname", "first"], "sleep", "1000")
     pid = engine("task", "list").split(name)[1].split()[0]
     words = [
@@ -59,7 +60,7 @@ def with_namespaces(engine: Containerd) -> None:
 
 
 @check("base", "--uidmap, --gidmap: a user namespace, the files shifted for it")
-def user_namespace(engine: Containerd) -> None:
+def test_user_namespace(engine: Containerd) -> None:
     words = ["--uidmap", "0:100000:65536", "--gidmap", "0:100000:65536"]
     output = engine.sh(words, "cat /proc/self/uid_map; id -u; stat -c %u /seed/file; touch /made && echo made")
     equal(output.split(), ["0", "100000", "65536", "0", "1000", "made"])
@@ -76,14 +77,14 @@ def small_root(engine: Containerd) -> Path:
 
 
 @check("base", "--rootfs: a folder of the host's as the root")
-def own_rootfs(engine: Containerd) -> None:
+def test_own_rootfs(engine: Containerd) -> None:
     name = engine.new_container()
     words = ["run", "--rm", *engine.runtime_words(name), "--rootfs", str(small_root(engine)), name]
     equal(engine(*words, "/bin/sh", "-c", "echo $$"), "1")
 
 
 @check("base", "--config: a configuration of one's own")
-def own_config(engine: Containerd) -> None:
+def test_own_config(engine: Containerd) -> None:
     name = engine.new_container()
     kinds = {"proc": "proc", "dev": "tmpfs"}
     config = {

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 
-from conformance.containerd.harness import Containerd, check, matches, output_checks
+from conformance.containerd.harness import Containerd
+from conformance.harness.checks import check, matches, output_checks
 
 STATUS = "grep -E '^({})' /proc/self/status | tr -s '\\t' ' '"
 
-output_checks(
+test_outputs = output_checks(
     "security",
     [
         (
@@ -61,7 +62,7 @@ output_checks(
 
 
 @check("security", "--seccomp-profile: an action of one's own")
-def profile(engine: Containerd) -> None:
+def test_profile(engine: Containerd) -> None:
     rule = {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28}
     path = engine.new_file(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}))
     matches(

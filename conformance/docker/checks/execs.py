@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import subprocess
 
-from conformance.docker.harness import Docker, check, equal, matches, wait_until
+from conformance.docker.harness import Docker
+from conformance.harness.checks import check, equal, matches, wait_until
 from conformance.harness.docker_checks import sleeper
 from conformance.harness.terminal import Terminal
 
 
 @check("exec", "exec: output, error, standard input and exit status")
-def streams(docker: Docker) -> None:
+def test_streams(docker: Docker) -> None:
     result = docker.call("exec", "-i", sleeper(docker), "sh", "-c", "cat; echo err >&2; exit 9", stdin="in\n")
     equal((result.status, result.out, result.err), (9, "in\n", "err\n"))
 
 
 @check("exec", "exec: the namespaces, root and cgroup of the container; no descriptor more")
-def same_place(docker: Docker) -> None:
+def test_same_place(docker: Docker) -> None:
     name = sleeper(docker, "--hostname", "box", "--cgroupns", "host")
     script = "cd /proc; for kind in cgroup ipc mnt net pid user uts; do "
     script += "[ $(readlink 1/ns/$kind) = $(readlink self/ns/$kind) ] || echo other $kind; done; "
@@ -27,7 +28,7 @@ def same_place(docker: Docker) -> None:
 
 
 @check("exec", "exec: the rights of the container")
-def rights(docker: Docker) -> None:
+def test_rights(docker: Docker) -> None:
     words = ["--cap-drop=all", "--cap-add=chown", "--security-opt=no-new-privileges", "--ulimit=nofile=64:64"]
     name = sleeper(docker, *words)
     script = "grep -E '^(CapEff|NoNewPrivs|Seccomp:)' /proc/self/status; ulimit -n; umask"
@@ -36,13 +37,13 @@ def rights(docker: Docker) -> None:
 
 
 @check("exec", "exec --privileged")
-def privileged(docker: Docker) -> None:
+def test_privileged(docker: Docker) -> None:
     found = docker("exec", "--privileged", sleeper(docker), "grep", "CapEff", "/proc/self/status").split()[1]
     equal(int(found, 16) > 0xA80425FB, True, f"{found} is more than the container's")
 
 
 @check("exec", "exec: no such command, not executable, a folder: 126 or 127, and docker says which")
-def errors(docker: Docker) -> None:
+def test_errors(docker: Docker) -> None:
     name = sleeper(docker)
     for command in ("no-such-command", "/no/such/command", "/etc/not-executable", "/etc"):
         result = docker.call("exec", name, command)
@@ -51,7 +52,7 @@ def errors(docker: Docker) -> None:
 
 
 @check("exec", "exec -it: a terminal of its own; size, also after a change, input, exit status")
-def terminal(docker: Docker) -> None:
+def test_terminal(docker: Docker) -> None:
     screen = Terminal([*docker.command, "exec", "-it", "-e", "PS1=READY>", sleeper(docker), "sh"])
     screen.try_shell(r"/dev/pts/\d")
     screen.resize_shell()
@@ -59,12 +60,12 @@ def terminal(docker: Docker) -> None:
 
 
 @check("exec", "exec -t: the container's main process has a terminal, too")
-def two_terminals(docker: Docker) -> None:
+def test_two_terminals(docker: Docker) -> None:
     matches(docker("exec", "-t", sleeper(docker, "-t"), "tty"), r"/dev/pts/\d")
 
 
 @check("exec", "exec -d: it goes on, and is killed with the container")
-def detached(docker: Docker) -> None:
+def test_detached(docker: Docker) -> None:
     name = sleeper(docker)
     docker("exec", "-d", name, "sh", "-c", "echo made >/made; sleep 1000")
     wait_until(lambda: docker("exec", name, "sh", "-c", "cat /made 2>/dev/null; true") == "made", "its file")
@@ -72,7 +73,7 @@ def detached(docker: Docker) -> None:
 
 
 @check("exec", "exec: twenty, one after the other and at once; no zombie stays")
-def many(docker: Docker) -> None:
+def test_many(docker: Docker) -> None:
     name = sleeper(docker)
     words = ["exec", name, "echo", "x"]
     for _ in range(10):
@@ -83,13 +84,13 @@ def many(docker: Docker) -> None:
 
 
 @check("exec", "exec: refused where the container does not run")
-def refused(docker: Docker) -> None:
+def test_refused(docker: Docker) -> None:
     name = docker.create([], "true")
     matches(docker.call("exec", name, "true").err, ".*is not running.*")
 
 
 @check("exec", "--health-cmd: healthy, and unhealthy when it fails")
-def health(docker: Docker) -> None:
+def test_health(docker: Docker) -> None:
     words = ["--health-cmd", "test -e /healthy", "--health-interval", "1s", "--health-retries", "1"]
     name = sleeper(docker, *words)
     wait_until(lambda: docker.inspect(name, ".State.Health.Status") == "unhealthy", "unhealthy")

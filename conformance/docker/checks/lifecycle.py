@@ -6,7 +6,8 @@ import json
 import signal
 import subprocess
 
-from conformance.docker.harness import IMAGE, Docker, check, equal, matches, wait_until
+from conformance.docker.harness import Docker
+from conformance.harness.checks import IMAGE, check, equal, matches, wait_until
 from conformance.harness.docker_checks import ON_TERM, SLEEP, status
 from conformance.harness.terminal import Terminal
 
@@ -14,13 +15,13 @@ INIT = "docker-init"
 
 
 @check("base", "run: output, error, standard input and exit status")
-def streams(docker: Docker) -> None:
+def test_streams(docker: Docker) -> None:
     result = docker.call(*docker.run_words(["-i"], "sh", "-c", "cat; echo err >&2; exit 7"), stdin="in\n")
     equal((result.status, result.out, result.err), (7, "in\n", "err\n"))
 
 
 @check("base", "run -d, ps, stop, rm")
-def everyday(docker: Docker) -> None:
+def test_everyday(docker: Docker) -> None:
     name = docker.start([], *ON_TERM)
     docker.logs_until(name, "up")
     equal(docker("ps", "--filter", f"name={name}", "--format", "{{.Names}} {{.State}}"), f"{name} running")
@@ -32,7 +33,7 @@ def everyday(docker: Docker) -> None:
 
 
 @check("base", "--stop-signal")
-def stop_signal(docker: Docker) -> None:
+def test_stop_signal(docker: Docker) -> None:
     name = docker.start(["--stop-signal", "USR1"], "sh", "-c", ON_TERM[2].replace("TERM", "USR1"))
     docker.logs_until(name, "up")
     docker("stop", name)
@@ -40,7 +41,7 @@ def stop_signal(docker: Docker) -> None:
 
 
 @check("base", "create, start, wait")
-def by_steps(docker: Docker) -> None:
+def test_by_steps(docker: Docker) -> None:
     name = docker.create([], "sh", "-c", "echo ran; exit 4")
     equal((status(docker, name), docker("logs", name)), ("created", ""))
     docker("start", name)
@@ -49,14 +50,14 @@ def by_steps(docker: Docker) -> None:
 
 
 @check("base", "run --rm -d: gone by itself")
-def removed_by_itself(docker: Docker) -> None:
+def test_removed_by_itself(docker: Docker) -> None:
     name = docker.new_container()
     docker("run", "-d", "--rm", "--name", name, "--network", "none", IMAGE, "true")
     wait_until(lambda: not docker("ps", "--all", "--quiet", "--filter", f"name={name}"), f"{name} is gone")
 
 
 @check("base", "--restart on-failure")
-def restart_policy(docker: Docker) -> None:
+def test_restart_policy(docker: Docker) -> None:
     name = docker.start(["--restart", "on-failure:2"], "sh", "-c", "echo x; exit 1")
     wait_until(lambda: docker("logs", name).split() == ["x"] * 3, "the first run and two more")
     wait_until(lambda: status(docker, name) == "exited", "its end")
@@ -64,7 +65,7 @@ def restart_policy(docker: Docker) -> None:
 
 
 @check("base", "--init: it passes TERM on: kill gives 143; KILL gives 137")
-def kill(docker: Docker) -> None:
+def test_kill(docker: Docker) -> None:
     for name_of_signal, code in (("KILL", "137"), ("TERM", "143")):
         name = docker.start(["--init"], *SLEEP)
         wait_until(lambda name=name: "sleep" in docker("top", name, "-o", "pid,comm"), "sleep")  # type: ignore[misc]
@@ -73,14 +74,14 @@ def kill(docker: Docker) -> None:
 
 
 @check("base", "--init: it is pid 1, and reaps")
-def init_reaps(docker: Docker) -> None:
+def test_init_reaps(docker: Docker) -> None:
     name = docker.start(["--init"], "sh", "-c", "(sleep 0.1 & exec true) & exec sleep 1000")
     wait_until(lambda: docker("top", name, "-o", "pid,comm").split()[3::2] == [INIT, "sleep"], "the orphan is gone")
     equal(docker("exec", name, "cat", "/proc/1/comm"), INIT, "pid 1")
 
 
 @check("base", "run in the foreground: signals are passed on, and the exit status comes back")
-def foreground_signal(docker: Docker) -> None:
+def test_foreground_signal(docker: Docker) -> None:
     words = [*docker.command, *docker.run_words(["--name", docker.new_container()], *ON_TERM)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
@@ -91,7 +92,7 @@ def foreground_signal(docker: Docker) -> None:
 
 
 @check("base", "pause and unpause: nothing runs meanwhile; stop and exec are refused or wait")
-def pause(docker: Docker) -> None:
+def test_pause(docker: Docker) -> None:
     name = docker.start([], "sh", "-c", "while :; do date +%s%N >/tick; sleep 0.05; done")
     wait_until(lambda: docker.call("exec", name, "cat", "/tick").out, "the first tick")
     docker("pause", name)
@@ -103,7 +104,7 @@ def pause(docker: Docker) -> None:
 
 
 @check("base", "rm --force: a running and a paused container")
-def rm_force(docker: Docker) -> None:
+def test_rm_force(docker: Docker) -> None:
     for paused in (False, True):
         name = docker.start([], *SLEEP)
         if paused:
@@ -113,7 +114,7 @@ def rm_force(docker: Docker) -> None:
 
 
 @check("base", "events: create, start, die with the exit status")
-def events(docker: Docker) -> None:
+def test_events(docker: Docker) -> None:
     name = docker.start([], "sh", "-c", "exit 6")
     docker("wait", name)
     words = ["events", "--since", "10m", "--until", "0s", "--filter", f"container={name}", "--format", "{{json .}}"]
@@ -127,7 +128,7 @@ def events(docker: Docker) -> None:
 
 
 @check("base", "top: the processes of the container and no other")
-def top(docker: Docker) -> None:
+def test_top(docker: Docker) -> None:
     name = docker.start([], "sh", "-c", "sleep 1001 & exec sleep 1000")
     wait_until(lambda: "sleep 1000" in docker("top", name), "both")
     lines = docker("top", name, "-o", "pid,args").splitlines()
@@ -135,13 +136,13 @@ def top(docker: Docker) -> None:
 
 
 @check("base", "logs --follow ends with the container")
-def follow(docker: Docker) -> None:
+def test_follow(docker: Docker) -> None:
     name = docker.start([], "sh", "-c", "for i in 1 2 3; do echo $i; sleep 0.2; done")
     equal(docker("logs", "--follow", name), "1\n2\n3")
 
 
 @check("base", "cp: into a running container and out of it")
-def copy(docker: Docker) -> None:
+def test_copy(docker: Docker) -> None:
     name = docker.start([], *SLEEP)
     path = docker.new_file("copied\n")
     docker("cp", "--quiet", str(path), f"{name}:/tmp/file")
@@ -152,7 +153,7 @@ def copy(docker: Docker) -> None:
 
 
 @check("base", "commit, and a run of what was committed; diff")
-def commit(docker: Docker) -> None:
+def test_commit(docker: Docker) -> None:
     name = docker.start([], *SLEEP)
     docker("exec", name, "sh", "-c", "echo kept >/kept")
     matches(docker("diff", name), ".*A /kept.*")
@@ -162,7 +163,7 @@ def commit(docker: Docker) -> None:
 
 
 @check("base", "build: RUN with the default runtime")
-def build(docker: Docker) -> None:
+def test_build(docker: Docker) -> None:
     folder = docker.new_folder()
     (folder / "Dockerfile").write_text(
         f"FROM {IMAGE}\nRUN [ $$ = 1 ] && id -u >/built && ! false\nUSER 1000\nRUN id -u\n"
@@ -175,7 +176,7 @@ def build(docker: Docker) -> None:
 
 
 @check("base", "run -it: a terminal; size, also after a change, input, ^C, exit status")
-def terminal(docker: Docker) -> None:
+def test_terminal(docker: Docker) -> None:
     words = docker.run_words(["-it", "-e", "PS1=READY>", "--name", docker.new_container()], "sh")
     screen = Terminal([*docker.command, *words])
     screen.try_shell("/dev/(pts/0|console)")
@@ -185,7 +186,7 @@ def terminal(docker: Docker) -> None:
 
 
 @check("base", "attach: output of a running container; it is detached from by ^P^Q")
-def attach(docker: Docker) -> None:
+def test_attach(docker: Docker) -> None:
     name = docker.start(["-it", "-e", "PS1=READY>"], "sh")
     screen = Terminal([*docker.command, "attach", name])
     screen.type("echo sum-$((40+2))\n")
@@ -196,7 +197,7 @@ def attach(docker: Docker) -> None:
 
 
 @check("base", "ten containers at once")
-def many(docker: Docker) -> None:
+def test_many(docker: Docker) -> None:
     words = [*docker.command, *docker.run_words([], "echo", "x")]
     runs = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(10)]
     equal([run.communicate(timeout=240)[0] for run in runs], ["x\n"] * 10)

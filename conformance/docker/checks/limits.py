@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 
-from conformance.docker.harness import Docker, check, equal, matches, output_checks, wait_until
+from conformance.docker.harness import Docker
+from conformance.harness.checks import check, equal, matches, output_checks, wait_until
 from conformance.harness.docker_checks import CGROUPS, read
 
-output_checks(
+test_outputs = output_checks(
     "limits",
     [
         ("--memory: as much swap on top", "--memory 64m", read("memory.max memory.swap.max"), "67108864\n67108864"),
@@ -21,7 +22,7 @@ output_checks(
 
 
 @check("limits", "--memory: the hog is pid 1: exit status 137, OOMKilled, and an oom event")
-def oom_killed(docker: Docker) -> None:
+def test_oom_killed(docker: Docker) -> None:
     for _ in range(6):  # containerd looks at memory.events when the container is there: a quick end is missed
         name = docker.start(["--memory", "16m", "--memory-swap", "16m"], "sh", "-c", "sleep 1; exec tail /dev/zero")
         equal(docker("wait", name), "137")
@@ -42,7 +43,7 @@ def oom_killed(docker: Docker) -> None:
 
 
 @check("limits", "update: --memory, --cpus, --pids-limit, --cpu-shares, --cpuset-cpus while it runs")
-def update(docker: Docker) -> None:
+def test_update(docker: Docker) -> None:
     name = docker.start(["--memory", "64m", "--pids-limit", "50"], "sleep", "1000")
     words = ["--memory", "96m", "--memory-swap", "128m", "--cpus", "0.25", "--pids-limit", "33", "--cpuset-cpus", "0"]
     docker("update", *words, name)
@@ -56,7 +57,7 @@ def update(docker: Docker) -> None:
 
 
 @check("limits", "update: of a paused container, and of one that does not run")
-def update_paused(docker: Docker) -> None:
+def test_update_paused(docker: Docker) -> None:
     name = docker.start([], "sleep", "1000")
     docker("pause", name)
     docker("update", "--pids-limit", "44", name)
@@ -68,14 +69,14 @@ def update_paused(docker: Docker) -> None:
 
 
 @check("limits", "update --restart")
-def update_restart(docker: Docker) -> None:
+def test_update_restart(docker: Docker) -> None:
     name = docker.start([], "sleep", "1000")
     docker("update", "--restart", "on-failure:3", name)
     equal(docker.inspect(name, ".HostConfig.RestartPolicy.MaximumRetryCount"), "3")
 
 
 @check("limits", "stats: memory with its limit, processes, CPU time")
-def stats(docker: Docker) -> None:
+def test_stats(docker: Docker) -> None:
     name = docker.start(["--memory", "64m"], "sh", "-c", "sleep 1001 & exec sleep 1000")
     wait_until(lambda: "sleep 1000" in docker("top", name), "both")
     found = json.loads(docker("stats", "--no-stream", "--format", "{{json .}}", name))
@@ -85,7 +86,7 @@ def stats(docker: Docker) -> None:
 
 
 @check("limits", "--cgroup-parent, --cgroupns host")
-def cgroup_parent(docker: Docker) -> None:
+def test_cgroup_parent(docker: Docker) -> None:
     systemd = docker("info", "--format", "{{.CgroupDriver}}") == "systemd"
     parent = "checks.slice" if systemd else "/checks"
     output = docker.run(["--cgroup-parent", parent, "--cgroupns", "host"], "cat", "/proc/self/cgroup")
@@ -95,7 +96,7 @@ def cgroup_parent(docker: Docker) -> None:
 
 
 @check("limits", "--blkio-weight, --device-read-bps")
-def block_io(docker: Docker) -> None:
+def test_block_io(docker: Docker) -> None:
     script = f"cd {CGROUPS}; cat io.bfq.weight 2>/dev/null || cat io.weight"
     # BFQ's own range is 1..1000: 500 stays; io.weight's is 1..10000: 10 -> 1, 1000 -> 10000
     matches(docker.sh(["--blkio-weight", "500"], script), "default (500|4950)", "io weight")

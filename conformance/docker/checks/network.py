@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import socket
 
-from conformance.docker.harness import Docker, check, equal, matches, output_checks, wait_until
+from conformance.docker.harness import Docker
+from conformance.harness.checks import check, equal, matches, output_checks, wait_until
 
-output_checks(
+test_outputs = output_checks(
     "network",
     [
         (
@@ -38,13 +39,13 @@ output_checks(
 
 
 @check("network", "--network host: the host's interfaces")
-def host(docker: Docker) -> None:
+def test_host(docker: Docker) -> None:
     names = {name for _, name in socket.if_nameindex()}
     equal(set(docker.sh(["--network", "host"], "ls /sys/class/net").split()) >= names - {"docker0"}, True, str(names))
 
 
 @check("network", "two containers on a network of their own reach each other by address")
-def two(docker: Docker) -> None:
+def test_two(docker: Docker) -> None:
     network = docker.new_network()
     docker("network", "create", network)
     name = docker.start(["--network", network], "sh", "-c", "while :; do echo hello | nc -l -p 80; done")
@@ -60,7 +61,7 @@ def two(docker: Docker) -> None:
 
 
 @check("network", "network connect and disconnect: a running container gets and loses an interface")
-def connect(docker: Docker) -> None:
+def test_connect(docker: Docker) -> None:
     network = docker.new_network()
     docker("network", "create", network)
     name = docker.start(["--network=bridge"], "sleep", "1000")

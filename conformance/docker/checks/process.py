@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from conformance.docker.harness import Docker, check, equal, matches, output_checks
+from conformance.docker.harness import Docker
+from conformance.harness.checks import check, equal, matches, output_checks
 
 HOST_NAMESPACES = "cd /proc; for kind in cgroup ipc mnt net pid uts; do readlink self/ns/$kind; done"
 
-output_checks(
+test_outputs = output_checks(
     "base",
     [
         ("--user: numbers", "--user 10:20", "echo $(id -u):$(id -g)", "10:20"),
@@ -73,7 +74,7 @@ output_checks(
 
 
 @check("base", "--volume: read-write, :ro, and what is mounted below is read-only as well")
-def volumes(docker: Docker) -> None:
+def test_volumes(docker: Docker) -> None:
     folder = docker.new_folder()
     (folder / "below").mkdir()
     docker.host_mount(folder / "below")
@@ -83,7 +84,7 @@ def volumes(docker: Docker) -> None:
 
 
 @check("base", "--volume: a named one keeps its files; volumes-from")
-def named_volume(docker: Docker) -> None:
+def test_named_volume(docker: Docker) -> None:
     volume = docker.new_volume()
     docker.sh(["-v", f"{volume}:/v"], "echo kept >/v/file")
     name = docker.create(["-v", f"{volume}:/v"], "true")
@@ -91,7 +92,7 @@ def named_volume(docker: Docker) -> None:
 
 
 @check("base", "--mount bind-propagation: rslave gets what is mounted later, private does not")
-def propagation(docker: Docker) -> None:
+def test_propagation(docker: Docker) -> None:
     folder = docker.new_folder()
     docker.host_mount(folder)
     (folder / "later").mkdir()
@@ -108,7 +109,7 @@ def propagation(docker: Docker) -> None:
 
 
 @check("base", "namespaces: own ones by default, the host's where asked for, another container's")
-def namespaces(docker: Docker) -> None:
+def test_namespaces(docker: Docker) -> None:
     from pathlib import Path
 
     kinds = ("cgroup", "ipc", "mnt", "net", "pid", "uts")
@@ -128,7 +129,7 @@ def namespaces(docker: Docker) -> None:
 
 
 @check("base", "--device: it is there with its rights, and may be used")
-def device(docker: Docker) -> None:
+def test_device(docker: Docker) -> None:
     equal(
         docker.sh(["--device", "/dev/net/tun:/dev/mine:rw"], "[ -c /dev/mine ] && : <>/dev/mine && echo open"), "open"
     )

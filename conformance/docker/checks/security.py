@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 
-from conformance.docker.harness import Docker, check, equal, matches, output_checks
+from conformance.docker.harness import Docker
+from conformance.harness.checks import check, equal, matches, output_checks
 
 STATUS = "grep -E '^({})' /proc/self/status | tr -s '\\t' ' '"
 
-output_checks(
+test_outputs = output_checks(
     "security",
     [
         (
@@ -79,19 +80,19 @@ output_checks(
 
 
 @check("security", "seccomp=FILE: an action of one's own")
-def profile(docker: Docker) -> None:
+def test_profile(docker: Docker) -> None:
     rule = {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28}
     path = docker.new_file(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}))
     matches(docker.sh(["--security-opt", f"seccomp={path}"], "mkdir /x 2>&1; true"), ".*No space left on device")
 
 
 @check("security", "devices: one that was not given is denied, also to CAP_MKNOD")
-def device_denied(docker: Docker) -> None:
+def test_device_denied(docker: Docker) -> None:
     script = "mknod /x c 10 229 && cat /x 2>&1; mknod /null c 1 3 && echo x >/null && echo fine"
     matches(docker.sh([], script), ".*Operation not permitted.*\nfine")
 
 
 @check("security", "--device-cgroup-rule")
-def device_rule(docker: Docker) -> None:
+def test_device_rule(docker: Docker) -> None:
     script = "mknod /x c 10 229 && : <>/x && echo open"
     equal(docker.sh(["--device-cgroup-rule", "c 10:229 rwm"], script), "open")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from conformance.podman.harness import IMAGE, Podman, check, equal, matches
+from conformance.harness.checks import IMAGE, check, equal, matches
+from conformance.podman.harness import Podman
 
 
 def build(podman: Podman, text: str) -> tuple[str, list[str]]:
@@ -14,7 +15,7 @@ def build(podman: Podman, text: str) -> tuple[str, list[str]]:
 
 
 @check("base", "build: RUN, its user, folder and environment")
-def run_step(podman: Podman) -> None:
+def test_run_step(podman: Podman) -> None:
     text = f"FROM {IMAGE}\nENV FIVE=5\nWORKDIR /tmp\nUSER 1000:1000\nRUN echo $FIVE $(pwd) $(id -u) >/tmp/made\n"
     name, words = build(podman, text)
     podman(*words)
@@ -23,7 +24,7 @@ def run_step(podman: Podman) -> None:
 
 
 @check("base", "build: RUN runs on the runtime that is to be checked")
-def runtime_of_run(podman: Podman) -> None:
+def test_runtime_of_run(podman: Podman) -> None:
     _, words = build(podman, f"FROM {IMAGE}\nRUN true\n")
     result = podman.call("--runtime-flag", "invalidflag", *words)
     equal(result.status != 0, True, "the build failed")
@@ -31,7 +32,7 @@ def runtime_of_run(podman: Podman) -> None:
 
 
 @check("base", "build: RUN with limits, added and dropped rights, a tmpfs and a cache")
-def run_options(podman: Podman) -> None:
+def test_run_options(podman: Podman) -> None:
     script = "ulimit -n; grep -c ' /scratch tmpfs ' /proc/mounts; touch /cache/x; grep CapEff /proc/self/status"
     run = f"RUN --mount=type=tmpfs,dst=/scratch --mount=type=cache,dst=/cache ({script}) >/tmp/made"
     name, words = build(podman, f"FROM {IMAGE}\n{run}\n")
@@ -42,7 +43,7 @@ def run_options(podman: Podman) -> None:
 
 
 @check("base", "build: a failing RUN ends it, with its status")
-def failing_step(podman: Podman) -> None:
+def test_failing_step(podman: Podman) -> None:
     _, words = build(podman, f"FROM {IMAGE}\nRUN echo before; exit 9\n")
     result = podman.call(*words)
     equal(result.status != 0, True, "build failed")

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
-from conformance.harness import criu
-from conformance.harness.docker_checks import status
-from conformance.podman.harness import Podman, Skipped, check, equal, matches, wait_until
+import pytest
 
-ROOT = "criu takes root"
+from conformance.harness import criu
+from conformance.harness.checks import check, equal, matches, wait_until
+from conformance.harness.docker_checks import status
+from conformance.podman.harness import Podman
+
+criu_check = functools.partial(check, "checkpoint", rootful_only="criu takes root")
 # Not `sleep` alone: CRIU 4.1 restores a sleeper with an interrupted system call, and busybox's ends then.
 COUNT = ["sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; sleep 0.1; done"]
 
 
-def criu_check(name: str) -> Callable[[Callable[[Podman], None]], None]:
-    """Declares a check of this group, which needs a CRIU that works."""
-
-    def declare(action: Callable[[Podman], None]) -> None:
-        def guarded(podman: Podman) -> None:
-            if reason := criu.fault():
-                raise Skipped(reason)
-            action(podman)
-
-        check("checkpoint", name, rootful_only=ROOT)(guarded)
-
-    return declare
+@pytest.fixture(autouse=True)
+def criu_works() -> None:
+    if reason := criu.fault():
+        pytest.skip(reason)
 
 
 def last(podman: Podman, name: str) -> int:
@@ -44,7 +39,7 @@ def goes_on(podman: Podman, name: str, reached: int) -> None:
 
 
 @criu_check("checkpoint and restore: the program goes on where it was, exec, stop")
-def both(podman: Podman) -> None:
+def test_both(podman: Podman) -> None:
     name = podman.start([], *COUNT)
     reached = last(podman, name)
     podman("container", "checkpoint", name)
@@ -58,7 +53,7 @@ def both(podman: Podman) -> None:
 
 
 @criu_check("restore: conmon has the exit status of the restored program")
-def exit_status(podman: Podman) -> None:
+def test_exit_status(podman: Podman) -> None:
     name = podman.start([], "sh", "-c", "while ! test -e /stop; do sleep 0.1; done; exit 7")
     podman("container", "checkpoint", name)
     podman("container", "restore", name)
@@ -67,7 +62,7 @@ def exit_status(podman: Podman) -> None:
 
 
 @criu_check("checkpoint --leave-running, and statistics")
-def leave_running(podman: Podman) -> None:
+def test_leave_running(podman: Podman) -> None:
     name = podman.start([], *COUNT)
     reached = last(podman, name)
     pid = podman.inspect(name, ".State.Pid")
@@ -77,7 +72,7 @@ def leave_running(podman: Podman) -> None:
 
 
 @criu_check("checkpoint --export, restore --import --name: another container of the same state")
-def archive(podman: Podman) -> None:
+def test_archive(podman: Podman) -> None:
     name, file = podman.start([], *COUNT), podman.new_folder() / "archive.tar.gz"
     last(podman, name)
     podman("container", "checkpoint", "--export", str(file), "--file-locks", name)
@@ -89,9 +84,9 @@ def archive(podman: Podman) -> None:
 
 
 @criu_check("checkpoint --pre-checkpoint, then --with-previous")
-def pre_checkpoint(podman: Podman) -> None:
+def test_pre_checkpoint(podman: Podman) -> None:
     if subprocess.run(["criu", "check", "--feature", "mem_dirty_track"], check=False, capture_output=True).returncode:
-        raise Skipped("the kernel does not track which memory has changed")
+        pytest.skip("the kernel does not track which memory has changed")
     name = podman.start([], *COUNT)
     folder = podman.new_folder()
     podman("container", "checkpoint", "--pre-checkpoint", "--export", str(folder / "pre.tar.gz"), name)
@@ -105,7 +100,7 @@ def pre_checkpoint(podman: Podman) -> None:
 
 
 @criu_check("with a terminal")
-def terminal(podman: Podman) -> None:
+def test_terminal(podman: Podman) -> None:
     name = podman.start(["--tty"], "sh", "-c", "while :; do read -t 1 word; tty; done")
     podman.logs_until(name, "/dev/pts/0")
     podman("container", "checkpoint", name)
@@ -116,7 +111,7 @@ def terminal(podman: Podman) -> None:
 
 
 @criu_check("with volumes, a tmpfs, a read-only root and an ordinary user")
-def mounts(podman: Podman) -> None:
+def test_mounts(podman: Podman) -> None:
     folder: Path = podman.new_folder()
     (folder / "file").write_text("of the host\n")
     options = ["-v", f"{folder}:/v:ro", "--tmpfs", "/t", "--read-only", "--user", "1000:1000"]
@@ -130,7 +125,7 @@ def mounts(podman: Podman) -> None:
 
 
 @criu_check("--network container:, --ipc, --uts: into the same namespaces again")
-def joined(podman: Podman) -> None:
+def test_joined(podman: Podman) -> None:
     infra = podman.start(["--ipc", "shareable"], "sleep", "1000")
     name = podman.start(["--network", f"container:{infra}", "--ipc", f"container:{infra}"], *COUNT)
     podman("container", "checkpoint", name)
@@ -141,7 +136,7 @@ def joined(podman: Podman) -> None:
 
 
 @criu_check("--tcp-established: a connection of the container to itself")
-def tcp(podman: Podman) -> None:
+def test_tcp(podman: Podman) -> None:
     script = "nc -l -p 99 -e cat & sleep 1; { while :; do echo ping; sleep 0.2; done; } | nc 127.0.0.1 99"
     name = podman.start([], "sh", "-c", script)
     podman.logs_until(name, "ping")

@@ -6,9 +6,12 @@ import os
 import stat
 from pathlib import Path
 
-from conformance.podman.harness import Podman, Skipped, check, equal, output_checks
+import pytest
 
-output_checks(
+from conformance.harness.checks import check, equal, output_checks
+from conformance.podman.harness import Podman
+
+test_outputs = output_checks(
     "base",
     [
         (
@@ -45,7 +48,7 @@ def host_device(path: str) -> str:
     try:
         status = os.stat(path)
     except FileNotFoundError:
-        raise Skipped(f"this host has no {path}") from None
+        pytest.skip(f"this host has no {path}")
     return f"{os.major(status.st_rdev):x}:{os.minor(status.st_rdev):x}"
 
 
@@ -55,23 +58,23 @@ def given(podman: Podman, path: str, option: str, inside: str) -> None:
 
 
 @check("base", "--device /dev/fuse")
-def fuse(podman: Podman) -> None:
+def test_fuse(podman: Podman) -> None:
     given(podman, "/dev/fuse", "/dev/fuse", "/dev/fuse")
 
 
 @check("base", "--device /dev/net/tun: in a folder of /dev, and it opens")
-def tun(podman: Podman) -> None:
+def test_tun(podman: Podman) -> None:
     given(podman, "/dev/net/tun", "/dev/net/tun", "/dev/net/tun")
     equal(podman.sh(["--device", "/dev/net/tun"], ": <>/dev/net/tun && echo open"), "open")
 
 
 @check("base", "--device HOST:CONTAINER: under another name")
-def renamed(podman: Podman) -> None:
+def test_renamed(podman: Podman) -> None:
     given(podman, "/dev/fuse", "/dev/fuse:/dev/other", "/dev/other")
 
 
 @check("base", "--privileged: the host's devices")
-def privileged(podman: Podman) -> None:
+def test_privileged(podman: Podman) -> None:
     names = {path.name for path in Path("/dev").iterdir() if stat.S_ISCHR(path.lstat().st_mode)}
     inside = set(podman.run(["--privileged"], "ls", "/dev").split())
     wanted = {"null", "fuse"} | ({"loop-control"} & names)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 import resource
 
-from conformance.podman.harness import Failed, Podman, Skipped, check, equal, matches
+import pytest
+
+from conformance.harness.checks import Failed, check, equal, matches
+from conformance.podman.harness import Podman
 from conformance.podman.leftovers import state_folder, states
 
 NOT_FOUND = "OCI runtime attempted to invoke a command that was not found"
@@ -25,34 +28,34 @@ def refused(podman: Podman, status: int, words: list[str], pattern: str) -> None
 
 
 @check("base", "error: no such command: 127")
-def missing(podman: Podman) -> None:
+def test_missing(podman: Podman) -> None:
     refused(podman, 127, podman.run_words([], "no-such-command"), f"no-such-command.* not found in .*{NOT_FOUND}")
 
 
 @check("base", "error: no such command by path: 127")
-def missing_path(podman: Podman) -> None:
+def test_missing_path(podman: Podman) -> None:
     refused(podman, 127, podman.run_words([], "/no/such/command"), f"/no/such/command.*no such file.*{NOT_FOUND}")
 
 
 @check("base", "error: a folder as the command: 126")
-def folder(podman: Podman) -> None:
+def test_folder(podman: Podman) -> None:
     refused(podman, 126, podman.run_words([], "/etc"), f"(/etc|executable).*{DENIED}")
 
 
 @check("base", "error: not executable: 126")
-def not_executable(podman: Podman) -> None:
+def test_not_executable(podman: Podman) -> None:
     refused(podman, 126, podman.run_words([], "/etc/not-executable"), f"not-executable.*{DENIED}")
 
 
 @check("base", "error: the script's interpreter is missing: the script is named")
-def interpreter(podman: Podman) -> None:
+def test_interpreter(podman: Podman) -> None:
     result = podman.call(*podman.run_words([], "lost-interpreter"))
     equal(result.status != 0, True, "it fails")
     matches(result.err, ".*(lost-interpreter.*[Nn]o such file|exec format).*", "error")
 
 
 @check("base", "error: the same texts by create and start (whose own exit status is 125)")
-def by_steps(podman: Podman) -> None:
+def test_by_steps(podman: Podman) -> None:
     for command, kind in (("no-such-command", NOT_FOUND), ("/etc/not-executable", DENIED)):
         name = podman.create([], command)
         matches(podman.fails(125, "start", "--attach", name).err, f".*{kind}.*")
@@ -61,21 +64,21 @@ def by_steps(podman: Podman) -> None:
 
 
 @check("base", "error: no such sysctl; it is named")
-def sysctl(podman: Podman) -> None:
+def test_sysctl(podman: Podman) -> None:
     result = podman.call(*podman.run_words(["--sysctl", "net.no_such=1"], "true"))
     equal(result.status in (126, 127), True, f"exit status 126 or 127\n{result}")
     matches(result.err, r".*net[./]no_such.*", "error")
 
 
 @check("base", "error: a limit above the user's own: 126, and it is named", rootless_only="root may raise it")
-def limit(podman: Podman) -> None:
+def test_limit(podman: Podman) -> None:
     _, highest = resource.getrlimit(resource.RLIMIT_NOFILE)
     options = ["--ulimit", f"nofile={highest + 1}:{highest + 1}"]
     refused(podman, 126, podman.run_words(options, "true"), f"RLIMIT_NOFILE.*{DENIED}")
 
 
 @check("base", "error: an option that the runtime does not know: 126, and it is named")
-def unknown_option(podman: Podman) -> None:
+def test_unknown_option(podman: Podman) -> None:
     name = podman.new_container()
     words = ["--runtime-flag", "invalidflag", "run", "--name", name, *podman.run_words([], "true")[2:]]
     result = podman.fails(126, *words)
@@ -83,16 +86,16 @@ def unknown_option(podman: Podman) -> None:
 
 
 @check("base", "error: after a failure podman's debug log does not hide the reason")
-def debug(podman: Podman) -> None:
+def test_debug(podman: Podman) -> None:
     result = podman.fails(127, "--log-level=debug", *podman.run_words([], "no-such-command"))
     matches(result.err, ".*no-such-command.*", "error")
     equal(podman("--log-level=debug", *podman.run_words([], "echo", "fine")), "fine")
 
 
 @check("base", "--cgroups=disabled")
-def without_cgroups(podman: Podman) -> None:
+def test_without_cgroups(podman: Podman) -> None:
     result = podman.call(*podman.run_words(["--cgroups=disabled", "--cgroupns=host"], "cat", "/proc/self/cgroup"))
     if "not compatible with NoCgroups" in result.err:
-        raise Skipped("podman's configuration does not list this runtime in runtime_supports_nocgroups")
+        pytest.skip("podman's configuration does not list this runtime in runtime_supports_nocgroups")
     equal(result.status, 0, str(result))
     equal("libpod-" in result.out.replace("libpod-payload", ""), False, f"a cgroup of its own: {result.out}")

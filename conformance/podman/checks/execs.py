@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 import subprocess
 
+from conformance.harness.checks import CALL_SECONDS, IMAGE, check, equal, matches, wait_until
 from conformance.harness.docker_checks import sleeper, way_out
-from conformance.harness.engine import CALL_SECONDS
 from conformance.harness.terminal import Terminal
-from conformance.podman.harness import IMAGE, Podman, check, equal, matches, wait_until
+from conformance.podman.harness import Podman
 
 
 @check("exec", "exec: output, error, standard input and exit status")
-def streams(podman: Podman) -> None:
+def test_streams(podman: Podman) -> None:
     name = sleeper(podman)
     result = podman.call("exec", "-i", name, "sh", "-c", "cat; echo err >&2; exit 9", stdin="in\n")
     equal((result.status, result.out, result.err), (9, "in\n", "err\n"))
 
 
 @check("exec", "exec: the namespaces, root and cgroup of the container")
-def same_place(podman: Podman) -> None:
+def test_same_place(podman: Podman) -> None:
     name = sleeper(podman, "--hostname", "box", "--cgroupns", "host")
     script = "cd /proc; for kind in cgroup ipc mnt net pid user uts; do "
     script += "[ $(readlink 1/ns/$kind) = $(readlink self/ns/$kind) ] || echo other $kind; done; "
@@ -30,7 +30,7 @@ def same_place(podman: Podman) -> None:
 
 
 @check("exec", "exec: the rights of the container")
-def rights(podman: Podman) -> None:
+def test_rights(podman: Podman) -> None:
     words = [
         "--cap-drop",
         "all",
@@ -50,14 +50,14 @@ def rights(podman: Podman) -> None:
 
 
 @check("exec", "exec --privileged")
-def privileged(podman: Podman) -> None:
+def test_privileged(podman: Podman) -> None:
     name = sleeper(podman)
     found = podman("exec", "--privileged", name, "grep", "CapEff", "/proc/self/status").split()[1]
     equal(int(found, 16) > 0x800405FB, True, f"{found} is more than the container's")
 
 
 @check("exec", "exec: no such command 127, not executable 126")
-def errors(podman: Podman) -> None:
+def test_errors(podman: Podman) -> None:
     name = sleeper(podman)
     result = podman.fails(127, "exec", name, "no-such-command")
     matches(result.err, ".*no-such-command.*", "error")
@@ -68,20 +68,20 @@ def errors(podman: Podman) -> None:
 
 
 @check("exec", "exec -it: a terminal of its own; size, input, exit status")
-def terminal(podman: Podman) -> None:
+def test_terminal(podman: Podman) -> None:
     screen = Terminal([*podman.command, "exec", "-it", "-e", "PS1=READY>", sleeper(podman), "sh"])
     screen.try_shell(r"/dev/pts/\d")
     screen.leave_shell()
 
 
 @check("exec", "exec -t: the container's main process has a terminal, too")
-def two_terminals(podman: Podman) -> None:
+def test_two_terminals(podman: Podman) -> None:
     name = sleeper(podman, "-t")
     matches(podman("exec", "-t", name, "tty"), r"/dev/pts/\d")
 
 
 @check("exec", "exec -d")
-def detached(podman: Podman) -> None:
+def test_detached(podman: Podman) -> None:
     name = sleeper(podman)
     podman("exec", "-d", name, "sh", "-c", "echo made >/made; sleep 1000")
     wait_until(lambda: podman("exec", name, "sh", "-c", "cat /made 2>/dev/null; true") == "made", "its file")
@@ -89,7 +89,7 @@ def detached(podman: Podman) -> None:
 
 
 @check("exec", "exec: twenty, one after the other and at once; no zombie stays")
-def many(podman: Podman) -> None:
+def test_many(podman: Podman) -> None:
     name = sleeper(podman)
     words = [*podman.command, "exec", name, "echo", "x"]
     for _ in range(10):
@@ -100,7 +100,7 @@ def many(podman: Podman) -> None:
 
 
 @check("exec", "exec: refused where the container does not run, or is paused")
-def refused(podman: Podman) -> None:
+def test_refused(podman: Podman) -> None:
     equal(podman.call("exec", podman.create([], "true"), "true").status in (125, 255), True, "refused")
     name = sleeper(podman)
     podman("pause", name)
@@ -110,23 +110,21 @@ def refused(podman: Podman) -> None:
 
 
 @check("exec", "exec: with a user namespace, the host's pid namespace, a read-only root")
-def variants(podman: Podman) -> None:
+def test_variants(podman: Podman) -> None:
     equal(podman("exec", sleeper(podman, "--userns", "auto"), "id", "-u"), "0")
     equal(podman("exec", sleeper(podman, "--pid", "host"), "echo", "x"), "x")
     equal(podman("exec", sleeper(podman, "--read-only", "--user", "1000"), "id", "-u"), "1000")
 
 
 @check("exec", "exec --preserve-fds")
-def preserve_fds(podman: Podman) -> None:
-    with open(podman.new_file("three")) as file:
-        name = sleeper(podman)
-        equal(file.fileno(), 3, "the check's own descriptor")
-        result = podman.call("exec", "--preserve-fds", "1", name, "sh", "-c", "cat <&3", pass_fds=(3,))
+def test_preserve_fds(podman: Podman) -> None:
+    words = ["exec", "--preserve-fds", "1", sleeper(podman), "sh", "-c", "cat <&3"]
+    result = podman.call(*words, files=[podman.new_file("three")])
     equal((result.status, result.out), (0, "three"), str(result))
 
 
 @check("exec", "healthcheck run: healthy and unhealthy")
-def healthcheck(podman: Podman) -> None:
+def test_healthcheck(podman: Podman) -> None:
     words = ["--health-cmd", "test -e /healthy", "--health-interval", "disable", "--health-retries", "1"]
     name = sleeper(podman, *words)
     equal(podman.call("healthcheck", "run", name).status, 1)
@@ -136,7 +134,7 @@ def healthcheck(podman: Podman) -> None:
 
 
 @check("exec", "healthcheck run: no path leads out of the container through a descriptor of the runtime")
-def healthcheck_way_out(podman: Podman) -> None:
+def test_healthcheck_way_out(podman: Podman) -> None:
     """podman does this by itself, time and again; where the program lies is the image's to say."""
     path = way_out(podman.inspect(sleeper(podman), ".State.Pid"))
     words = ["--health-cmd", json.dumps(["echo", "found"]), "--health-interval", "disable"]
@@ -147,7 +145,7 @@ def healthcheck_way_out(podman: Podman) -> None:
 
 
 @check("exec", "cp: into a running container and out of it")
-def copy(podman: Podman) -> None:
+def test_copy(podman: Podman) -> None:
     name = sleeper(podman)
     path = podman.new_file("copied\n")
     podman("cp", str(path), f"{name}:/tmp/file")

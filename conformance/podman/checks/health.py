@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from conformance.harness.checks import check, equal, wait_until
 from conformance.harness.docker_checks import ON_TERM, status
-from conformance.podman.harness import Podman, check, equal, wait_until
+from conformance.podman.harness import Podman
 
 EVERY_SECOND = ["--health-interval", "1s", "--health-retries", "1", "--health-cmd"]
 
@@ -13,7 +14,7 @@ def health(podman: Podman, name: str) -> str:
 
 
 @check("services", "--health-interval: healthy, unhealthy and healthy again")
-def by_timer(podman: Podman) -> None:
+def test_by_timer(podman: Podman) -> None:
     name = podman.start([*EVERY_SECOND, "test -e /healthy"], "sh", "-c", "touch /healthy; exec sleep 1000")
     wait_until(lambda: health(podman, name) == "healthy", "healthy")
     podman("exec", name, "rm", "/healthy")
@@ -24,7 +25,7 @@ def by_timer(podman: Podman) -> None:
 
 
 @check("services", "--health-on-failure kill, stop")
-def ended(podman: Podman) -> None:
+def test_ended(podman: Podman) -> None:
     for action, code in (("kill", "137"), ("stop", "3")):
         name = podman.start(["--health-on-failure", action, *EVERY_SECOND, "test -e /healthy"], *ON_TERM)
         equal(podman("wait", name), code, action)
@@ -32,7 +33,7 @@ def ended(podman: Podman) -> None:
 
 
 @check("services", "--health-on-failure restart")
-def restarted(podman: Podman) -> None:
+def test_restarted(podman: Podman) -> None:
     """The second run finds what the first has left, so it is healthy."""
     podman.need(5, "a restart by the health check's own unit")
     script = "echo run >>/runs; exec sleep 1000"
@@ -43,7 +44,7 @@ def restarted(podman: Podman) -> None:
 
 
 @check("services", "--health-startup-cmd: the usual check begins when it has succeeded")
-def startup(podman: Podman) -> None:
+def test_startup(podman: Podman) -> None:
     podman.need(5, "startup health checks")
     options = [
         "--health-startup-cmd",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from conformance.podman.harness import IMAGE, Podman, check, equal, matches
+from conformance.harness.checks import IMAGE, check, equal, matches
+from conformance.podman.harness import Podman
 
 STAGES = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 
@@ -22,7 +23,7 @@ def install(podman: Podman, script: str, stages: tuple[str, ...] = STAGES) -> tu
 
 
 @check("base", "hooks: all six stages, in a sound order, with the state on standard input")
-def all_stages(podman: Podman) -> None:
+def test_all_stages(podman: Podman) -> None:
     words, records = install(podman, "cat >$2/$1; echo $1 >>$2/order")
     name = podman.new_container()
     options = ["run", "--name", name, "--network", "none", "-v", f"{records}:{records}"]
@@ -50,7 +51,7 @@ def all_stages(podman: Podman) -> None:
 
 
 @check("base", "hooks: a failing createRuntime hook stops the creation, and its name or output is told")
-def failing(podman: Podman) -> None:
+def test_failing(podman: Podman) -> None:
     words, records = install(podman, "echo oops >&2; exit 3", ("createRuntime",))
     name = podman.new_container()
     options = ["run", "--name", name, "--network", "none", "-v", f"{records}:/r"]
@@ -61,7 +62,7 @@ def failing(podman: Podman) -> None:
 
 
 @check("base", "hooks: poststop runs when the container is killed")
-def after_kill(podman: Podman) -> None:
+def test_after_kill(podman: Podman) -> None:
     words, records = install(podman, "echo $1 >>$2/order", ("poststop",))
     name = podman.new_container()
     podman(*words, "run", "-d", "--name", name, "--network", "none", IMAGE, "sleep", "1000")

@@ -7,13 +7,13 @@ import signal
 import subprocess
 from pathlib import Path
 
+from conformance.harness.checks import CALL_SECONDS, check, equal, matches, wait_until
 from conformance.harness.docker_checks import ON_TERM, SLEEP, status
-from conformance.harness.engine import CALL_SECONDS
-from conformance.podman.harness import Podman, check, equal, matches, wait_until
+from conformance.podman.harness import Podman
 
 
 @check("base", "run -d, ps, stop, rm")
-def everyday(podman: Podman) -> None:
+def test_everyday(podman: Podman) -> None:
     name = podman.start([], *ON_TERM)
     podman.logs_until(name, "up")
     listed = podman("ps", "--filter", f"name={name}", "--format", "{{.Names}} {{.State}}")
@@ -26,7 +26,7 @@ def everyday(podman: Podman) -> None:
 
 
 @check("base", "--stop-signal")
-def stop_signal(podman: Podman) -> None:
+def test_stop_signal(podman: Podman) -> None:
     script = "trap 'exit 9' USR1; echo up; while :; do sleep 0.1; done"
     name = podman.start(["--stop-signal", "USR1"], "sh", "-c", script)
     podman.logs_until(name, "up")
@@ -35,7 +35,7 @@ def stop_signal(podman: Podman) -> None:
 
 
 @check("base", "create, init, start, wait")
-def by_steps(podman: Podman) -> None:
+def test_by_steps(podman: Podman) -> None:
     name = podman.create([], "sh", "-c", "echo ran; exit 4")
     equal(status(podman, name), "created")
     podman("init", name)
@@ -46,7 +46,7 @@ def by_steps(podman: Podman) -> None:
 
 
 @check("base", "init and rm: a container that never started")
-def init_rm(podman: Podman) -> None:
+def test_init_rm(podman: Podman) -> None:
     name = podman.create([], "true")
     podman("init", name)
     podman("rm", "--force", name)
@@ -54,13 +54,13 @@ def init_rm(podman: Podman) -> None:
 
 
 @check("base", "--restart on-failure")
-def restart_policy(podman: Podman) -> None:
+def test_restart_policy(podman: Podman) -> None:
     name = podman.start(["--restart", "on-failure:2"], "sh", "-c", "echo x; exit 1")
     wait_until(lambda: podman("logs", name).split() == ["x"] * 3, "the first run and two more")
 
 
 @check("base", "kill: KILL gives 137, TERM gives 143")
-def kill(podman: Podman) -> None:
+def test_kill(podman: Podman) -> None:
     for name_of_signal, code in (("KILL", "137"), ("TERM", "143")):
         name = podman.start(["--init"], *SLEEP)  # the init passes TERM on and dies as its child did
         wait_until(lambda name=name: "sleep" in podman("top", name, "comm"), "sleep runs")  # type: ignore[misc]
@@ -69,7 +69,7 @@ def kill(podman: Podman) -> None:
 
 
 @check("base", "run in the foreground: a signal's exit status, and signals are passed on")
-def foreground_signal(podman: Podman) -> None:
+def test_foreground_signal(podman: Podman) -> None:
     for name_of_signal, code in ((signal.SIGTERM, 3), (signal.SIGKILL, 137)):
         name = podman.new_container()
         words = [*podman.command, *podman.run_words(["--name", name], *ON_TERM)]
@@ -84,7 +84,7 @@ def foreground_signal(podman: Podman) -> None:
 
 
 @check("base", "a process that is killed from outside: 137")
-def killed_outside(podman: Podman) -> None:
+def test_killed_outside(podman: Podman) -> None:
     name = podman.start([], *SLEEP)
     pid = int(podman.inspect(name, ".State.Pid"))
     if podman.rootless:
@@ -96,7 +96,7 @@ def killed_outside(podman: Podman) -> None:
 
 
 @check("base", "rename")
-def rename(podman: Podman) -> None:
+def test_rename(podman: Podman) -> None:
     name, other = podman.start([], *SLEEP), podman.new_container()
     podman("rename", name, other)
     equal(podman("ps", "--filter", f"name={other}", "--format", "{{.Names}}"), other)
@@ -105,7 +105,7 @@ def rename(podman: Podman) -> None:
 
 
 @check("base", "rm: refused while it runs; rm -f")
-def remove(podman: Podman) -> None:
+def test_remove(podman: Podman) -> None:
     name = podman.start([], *SLEEP)
     result = podman.call("rm", name)
     equal(result.status != 0, True, "refused")
@@ -115,7 +115,7 @@ def remove(podman: Podman) -> None:
 
 
 @check("base", "inspect: pid, runtime's files, exit code and times")
-def inspect(podman: Podman) -> None:
+def test_inspect(podman: Podman) -> None:
     name = podman.start([], *SLEEP)
     pid = podman.inspect(name, ".State.Pid")
     equal(Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:2], SLEEP)
@@ -125,7 +125,7 @@ def inspect(podman: Podman) -> None:
 
 
 @check("base", "logs: both streams, as they were written")
-def logs(podman: Podman) -> None:
+def test_logs(podman: Podman) -> None:
     name = podman.start([], "sh", "-c", "seq 1000; echo err >&2")
     equal(podman("wait", name), "0")
     result = podman.call("logs", name)
@@ -134,20 +134,20 @@ def logs(podman: Podman) -> None:
 
 
 @check("base", "--healthcheck none: --no-healthcheck")
-def no_healthcheck(podman: Podman) -> None:
+def test_no_healthcheck(podman: Podman) -> None:
     name = podman.start(["--no-healthcheck"], *SLEEP)
     equal(podman.inspect(name, ".State.Status"), "running")
 
 
 @check("base", "six at once")
-def at_once(podman: Podman) -> None:
+def test_at_once(podman: Podman) -> None:
     words = [*podman.command, *podman.run_words([], "sh", "-c", "echo done")]
     runs = [subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(6)]
     equal([run.communicate(timeout=CALL_SECONDS) for run in runs], [("done\n", "")] * 6)
 
 
 @check("base", "the container's end ends its background processes")
-def orphans(podman: Podman) -> None:
+def test_orphans(podman: Podman) -> None:
     name = podman.start([], "sh", "-c", "sleep 4323 & sleep 4323 & wait")
     pid = podman.inspect(name, ".State.Pid")
     wait_until(lambda: podman("top", name, "comm").count("sleep") == 2, "both run")

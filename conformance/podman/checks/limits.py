@@ -7,13 +7,16 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from conformance.harness.checks import IMAGE, check, equal, matches, output_checks, wait_until
 from conformance.harness.docker_checks import CGROUPS, read
-from conformance.podman.harness import IMAGE, Podman, Skipped, check, equal, matches, output_checks, wait_until
+from conformance.podman.harness import Podman
 
 ROOT_DEVICES = "only root may load device rules into the kernel, or make a device node"
 
 
-output_checks(
+test_outputs = output_checks(
     "limits",
     [
         ("--memory", "--memory 64m", read("memory.max"), "67108864"),
@@ -47,7 +50,7 @@ output_checks(
 
 
 @check("limits", "pids: podman's own limit")
-def pids_default(podman: Podman) -> None:
+def test_pids_default(podman: Podman) -> None:
     equal(podman.sh([], read("pids.max")), "max" if podman.rootless and manager(podman) == "cgroupfs" else "2048")
 
 
@@ -61,7 +64,7 @@ def first_disk() -> tuple[str, str]:
     for folder in sorted(Path("/sys/block").iterdir()):
         if not re.match(r"(loop|ram|zram|nbd)", folder.name) and Path("/dev", folder.name).exists():
             return f"/dev/{folder.name}", folder.joinpath("dev").read_text().strip()
-    raise Skipped("this host has no disk")
+    pytest.skip("this host has no disk")
 
 
 def has_controller(name: str) -> bool:
@@ -75,18 +78,18 @@ def has_controller(name: str) -> bool:
 
 
 @check("limits", "--blkio-weight")
-def blkio_weight(podman: Podman) -> None:
+def test_blkio_weight(podman: Podman) -> None:
     if not has_controller("io"):
-        raise Skipped("no io controller here")
+        pytest.skip("no io controller here")
     script = f"cd {CGROUPS}; cat io.bfq.weight 2>/dev/null || cat io.weight"
     # BFQ's own range is 1..1000: 500 stays; io.weight's is 1..10000: 10 -> 1, 1000 -> 10000
     matches(podman.sh(["--blkio-weight", "500"], script), "default (500|4950)", "io weight")
 
 
 @check("limits", "--device-read-bps and its three kin")
-def throttles(podman: Podman) -> None:
+def test_throttles(podman: Podman) -> None:
     if not has_controller("io"):
-        raise Skipped("no io controller here")
+        pytest.skip("no io controller here")
     path, number = first_disk()
     options = [f"--device-read-bps={path}:1mb", f"--device-write-bps={path}:2mb"]
     options += [f"--device-read-iops={path}:100", f"--device-write-iops={path}:200"]
@@ -94,7 +97,7 @@ def throttles(podman: Podman) -> None:
 
 
 @check("limits", "--memory: the hog is pid 1: exit status 137, and podman says OOMKilled")
-def oom_killed(podman: Podman) -> None:
+def test_oom_killed(podman: Podman) -> None:
     for _ in range(6):  # conmon misses the event now and then, with every runtime, on a user-mode kernel
         name = podman.start(["--memory", "16m", "--memory-swap", "16m"], "tail", "/dev/zero")
         equal(podman("wait", name), "137")
@@ -104,7 +107,7 @@ def oom_killed(podman: Podman) -> None:
 
 
 @check("limits", "--cpus: the quota holds")
-def cpu_quota(podman: Podman) -> None:
+def test_cpu_quota(podman: Podman) -> None:
     script = "timeout 5 sh -c 'while :; do :; done'; cat /sys/fs/cgroup/cpu.stat"
     numbers = {key: int(value) for key, value in map(str.split, podman.sh(["--cpus", "0.2"], script).splitlines())}
     equal(numbers["nr_throttled"] > 0, True, f"throttled: {numbers}")
@@ -114,44 +117,44 @@ def cpu_quota(podman: Podman) -> None:
 
 
 @check("limits", "devices: one that was not given is denied, also to CAP_MKNOD", rootful_only=ROOT_DEVICES)
-def device_denied(podman: Podman) -> None:
+def test_device_denied(podman: Podman) -> None:
     script = "mknod /x c 10 229 && cat /x 2>&1; mknod /null c 1 3 && echo x >/null && echo fine"
     matches(podman.sh(["--cap-add", "mknod"], script), ".*Operation not permitted.*\nfine")
 
 
 @check("limits", "--device-cgroup-rule", rootful_only=ROOT_DEVICES)
-def device_rule(podman: Podman) -> None:
+def test_device_rule(podman: Podman) -> None:
     options = ["--cap-add", "mknod", "--device-cgroup-rule", "c 10:229 rwm"]
     equal(podman.sh(options, "mknod /x c 10 229 && : <>/x && echo open"), "open")
 
 
 @check("limits", "--device-cgroup-rule: podman's own error", rootless_only="root may")
-def device_rule_refused(podman: Podman) -> None:
+def test_device_rule_refused(podman: Podman) -> None:
     podman.need(5, "an error for it")
     result = podman.fails(125, *podman.run_words(["--device-cgroup-rule", "c 10:229 rwm"], "true"))
     matches(result.err, ".*device cgroup rules are not supported.*", "error")
 
 
 @check("limits", "a device node cannot be made, whatever the rights", rootless_only="root may")
-def no_device_node(podman: Podman) -> None:
+def test_no_device_node(podman: Podman) -> None:
     for options in (["--cap-add", "mknod"], ["--privileged"]):
         matches(podman.sh(options, "mknod /x c 10 229 2>&1; true"), ".*Operation not permitted", options[0])
 
 
 @check("limits", "--device :r: reading only", rootful_only=ROOT_DEVICES)
-def device_read_only(podman: Podman) -> None:
+def test_device_read_only(podman: Podman) -> None:
     options = ["--device", "/dev/net/tun:/dev/net/tun:r"]
     output = podman.sh(options, ": </dev/net/tun && echo read; (: >/dev/net/tun) 2>&1; true")
     matches(output, "read\n.*Operation not permitted")
 
 
 @check("limits", "--privileged: every device", rootful_only=ROOT_DEVICES)
-def device_all(podman: Podman) -> None:
+def test_device_all(podman: Podman) -> None:
     equal(podman.sh(["--privileged"], "mknod /x c 10 229 && : <>/x && echo open"), "open")
 
 
 @check("limits", "--cgroup-parent")
-def cgroup_parent(podman: Podman) -> None:
+def test_cgroup_parent(podman: Podman) -> None:
     by_systemd = manager(podman) == "systemd"
     parent = "checks.slice" if by_systemd else f"{own_cgroup(podman)}/checks"
     output = podman.run(["--cgroup-parent", parent, "--cgroupns", "host"], "cat", "/proc/self/cgroup")
@@ -177,7 +180,7 @@ def removed(folder: str) -> bool:
 
 
 @check("limits", "--cgroups split")
-def split(podman: Podman) -> None:
+def test_split(podman: Podman) -> None:
     words = podman.run_words(["--cgroups", "split", "--cgroupns", "host"], "cat", "/proc/self/cgroup")
     unit = [
         "systemd-run",
@@ -196,14 +199,14 @@ def split(podman: Podman) -> None:
 def _limited_pod(podman: Podman, *limits: str) -> str:
     """The name of a new pod with a cgroup that has these limits."""
     if podman.rootless and manager(podman) == "cgroupfs":
-        raise Skipped("podman makes no cgroup for an ordinary user's pod with this manager")
+        pytest.skip("podman makes no cgroup for an ordinary user's pod with this manager")
     name = podman.new_pod()
     podman("pod", "create", "--name", name, "--network", "none", *limits)
     return name
 
 
 @check("limits", "pod: limits of the pod hold for its containers")
-def pod_limits(podman: Podman) -> None:
+def test_pod_limits(podman: Podman) -> None:
     if podman.rootless:
         podman.need(5, "the whole path of a pod's cgroup")
     name = _limited_pod(podman, "--memory", "64m", "--cpus", "0.5")
@@ -216,7 +219,7 @@ def pod_limits(podman: Podman) -> None:
 
 
 @check("limits", "pod: all limits that a pod can have")
-def pod_all_limits(podman: Podman) -> None:
+def test_pod_all_limits(podman: Podman) -> None:
     podman.need(5, "cpusets for a pod")  # podman 4 tells systemd other processors than it was told
     wanted = {
         "memory.max": ("--memory=64m", "67108864"),
@@ -242,7 +245,7 @@ def pod_all_limits(podman: Podman) -> None:
 
 
 @check("limits", "cgroup: gone with the container, as its path says")
-def cgroup_gone(podman: Podman) -> None:
+def test_cgroup_gone(podman: Podman) -> None:
     name = podman.start([], "sleep", "1000")
     path = f"{CGROUPS}{podman.inspect(name, '.State.CgroupPath')}"
     equal(os.path.isdir(path), True, f"{path} while it runs")
@@ -251,19 +254,19 @@ def cgroup_gone(podman: Podman) -> None:
 
 
 @check("limits", "a smaller limit than the process needs: refused or killed, and nothing stays")
-def too_small(podman: Podman) -> None:
+def test_too_small(podman: Podman) -> None:
     words = ["run", "--rm", "--network", "none", "--memory", "1", IMAGE, "true"]
     result = podman.call(*words)
     equal(result.status != 0, True, "it cannot run")
 
 
 @check("limits", "--memory: a limit in which the program has room, if not the runtime")
-def small_memory(podman: Podman) -> None:
+def test_small_memory(podman: Podman) -> None:
     equal(podman.sh(["--memory", "512k", "--memory-swap", "512k"], read("memory.max")), "524288")
 
 
 @check("limits", "pod: its limit is too low to start a container, and podman says why")
-def pod_too_small(podman: Podman) -> None:
+def test_pod_too_small(podman: Podman) -> None:
     name = _limited_pod(podman, "--memory", "7m", "--memory-swap", "7m")
     result = podman.call("pod", "start", name)
     # A runtime may fit into it; who does not says whose limit it was. With less the kernel may take conmon instead.

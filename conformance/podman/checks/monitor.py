@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from conformance.harness.checks import check, equal, matches, wait_until
 from conformance.harness.docker_checks import CGROUPS
-from conformance.podman.harness import Podman, check, equal, matches, wait_until
+from conformance.podman.harness import Podman
 
 COUNTER = ["sh", "-c", "echo up; while :; do echo x; sleep 0.1; done"]
 
@@ -23,7 +24,7 @@ def events(podman: Podman, name: str) -> str:
 
 
 @check("limits", "stats --no-stream")
-def stats(podman: Podman) -> None:
+def test_stats(podman: Podman) -> None:
     name = podman.start(["--memory", "64m"], "sleep", "1000")
     [values] = json.loads(podman("stats", "--no-stream", "--format", "json", name))
     equal(values["name"], name)
@@ -32,13 +33,13 @@ def stats(podman: Podman) -> None:
 
 
 @check("limits", "top")
-def top(podman: Podman) -> None:
+def test_top(podman: Podman) -> None:
     name = podman.start([], "sleep", "1000")
     equal(podman("top", name, "pid", "user", "args").split(), ["PID", "USER", "COMMAND", "1", "root", "sleep", "1000"])
 
 
 @check("limits", "pause: nothing runs, and it is seen; unpause")
-def pause(podman: Podman) -> None:
+def test_pause(podman: Podman) -> None:
     name = podman.start([], *COUNTER)
     podman.logs_until(name, "up")
     podman("pause", name)
@@ -53,7 +54,7 @@ def pause(podman: Podman) -> None:
 
 
 @check("limits", "pause: kill and rm -f work on a paused container")
-def pause_end(podman: Podman) -> None:
+def test_pause_end(podman: Podman) -> None:
     name = podman.start([], "sleep", "1000")
     podman("pause", name)
     equal(podman.call("pause", name).status != 0, True, "a second pause is refused")
@@ -62,7 +63,7 @@ def pause_end(podman: Podman) -> None:
 
 
 @check("limits", "pod pause, pod unpause")
-def pause_pod(podman: Podman) -> None:
+def test_pause_pod(podman: Podman) -> None:
     pod = podman.new_pod()
     podman("pod", "create", "--name", pod, "--network", "none")
     names = [podman.start(["--pod", pod], "sleep", "1000") for _ in range(2)]
@@ -73,7 +74,7 @@ def pause_pod(podman: Podman) -> None:
 
 
 @check("limits", "update --memory, --cpus, --pids-limit, --cpu-shares, --cpuset-cpus")
-def update(podman: Podman) -> None:
+def test_update(podman: Podman) -> None:
     podman.need(5, "update --pids-limit")
     name = podman.start(["--memory", "64m", "--pids-limit", "50"], "sleep", "1000")
     for option, value, file, wanted in (
@@ -89,7 +90,7 @@ def update(podman: Podman) -> None:
 
 
 @check("limits", "update: the other limits stay, also over a restart")
-def update_keeps(podman: Podman) -> None:
+def test_update_keeps(podman: Podman) -> None:
     podman.need(5, "updates that outlast a restart")
     name = podman.start(["--memory", "64m", "--pids-limit", "50"], "sleep", "1000")
     podman("update", "--cpus", "0.5", name)
@@ -99,5 +100,5 @@ def update_keeps(podman: Podman) -> None:
 
 
 @check("limits", "update: a container that is not there or not running")
-def update_refused(podman: Podman) -> None:
+def test_update_refused(podman: Podman) -> None:
     equal(podman.call("update", "--cpus", "0.5", f"{podman.prefix}-none").status, 125)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 
-from conformance.podman.harness import IMAGE, Podman, check, equal, matches, output_checks
+from conformance.harness.checks import IMAGE, check, equal, matches, output_checks
+from conformance.podman.harness import Podman
 
 ROOT_MOUNTS = "an ordinary user cannot mount on the host"
 
 UNCONFINED = "--security-opt apparmor=unconfined"  # podman's profile forbids what the check does
 
-output_checks(
+test_outputs = output_checks(
     "base",
     [
         ("root: writable", "", "echo x >/new && cat /new", "x"),
@@ -107,7 +108,7 @@ output_checks(
 
 
 @check("base", "-v HOST:CONTAINER: read and written on both sides")
-def volume_rw(podman: Podman) -> None:
+def test_volume_rw(podman: Podman) -> None:
     folder = podman.new_folder()
     (folder / "in").write_text("host")
     equal(podman.sh(["-v", f"{folder}:/a/b/c"], "cat /a/b/c/in; echo ctr >/a/b/c/out"), "host")
@@ -115,7 +116,7 @@ def volume_rw(podman: Podman) -> None:
 
 
 @check("base", "-v HOST:CONTAINER:ro")
-def volume_ro(podman: Podman) -> None:
+def test_volume_ro(podman: Podman) -> None:
     folder = podman.new_folder()
     (folder / "in").write_text("host\n")
     output = podman.sh(["-v", f"{folder}:/a:ro"], "cat /a/in; touch /a/out 2>&1; true")
@@ -123,14 +124,14 @@ def volume_ro(podman: Podman) -> None:
 
 
 @check("base", "-v: a file; flags")
-def volume_file(podman: Podman) -> None:
+def test_volume_file(podman: Podman) -> None:
     path = podman.new_file("host\n")
     output = podman.sh(["-v", f"{path}:/etc/passwd:ro,nosuid,nodev,noexec"], "cat /etc/passwd; cat /proc/mounts")
     matches(output, "host\n.* /etc/passwd [^ ]* ro,nosuid,nodev,noexec.*")
 
 
 @check("base", "-v: one volume inside the other, whatever the order")
-def volume_nested(podman: Podman) -> None:
+def test_volume_nested(podman: Podman) -> None:
     outer, inner = podman.new_folder(), podman.new_folder()
     (inner / "deep").write_text("deep\n")
     options = ["-v", f"{inner}:/outer/inner:ro", "-v", f"{outer}:/outer"]
@@ -138,7 +139,7 @@ def volume_nested(podman: Podman) -> None:
 
 
 @check("base", "-v: a link in the image is followed inside the root only")
-def volume_link(podman: Podman) -> None:
+def test_volume_link(podman: Podman) -> None:
     folder = podman.new_folder()
     options = ["-v", f"{folder}:/link", "-v", f"{folder}:/escape/sub"]
     output = podman.sh(options, "grep -oE ' /seed(/sub)? ' /proc/mounts | sort -u")
@@ -146,7 +147,7 @@ def volume_link(podman: Podman) -> None:
 
 
 @check("base", "-v with a comma and a blank in the names")
-def volume_odd_names(podman: Podman) -> None:
+def test_volume_odd_names(podman: Podman) -> None:
     folder = podman.new_folder() / "a b"
     folder.mkdir()
     (folder / "in").write_text("odd")
@@ -154,7 +155,7 @@ def volume_odd_names(podman: Podman) -> None:
 
 
 @check("base", "-v :U: owned by the container's user")
-def volume_chown(podman: Podman) -> None:
+def test_volume_chown(podman: Podman) -> None:
     folder = podman.new_folder()
     equal(podman.sh(["--user", "1000:1000", "-v", f"{folder}:/a:U"], "stat -c %u:%g /a"), "1000:1000")
 
@@ -163,7 +164,7 @@ ROOT_MAPS = "an ordinary user has no privilege over the host's file systems"
 
 
 @check("base", "-v :idmap: the host's ids are the container's", rootful_only=ROOT_MAPS)
-def volume_idmap(podman: Podman) -> None:
+def test_volume_idmap(podman: Podman) -> None:
     folder = podman.new_folder()
     os.chown(folder, 0, 7)
     options = ["--uidmap", "0:200000:5000", "-v", f"{folder}:/a:idmap"]
@@ -172,7 +173,7 @@ def volume_idmap(podman: Podman) -> None:
 
 
 @check("base", "-v :idmap=uids=...;gids=...: ranges, on the host or in the container", rootful_only=ROOT_MAPS)
-def volume_idmap_ranges(podman: Podman) -> None:
+def test_volume_idmap_ranges(podman: Podman) -> None:
     folder = podman.new_folder()
     os.chown(folder, 3, 7)
     for word in ("idmap=uids=0-200010-5;gids=7-200070-1", "idmap=uids=@0-10-5;gids=@7-70-1"):
@@ -181,7 +182,7 @@ def volume_idmap_ranges(podman: Podman) -> None:
 
 
 @check("base", "--mount type=bind,no-dereference: a link is made, not followed")
-def mount_link(podman: Podman) -> None:
+def test_mount_link(podman: Podman) -> None:
     podman.need(5, "no-dereference")
     link = podman.new_folder() / "link"
     link.symlink_to("/etc")  # podman wants it to lead somewhere on the host
@@ -190,13 +191,13 @@ def mount_link(podman: Podman) -> None:
 
 
 @check("base", "-v :z and :Z: accepted where there is no SELinux")
-def volume_relabel(podman: Podman) -> None:
+def test_volume_relabel(podman: Podman) -> None:
     one, two = podman.new_folder(), podman.new_folder()
     equal(podman.sh(["-v", f"{one}:/a:z", "-v", f"{two}:/b:Z"], "touch /a/x /b/x; ls /a /b"), "/a:\nx\n\n/b:\nx")
 
 
 @check("base", "-v :O: changes do not reach the host")
-def volume_overlay(podman: Podman) -> None:
+def test_volume_overlay(podman: Podman) -> None:
     folder = podman.new_folder()
     (folder / "in").write_text("host")
     equal(podman.sh(["-v", f"{folder}:/a:O"], "cat /a/in; echo x >/a/new; ls /a"), "hostin\nnew")
@@ -204,14 +205,14 @@ def volume_overlay(podman: Podman) -> None:
 
 
 @check("base", "--mount type=bind: read-only, not recursive")
-def mount_bind(podman: Podman) -> None:
+def test_mount_bind(podman: Podman) -> None:
     folder = podman.new_folder()
     options = ["--mount", f"type=bind,src={folder},dst=/a,ro,bind-nonrecursive"]
     matches(podman.sh(options, "touch /a/x 2>&1; true"), ".*Read-only file system")
 
 
 @check("base", "named volume: the image's files are copied up, and it outlives its containers")
-def named_volume(podman: Podman) -> None:
+def test_named_volume(podman: Podman) -> None:
     name = podman.new_volume()
     equal(podman.sh(["-v", f"{name}:/seed"], "cat /seed/file; echo more >/seed/more"), "from the image")
     equal(podman.sh(["--mount", f"type=volume,src={name},dst=/a"], "ls /a; stat -c %u /a/file"), "file\nmore\n1000")
@@ -219,7 +220,7 @@ def named_volume(podman: Podman) -> None:
 
 
 @check("base", "anonymous volume and --volumes-from")
-def volumes_from(podman: Podman) -> None:
+def test_volumes_from(podman: Podman) -> None:
     name = podman.start(["-v", "/data"], "sh", "-c", "echo shared >/data/f; sleep 1000")
     script = "until [ -s /data/f ]; do sleep 0.1; done; cat /data/f"
     equal(podman.sh(["--volumes-from", name], script), "shared")
@@ -234,7 +235,7 @@ def propagation(podman: Podman, word: str) -> str:
 
 
 @check("base", "-v: propagation private, slave and shared, as mountinfo shows it", rootful_only=ROOT_MOUNTS)
-def propagation_fields(podman: Podman) -> None:
+def test_propagation_fields(podman: Podman) -> None:
     equal(propagation(podman, "private"), "", "private")
     matches(propagation(podman, "slave"), r"master:\d+", "slave")
     matches(propagation(podman, "rslave"), r"master:\d+", "rslave")
@@ -244,7 +245,7 @@ def propagation_fields(podman: Podman) -> None:
 
 
 @check("base", "-v :rslave: the container sees what the host mounts later", rootful_only=ROOT_MOUNTS)
-def slave_receives(podman: Podman) -> None:
+def test_slave_receives(podman: Podman) -> None:
     folder = podman.new_folder()
     podman.host_mount(folder)
     (folder / "sub").mkdir()
@@ -257,7 +258,7 @@ def slave_receives(podman: Podman) -> None:
 
 
 @check("base", "-v :rshared: the host sees what the container mounts", rootful_only=ROOT_MOUNTS)
-def shared_sends(podman: Podman) -> None:
+def test_shared_sends(podman: Podman) -> None:
     folder = podman.new_folder()
     podman.host_mount(folder)
     (folder / "sub").mkdir()
@@ -268,7 +269,7 @@ def shared_sends(podman: Podman) -> None:
 
 
 @check("base", "-v: recursive by default; :bind takes only the top", rootful_only=ROOT_MOUNTS)
-def recursion(podman: Podman) -> None:
+def test_recursion(podman: Podman) -> None:
     folder = podman.new_folder()
     podman.host_mount(folder)
     (folder / "sub").mkdir()
@@ -279,5 +280,5 @@ def recursion(podman: Podman) -> None:
 
 
 @check("base", "--mount type=image")
-def mount_image(podman: Podman) -> None:
+def test_mount_image(podman: Podman) -> None:
     equal(podman.sh(["--mount", f"type=image,src={IMAGE},dst=/a"], "cat /a/seed/file"), "from the image")

@@ -6,8 +6,11 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from conformance.harness.checks import check, equal, matches, output_checks
 from conformance.harness.docker_checks import SLEEP
-from conformance.podman.harness import Podman, Skipped, check, equal, matches, output_checks
+from conformance.podman.harness import Podman
 
 KINDS = ("cgroup", "ipc", "mnt", "net", "pid", "uts")
 KEEP_ID = "keep-id is for an ordinary user's podman"
@@ -23,7 +26,7 @@ def on_host(kind: str, process: str = "self") -> str:
 
 
 @check("base", "namespaces: all but the user's are the container's own")
-def private(podman: Podman) -> None:
+def test_private(podman: Podman) -> None:
     found = podman.sh(
         [], "cd /proc/self/ns; for kind in cgroup ipc mnt net pid uts user; do readlink $kind; done"
     ).split()
@@ -35,13 +38,13 @@ def private(podman: Podman) -> None:
 
 
 @check("base", "--pid host")
-def pid_host(podman: Podman) -> None:
+def test_pid_host(podman: Podman) -> None:
     equal(inside(podman, ["--pid", "host"], "pid"), on_host("pid"))
     equal(podman.sh(["--pid", "host"], f"cat /proc/{os.getpid()}/comm"), Path("/proc/self/comm").read_text().strip())
 
 
 @check("base", "--pid host: stop and removal end all of the container")
-def pid_host_end(podman: Podman) -> None:
+def test_pid_host_end(podman: Podman) -> None:
     name = podman.start(["--pid", "host"], "sh", "-c", "sleep 4321 & sleep 4321")
     podman("rm", "--force", "--time", "1", name)
     listed = podman.sh(["--pid", "host"], "ps | grep '[s]leep 4321'; true")
@@ -49,18 +52,18 @@ def pid_host_end(podman: Podman) -> None:
 
 
 @check("base", "--ipc host")
-def ipc_host(podman: Podman) -> None:
+def test_ipc_host(podman: Podman) -> None:
     equal(inside(podman, ["--ipc", "host"], "ipc"), on_host("ipc"))
 
 
 @check("base", "--uts host")
-def uts_host(podman: Podman) -> None:
+def test_uts_host(podman: Podman) -> None:
     equal(inside(podman, ["--uts", "host"], "uts"), on_host("uts"))
     equal(podman.run(["--uts", "host"], "hostname"), os.uname().nodename)
 
 
 @check("base", "--cgroupns host and private")
-def cgroup_namespace(podman: Podman) -> None:
+def test_cgroup_namespace(podman: Podman) -> None:
     equal(inside(podman, ["--cgroupns", "host"], "cgroup"), on_host("cgroup"))
     equal(podman.run(["--cgroupns", "private"], "cat", "/proc/self/cgroup"), "0::/")
 
@@ -69,7 +72,7 @@ def cgroup_namespace(podman: Podman) -> None:
     "base", "--cgroupns host: the host's cgroup hierarchy keeps its mount options",
     rootful_only="an ordinary user's mounts cannot change them",
 )  # fmt: skip
-def hierarchy_options(podman: Podman) -> None:
+def test_hierarchy_options(podman: Podman) -> None:
     """crun 1.21 and runc 1.1.15 fail: the container's mount takes them away."""
     options = "nsdelegate,memory_recursiveprot"  # systemd's
     remount = ["mount", "-o", f"remount,{options}", "/sys/fs/cgroup"]
@@ -82,7 +85,7 @@ def hierarchy_options(podman: Podman) -> None:
 
 
 @check("base", "--pid, --ipc, --uts, --cgroupns container:NAME")
-def of_container(podman: Podman) -> None:
+def test_of_container(podman: Podman) -> None:
     name = podman.start(["--ipc", "shareable", "--hostname", "first"], *SLEEP)
     pid = podman.inspect(name, ".State.Pid")
     for kind, option in (("pid", "--pid"), ("ipc", "--ipc"), ("uts", "--uts"), ("cgroup", "--cgroupns")):
@@ -91,7 +94,7 @@ def of_container(podman: Podman) -> None:
 
 
 @check("base", "--ipc: shared memory of one container is seen by the other")
-def ipc_shared(podman: Podman) -> None:
+def test_ipc_shared(podman: Podman) -> None:
     name = podman.start(["--ipc", "shareable"], "sh", "-c", "echo text >/dev/shm/f; sleep 1000")
     script = "until [ -s /dev/shm/f ]; do sleep 0.1; done; cat /dev/shm/f"
     equal(podman.sh(["--ipc", f"container:{name}"], script), "text")
@@ -111,7 +114,7 @@ def owner(podman: Podman, path: Path) -> int:
 
 
 @check("base", "--uidmap, --gidmap")
-def id_maps(podman: Podman) -> None:
+def test_id_maps(podman: Podman) -> None:
     uid, gid = first_ids(podman)
     output = podman.sh(
         ["--uidmap", f"0:{uid}:5000", "--gidmap", f"0:{gid}:6000"],
@@ -122,7 +125,7 @@ def id_maps(podman: Podman) -> None:
 
 
 @check("base", "--uidmap with --user, a volume, a device and a sysctl")
-def id_maps_and_more(podman: Podman) -> None:
+def test_id_maps_and_more(podman: Podman) -> None:
     folder, (uid, _) = podman.new_folder(), first_ids(podman)
     options = ["--uidmap", f"0:{uid}:5000", "--user", "10:20", "-v", f"{folder}:/a", "--device", "/dev/fuse"]
     options += ["--sysctl", "net.ipv4.ip_unprivileged_port_start=80"]
@@ -134,13 +137,13 @@ def id_maps_and_more(podman: Podman) -> None:
 
 
 @check("base", "--uidmap: ids that are not the user's: podman's own error", rootless_only="root may map every id")
-def id_maps_of_others(podman: Podman) -> None:
+def test_id_maps_of_others(podman: Podman) -> None:
     result = podman.fails(125, *podman.run_words(["--uidmap", "0:4000000:5000"], "true"))
     matches(result.err, ".*(subuid|UIDs or GIDs).*", "error")
 
 
 @check("base", "--userns auto: containers share no ids")
-def userns_auto(podman: Podman) -> None:
+def test_userns_auto(podman: Podman) -> None:
     maps = []
     for _ in range(2):
         name = podman.start(["--userns", "auto:size=1024"], *SLEEP)
@@ -152,18 +155,18 @@ def userns_auto(podman: Podman) -> None:
 
 
 @check("base", "--userns container:NAME")
-def userns_container(podman: Podman) -> None:
+def test_userns_container(podman: Podman) -> None:
     options = ["--userns", "keep-id"] if podman.rootless else ["--uidmap", "0:200000:5000"]
     name = podman.start(options, *SLEEP)
     pid = podman.inspect(name, ".State.Pid")
     equal(inside(podman, ["--userns", f"container:{name}"], "user"), on_host("user", pid))
 
 
-output_checks("base", [("--userns host", "--userns host", "id -u", "0")])
+test_outputs = output_checks("base", [("--userns host", "--userns host", "id -u", "0")])
 
 
 @check("base", "--userns keep-id: the user's own id", rootless_only=KEEP_ID)
-def keep_id(podman: Podman) -> None:
+def test_keep_id(podman: Podman) -> None:
     folder = podman.new_folder()
     output = podman.sh(["--userns", "keep-id", "-v", f"{folder}:/a"], "id -u; touch /a/x; stat -c %u /a/x")
     equal(output, f"{os.geteuid()}\n{os.geteuid()}")
@@ -171,7 +174,7 @@ def keep_id(podman: Podman) -> None:
 
 
 @check("base", "--userns keep-id:uid=,gid=: another id for it", rootless_only=KEEP_ID)
-def keep_id_as(podman: Podman) -> None:
+def test_keep_id_as(podman: Podman) -> None:
     folder = podman.new_folder()
     options = ["--userns", "keep-id:uid=7,gid=8", "-v", f"{folder}:/a"]
     equal(podman.sh(options, "echo $(id -u):$(id -g); touch /a/x; stat -c %u:%g /a/x"), "7:8\n7:8")
@@ -179,14 +182,14 @@ def keep_id_as(podman: Podman) -> None:
 
 
 @check("base", "--userns keep-id: exec, also as root", rootless_only=KEEP_ID)
-def keep_id_exec(podman: Podman) -> None:
+def test_keep_id_exec(podman: Podman) -> None:
     name = podman.start(["--userns", "keep-id"], *SLEEP)
     equal(podman("exec", name, "id", "-u"), str(os.geteuid()))
     equal(podman("exec", "--user", "0", name, "sh", "-c", "id -u; touch /new; stat -c %u /new"), "0\n0")
 
 
 @check("base", "--userns nomap: the user himself is not in it", rootless_only="nomap is for an ordinary user's podman")
-def nomap(podman: Podman) -> None:
+def test_nomap(podman: Podman) -> None:
     name = podman.start(["--userns", "nomap"], *SLEEP)
     with open(f"/proc/{podman.inspect(name, '.State.Pid')}/uid_map") as table:
         hosts = [int(line.split()[1]) for line in table]
@@ -196,15 +199,15 @@ def nomap(podman: Podman) -> None:
 def kept_groups(podman: Podman) -> list[int]:
     """The supplementary groups of who runs the checks; skips where there are none, or none to keep."""
     if Path(podman.runtime).name == "runc":
-        raise Skipped("podman asks by an annotation that runc does not know")
+        pytest.skip("podman asks by an annotation that runc does not know")
     groups = [gid for gid in os.getgroups() if gid != os.getegid()]
     if not groups:
-        raise Skipped("this user is in one group only")
+        pytest.skip("this user is in one group only")
     return groups
 
 
 @check("base", "--group-add keep-groups", rootless_only="root's own groups are none to keep")
-def keep_groups(podman: Podman) -> None:
+def test_keep_groups(podman: Podman) -> None:
     kept = kept_groups(podman)
     name = podman.start(["--group-add", "keep-groups"], "sh", "-c", "id -G; exec sleep 1000")
     for groups in (podman.logs_until(name, "65534"), podman("exec", name, "id", "-G")):
@@ -212,7 +215,7 @@ def keep_groups(podman: Podman) -> None:
 
 
 @check("base", "--group-add keep-groups: what a group may read, and only it", rootless_only="root may read all")
-def keep_groups_access(podman: Podman) -> None:
+def test_keep_groups_access(podman: Podman) -> None:
     path = podman.new_file("for the group\n", 0o040)
     os.chown(path, -1, kept_groups(podman)[0])
     options = ["--user", "5", "-v", f"{path}:/secret"]

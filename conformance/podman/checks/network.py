@@ -9,11 +9,12 @@ import subprocess
 import urllib.request
 from pathlib import Path
 
-from conformance.podman.harness import Podman, check, equal, matches, output_checks, wait_until
+from conformance.harness.checks import check, equal, matches, output_checks, wait_until
+from conformance.podman.harness import Podman
 
 SERVER = ["sh", "-c", "echo served >/tmp/page; exec httpd -f -p 8080 -h /tmp"]
 
-output_checks(
+test_outputs = output_checks(
     "base",
     [
         (
@@ -33,7 +34,7 @@ output_checks(
 
 
 @check("base", "--network pasta: an interface and a default route", rootless_only="pasta is for ordinary users")
-def pasta(podman: Podman) -> None:
+def test_pasta(podman: Podman) -> None:
     podman.need(5, "pasta")
     script = "ip route | grep -c ^default; ls /sys/class/net | wc -l; ip address | grep -c 'inet '"
     equal(podman.sh(["--network", "pasta"], script), "1\n2\n2")
@@ -41,7 +42,7 @@ def pasta(podman: Podman) -> None:
 
 
 @check("base", "--ip: podman's own error without a bridge", rootless_only="root's default network is a bridge")
-def address_refused(podman: Podman) -> None:
+def test_address_refused(podman: Podman) -> None:
     result = podman.fails(125, *podman.run_words(["--network=", "--ip", "10.88.0.77"], "true"))
     matches(result.err, ".*--ip can only be set when the network mode is bridge.*", "error")
 
@@ -53,7 +54,7 @@ def fetch(podman: Podman, options: list[str], address: str) -> str:
 
 
 @check("base", "user-defined network: two containers meet by name and by address")
-def user_defined(podman: Podman) -> None:
+def test_user_defined(podman: Podman) -> None:
     network = podman.new_network()
     podman("network", "create", network)
     server = podman.start(["--network", network], *SERVER)
@@ -69,20 +70,20 @@ def user_defined(podman: Podman) -> None:
 
 
 @check("base", "--network host: the host's network namespace")
-def host(podman: Podman) -> None:
+def test_host(podman: Podman) -> None:
     equal(podman.run(["--network", "host"], "readlink", "/proc/self/ns/net"), os.readlink("/proc/self/ns/net"))
     equal(podman.sh(["--network", "host"], "ls /sys/class/net | wc -l"), str(len(os.listdir("/sys/class/net"))), "/sys")
 
 
 @check("base", "--network container:NAME: the other container's")
-def of_container(podman: Podman) -> None:
+def test_of_container(podman: Podman) -> None:
     server = podman.start([], *SERVER)
     options = ["--network", f"container:{server}"]
     equal(fetch(podman, options, "127.0.0.1"), "served")
 
 
 @check("base", "--publish: the host reaches the container's port")
-def publish(podman: Podman) -> None:
+def test_publish(podman: Podman) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -104,7 +105,7 @@ def publish(podman: Podman) -> None:
 
 
 @check("base", "network files: /etc/hosts and /etc/resolv.conf are podman's")
-def network_files(podman: Podman) -> None:
+def test_network_files(podman: Podman) -> None:
     options = ["--network=", "--hostname", "box", "--add-host", "other:10.9.8.7", "--dns", "10.9.8.6"]
     output = podman.sh(options, "cat /etc/hosts /etc/resolv.conf /etc/hostname")
     for pattern in (r"10\.9\.8\.7\s+other", r"\bbox\b", r"nameserver 10\.9\.8\.6"):
@@ -113,7 +114,7 @@ def network_files(podman: Podman) -> None:
 
 
 @check("base", "--network ns:PATH: a process's namespace")
-def of_process(podman: Podman) -> None:
+def test_of_process(podman: Podman) -> None:
     server = podman.start([], *SERVER)
     path = f"/proc/{podman.inspect(server, '.State.Pid')}/ns/net"
     equal(fetch(podman, ["--network", f"ns:{path}"], "127.0.0.1"), "served")
@@ -122,7 +123,7 @@ def of_process(podman: Podman) -> None:
 @check(
     "base", "--network ns:PATH: a namespace that is there already", rootful_only="only root may make one on the host"
 )
-def of_path(podman: Podman) -> None:
+def test_of_path(podman: Podman) -> None:
     name = f"{podman.prefix}-ns"
     subprocess.run(["ip", "netns", "add", name], check=True)
     podman.undo.callback(subprocess.run, ["ip", "netns", "del", name], check=True)

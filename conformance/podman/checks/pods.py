@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from conformance.podman.harness import IMAGE, Podman, check, equal, wait_until
+from conformance.harness.checks import IMAGE, check, equal, wait_until
+from conformance.podman.harness import Podman
 
 
 def namespace_of(process: str, kind: str) -> str:
@@ -14,7 +15,7 @@ def namespace_of(process: str, kind: str) -> str:
 
 
 @check("base", "pod: its containers share net, ipc and uts, not pid and mnt")
-def pod(podman: Podman) -> None:
+def test_pod(podman: Podman) -> None:
     name = podman.new_pod()
     podman("pod", "create", "--name", name, "--hostname", "podhost", "--network", "none")
     options = ["--pod", name, "--stop-timeout", "1"]  # httpd as pid 1 does not end when it is asked to
@@ -33,7 +34,7 @@ def pod(podman: Podman) -> None:
 
 
 @check("base", "pod --share pid: one process table")
-def pod_pid(podman: Podman) -> None:
+def test_pod_pid(podman: Podman) -> None:
     name = podman.new_pod()
     podman("pod", "create", "--name", name, "--share", "pid,ipc", "--network", "none")
     podman.start(["--pod", name], "sleep", "4322")
@@ -42,7 +43,7 @@ def pod_pid(podman: Podman) -> None:
 
 
 @check("base", "pod stats, pod top, pod ps")
-def pod_commands(podman: Podman) -> None:
+def test_pod_commands(podman: Podman) -> None:
     name = podman.new_pod()
     podman("pod", "create", "--name", name, "--network", "none")
     container = podman.start(["--pod", name, "--memory", "64m"], "sleep", "4324")
@@ -78,7 +79,7 @@ spec:
 
 
 @check("base", "kube play and kube down")
-def kube_play(podman: Podman) -> None:
+def test_kube_play(podman: Podman) -> None:
     name = podman.new_pod()
     path = podman.new_file(POD.format(name=name, image=IMAGE))
     podman("kube", "play", "--network", "none", str(path))
@@ -134,7 +135,7 @@ spec:
 
 
 @check("services", "kube play: volumes, a config map, limits, and a liveness probe that has a container started again")
-def kube_play_all(podman: Podman) -> None:
+def test_kube_play_all(podman: Podman) -> None:
     podman.need(5, "a restart by the health check's own unit")
     name, folder = podman.new_pod(), podman.new_folder()
     (folder / "file").write_text("from the host\n")

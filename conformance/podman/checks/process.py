@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
-from conformance.harness.engine import CALL_SECONDS
-from conformance.podman.harness import HOST_PROGRAMS, IMAGE, Podman, check, equal, matches, output_checks
+from conformance.harness.checks import CALL_SECONDS, IMAGE, check, equal, matches, output_checks
+from conformance.podman.harness import HOST_PROGRAMS, Podman
 
 DEFAULT_CAPABILITIES = "00000000800405fb"  # podman's eleven
 STATUS = "grep -E '^(Cap|NoNewPrivs|Sig)' /proc/self/status"
 
-output_checks(
+test_outputs = output_checks(
     "base",
     [
         # name, podman's options, script, its whole output
@@ -78,7 +76,7 @@ output_checks(
     ],
 )
 
-output_checks(
+test_more_outputs = output_checks(
     "base",
     [("--oom-score-adj: lowered", "--oom-score-adj -500", "cat /proc/self/oom_score_adj", "-500")],
     rootful_only="the kernel lets only root lower oom_score_adj",
@@ -86,7 +84,7 @@ output_checks(
 
 
 @check("base", "--oom-score-adj: not lowered for an ordinary user, who is told", rootless_only="root may lower it")
-def oom_score_stays(podman: Podman) -> None:
+def test_oom_score_stays(podman: Podman) -> None:
     podman.need(5, "a warning in place of the runtime's error")
     result = podman.call(*podman.run_words(["--oom-score-adj", "-500"], "cat", "/proc/self/oom_score_adj"))
     equal((result.status, result.out), (0, Path("/proc/self/oom_score_adj").read_text()), str(result))
@@ -94,75 +92,71 @@ def oom_score_stays(podman: Podman) -> None:
 
 
 @check("base", "run --rm: prints its output and leaves no container")
-def run_rm(podman: Podman) -> None:
+def test_run_rm(podman: Podman) -> None:
     name = podman.new_container()
     equal(podman.run(["--name", name], "echo", "hello"), "hello")
     equal(podman.call("container", "exists", name).status, 1, "`podman container exists` afterwards")
 
 
 @check("base", "the runtime in use is the one to check")
-def runtime_in_use(podman: Podman) -> None:
+def test_runtime_in_use(podman: Podman) -> None:
     equal(podman("info", "--format", "{{.Host.OCIRuntime.Path}}"), podman.runtime)
     matches(podman("info", "--format", "{{.Host.OCIRuntime.Version}}"), r".*\d+\.\d+.*", "version")
     equal(podman.inspect(podman.create([], "true"), ".OCIRuntime"), podman.runtime, "the container's runtime")
 
 
 @check("base", "output and error streams stay apart")
-def streams(podman: Podman) -> None:
+def test_streams(podman: Podman) -> None:
     result = podman.call(*podman.run_words([], "sh", "-c", "echo out; echo err >&2"))
     equal((result.status, result.out, result.err), (0, "out\n", "err\n"))
 
 
 @check("base", "run -i: standard input reaches the process, and so does its end")
-def standard_input(podman: Podman) -> None:
+def test_standard_input(podman: Podman) -> None:
     text = "line\n" * 20000
     equal(podman.run(["-i"], "md5sum", stdin=text), podman.run(["-i"], "sh", "-c", "cat | md5sum", stdin=text))
     equal(podman.run(["-i"], "wc", "-c", stdin=text), str(len(text)))
 
 
 @check("base", "exit status is the process's")
-def exit_status(podman: Podman) -> None:
+def test_exit_status(podman: Podman) -> None:
     for status in (0, 1, 7, 255):
         podman.fails(status, *podman.run_words([], "sh", "-c", f"exit {status}"))
 
 
 @check("base", "environment holds what podman sets, and nothing of the runtime's")
-def environment(podman: Podman) -> None:
+def test_environment(podman: Podman) -> None:
     lines = podman.run(["--http-proxy=false", "--hostname", "box"], "env").splitlines()
     podmans_choice = {"TERM=xterm"}  # which versions set without a terminal, too
     equal(sorted(set(lines) - podmans_choice), ["HOME=/root", "HOSTNAME=box", "PATH=/bin", "container=podman"])
 
 
 @check("base", "--env-host")
-def environment_of_host(podman: Podman) -> None:
+def test_environment_of_host(podman: Podman) -> None:
     words = podman.run_words(["--env-host"], "sh", "-c", "echo $CHECKED_BY")
     equal(podman(*words, env={"CHECKED_BY": "host"}), "host")
 
 
 @check("base", "file descriptors: only the standard three")
-def descriptors(podman: Podman) -> None:
+def test_descriptors(podman: Podman) -> None:
     equal(podman.run([], "ls", "/proc/self/fd").split(), ["0", "1", "2", "3"], "descriptors (3 is of ls)")
 
 
 @check("base", "signals: none is ignored or blocked")
-def signals(podman: Podman) -> None:
+def test_signals(podman: Podman) -> None:
     lines = podman.run([], "grep", "-E", "^Sig(Ign|Blk)", "/proc/self/status").splitlines()
     equal([line.split() for line in lines], [["SigBlk:", "0" * 16], ["SigIgn:", "0" * 16]])
 
 
 @check("base", "--preserve-fds")
-def preserve_fds(podman: Podman) -> None:
-    if sys.stdin is not None and os.path.exists("/proc/self/fd/3"):
-        os.close(3)  # an inherited one: the two files must become 3 and 4
-    with open(podman.new_file("three")) as three, open(podman.new_file("four")) as four:
-        equal(sorted((three.fileno(), four.fileno())), [3, 4], "the check's own descriptors")
-        words = podman.run_words(["--preserve-fds", "2"], "sh", "-c", "cat <&3; cat <&4; ls /proc/self/fd | wc -l")
-        result = podman.call(*words, pass_fds=(3, 4))
+def test_preserve_fds(podman: Podman) -> None:
+    words = podman.run_words(["--preserve-fds", "2"], "sh", "-c", "cat <&3; cat <&4; ls /proc/self/fd | wc -l")
+    result = podman.call(*words, files=[podman.new_file("three"), podman.new_file("four")])
     equal((result.status, result.out), (0, "threefour6\n"), str(result))
 
 
 @check("base", "--rootfs: a folder as the root, writable")
-def rootfs(podman: Podman) -> None:
+def test_rootfs(podman: Podman) -> None:
     root = unpacked(podman)
     words = ["run", "--rm", "--network", "none", "--rootfs", str(root), "/bin/sh", "-c", "cat /seed/file; touch /new"]
     equal(podman(*words), "from the image")
@@ -170,7 +164,7 @@ def rootfs(podman: Podman) -> None:
 
 
 @check("base", "--rootfs with an overlay: the folder stays as it is")
-def rootfs_overlay(podman: Podman) -> None:
+def test_rootfs_overlay(podman: Podman) -> None:
     root = unpacked(podman)
     equal(podman("run", "--rm", "--network", "none", "--rootfs", f"{root}:O", "/bin/touch", "/new"), "")
     equal((root / "new").exists(), False, "the container's file in the folder")
@@ -195,7 +189,7 @@ def podman_unshare(podman: Podman, *command: str) -> None:
 
 
 @check("base", "--sdnotify=container: the container's READY=1 reaches the service manager")
-def sdnotify(podman: Podman) -> None:
+def test_sdnotify(podman: Podman) -> None:
     path = podman.new_folder() / "notify"
     script = "import os, socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); "
     script += "s.sendto(b'READY=1', os.environ['NOTIFY_SOCKET']); input()"

@@ -7,9 +7,12 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from conformance.harness.checks import IMAGE, Failed, check, equal, matches, wait_until
 from conformance.harness.docker_checks import ON_TERM
 from conformance.harness.leftovers import own_base
-from conformance.podman.harness import HOST_PROGRAMS, IMAGE, Failed, Podman, Skipped, check, equal, matches, wait_until
+from conformance.podman.harness import HOST_PROGRAMS, Podman
 
 QUADLET = Path("/usr/libexec/podman/quadlet")
 WAIT = "trap exit TERM; sleep 1000 & wait"  # ends when it is asked to; a sleep that is pid 1 does not
@@ -30,7 +33,7 @@ def install(podman: Podman, files: dict[str, str]) -> None:
     """Writes these files and has systemd read the units that they become, until the check ends; a section [Container],
     [Pod], [Volume] or [Kube] gets podman's options: the runtime to check."""
     if not QUADLET.exists():
-        raise Skipped(f"this podman has no {QUADLET}")
+        pytest.skip(f"this podman has no {QUADLET}")
     folder = own_base() / "containers/systemd"
     podman.undo.callback(control, podman, "daemon-reload")
     if not folder.exists():
@@ -69,7 +72,7 @@ def unit_of(pid: str) -> str:
 
 
 @check("services", "quadlet .container: start, status, journal, exec, restart, stop")
-def container(podman: Podman) -> None:
+def test_container(podman: Podman) -> None:
     name = podman.new_container()
     text = f"{CONTAINER}ContainerName={name}\nExec={shlex.join(ON_TERM)}\n"
     text += "PodmanArgs=--memory 64m\nVolume=/etc/hostname:/seed/name:ro\n"
@@ -90,7 +93,7 @@ def container(podman: Podman) -> None:
 
 
 @check("services", "quadlet .container: systemd starts a program that fails again, and the failure is the unit's")
-def restarts(podman: Podman) -> None:
+def test_restarts(podman: Podman) -> None:
     name, folder = podman.new_container(), podman.new_folder()
     script = f"echo run >>/shared/runs; [ $(wc -l </shared/runs) -ge 2 ] || exit 5; {WAIT}"
     text = f"{CONTAINER}ContainerName={name}\nVolume={folder}:/shared\nExec=sh -c {shlex.quote(script)}\n"
@@ -114,21 +117,21 @@ def comes_up(podman: Podman, more: str, ready: Callable[[str], object]) -> None:
 
 
 @check("services", "quadlet Notify=true: active when the program in the container says so")
-def notify(podman: Podman) -> None:
+def test_notify(podman: Podman) -> None:
     script = f"until [ -e /go ]; do sleep 0.1; done; /usr/bin/systemd-notify --ready; {WAIT}"
     more = f"Notify=true\nVolume={HOST_PROGRAMS[1]}\nExec=sh -c {shlex.quote(script)}\n"
     comes_up(podman, more, lambda name: podman("exec", name, "touch", "/go"))
 
 
 @check("services", "quadlet Notify=healthy: active when the health check succeeds")
-def notify_healthy(podman: Podman) -> None:
+def test_notify_healthy(podman: Podman) -> None:
     more = "Notify=healthy\nHealthCmd=test -e /go\nHealthInterval=1s\nHealthRetries=1000\n"
     more += f"Exec=sh -c {shlex.quote(WAIT)}\n"
     comes_up(podman, more, lambda name: podman("exec", name, "touch", "/go"))
 
 
 @check("services", "quadlet .pod: two containers with a .volume, all started and stopped with the pod")
-def pod(podman: Podman) -> None:
+def test_pod(podman: Podman) -> None:
     name, volume = podman.new_pod(), podman.new_volume()
     member = f"{CONTAINER.replace('Network=none', f'Pod={name}.pod')}Volume={volume}.volume:/shared\n"
     serve = f"echo served >/shared/page; httpd -p 8080 -h /shared; {WAIT}"
@@ -169,7 +172,7 @@ spec:
 
 
 @check("services", "quadlet .kube: a service that is a pod")
-def kube(podman: Podman) -> None:
+def test_kube(podman: Podman) -> None:
     name = podman.new_pod()
     path = podman.new_file(KUBE.format(name=name, image=IMAGE, wait=WAIT))
     install(podman, {f"{name}.kube": f"[Kube]\nYaml={path}\nNetwork=none\n"})

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 
-from conformance.podman.harness import HOST_PROGRAMS, Podman, Skipped, check, equal, matches, output_checks
+import pytest
+
+from conformance.harness.checks import check, equal, matches, output_checks
+from conformance.podman.harness import HOST_PROGRAMS, Podman
 
 STATUS = "grep -E '^Seccomp:' /proc/self/status"
 
-output_checks(
+test_outputs = output_checks(
     "seccomp",
     [
         ("default profile: a filter is loaded", "", STATUS, ".*2"),
@@ -39,7 +42,7 @@ def mkdir_rule(action: str, **more: object) -> dict[str, object]:
 
 
 @check("seccomp", "profile of the user's own: EPERM, an errno of its choice, and a name nobody knows")
-def errno(podman: Podman) -> None:
+def test_errno(podman: Podman) -> None:
     script = "mkdir /tmp/a 2>&1; touch /tmp/b && echo fine"
     unknown: dict[str, object] = {"names": ["no_such_call_ever"], "action": "SCMP_ACT_ERRNO"}
     matches(podman.sh(profile(podman, mkdir_rule("SCMP_ACT_ERRNO"), unknown), script), ".*not permitted\nfine")
@@ -48,13 +51,13 @@ def errno(podman: Podman) -> None:
 
 
 @check("seccomp", "profile: a call that kills: 159 (SIGSYS)")
-def kill(podman: Podman) -> None:
+def test_kill(podman: Podman) -> None:
     rules = mkdir_rule("SCMP_ACT_KILL_PROCESS")
     equal(podman.sh(profile(podman, rules), "mkdir /tmp/a; echo $?"), "159")
 
 
 @check("seccomp", "profile: arguments are compared")
-def arguments(podman: Podman) -> None:
+def test_arguments(podman: Podman) -> None:
     rule: dict[str, object] = {
         "names": ["kill"],
         "action": "SCMP_ACT_ERRNO",
@@ -65,7 +68,7 @@ def arguments(podman: Podman) -> None:
 
 
 @check("seccomp", "exec: the filter is there, too")
-def executed(podman: Podman) -> None:
+def test_executed(podman: Podman) -> None:
     # crun 1.21 caches filters, and takes profiles that differ in errnoRet alone for the same: one more rule helps
     other: dict[str, object] = {"names": ["acct"], "action": "SCMP_ACT_ERRNO"}
     name = podman.start(profile(podman, mkdir_rule("SCMP_ACT_ERRNO"), other), "sleep", "1000")
@@ -74,9 +77,9 @@ def executed(podman: Podman) -> None:
 
 
 @check("seccomp", "default profile: a call that it does not know gets ENOSYS, one that it denies EPERM")
-def default_profile(podman: Podman) -> None:
+def test_default_profile(podman: Podman) -> None:
     if os.uname().machine != "x86_64":
-        raise Skipped("the numbers of the system calls are those of x86_64")
+        pytest.skip("the numbers of the system calls are those of x86_64")
     # 180 nfsservctl: denied by the profile, unknown to the kernel; 9999: unknown to both
     script = "import ctypes; c = ctypes.CDLL(None, use_errno=True)\n"
     script += "for n in (180, 9999): c.syscall(n); print(ctypes.get_errno())"
@@ -88,7 +91,7 @@ def default_profile(podman: Podman) -> None:
 
 
 @check("seccomp", "a broken profile is refused, and podman says why")
-def broken(podman: Podman) -> None:
+def test_broken(podman: Podman) -> None:
     result = podman.call(*podman.run_words(profile(podman, mkdir_rule("SCMP_ACT_NONSENSE")), "true"))
     equal(result.status != 0, True, "it cannot run")
     matches(result.err, ".*(SCMP_ACT_NONSENSE|seccomp|action).*", "error")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from conformance.harness.checks import check, equal, matches
 from conformance.harness.terminal import Terminal
-from conformance.podman.harness import Podman, check, equal, matches
+from conformance.podman.harness import Podman
 
 SHOW = "for fd in 0 1 2; do [ -t $fd ] && echo tty-$fd; done"
 
 
 @check("base", "run -t without a terminal: the process has one, and its output is a terminal's")
-def no_terminal(podman: Podman) -> None:
+def test_no_terminal(podman: Podman) -> None:
     matches(
         podman.sh(["-t"], f"{SHOW}; tty; echo error >&2"),
         "tty-0\r?\ntty-1\r?\ntty-2\r?\n/dev/(pts/0|console)\r?\nerror",
@@ -19,7 +20,7 @@ def no_terminal(podman: Podman) -> None:
 
 
 @check("base", "run -d -t: the log, attach and exec -t of a container whose terminal nobody looks at")
-def detached_terminal(podman: Podman) -> None:
+def test_detached_terminal(podman: Podman) -> None:
     name = podman.start(["-d", "-i", "-t"], "sh", "-c", "tty; read line; echo got $line; exit 6")
     podman.logs_until(name, "/dev/")
     matches(podman("exec", "-t", name, "sh", "-c", SHOW), "tty-0\r?\ntty-1\r?\ntty-2")
@@ -32,14 +33,14 @@ def detached_terminal(podman: Podman) -> None:
 
 
 @check("base", "--log-driver=passthrough: the process has the caller's own streams")
-def passthrough(podman: Podman) -> None:
+def test_passthrough(podman: Podman) -> None:
     words = podman.run_words(["--log-driver=passthrough"], "sh", "-c", "cat; echo error >&2; exit 4")
     result = podman.call(*words, stdin="in\n")
     equal((result.status, result.out, result.err), (4, "in\n", "error\n"))
 
 
 @check("base", "--log-driver=passthrough-tty: the caller's terminal is the process's streams")
-def passthrough_tty(podman: Podman) -> None:
+def test_passthrough_tty(podman: Podman) -> None:
     podman.need(5, "passthrough-tty")
     words = podman.run_words(
         ["--log-driver=passthrough-tty"], "sh", "-c", f"{SHOW}; stty size; read x; echo got $x; exit 5"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from conformance.harness.checks import IMAGE, Failed, check, equal, matches, wait_until
 from conformance.harness.docker_checks import CGROUPS
-from conformance.podman.harness import HOST_PROGRAMS, IMAGE, Failed, Podman, Skipped, check, equal, matches, wait_until
+from conformance.podman.harness import HOST_PROGRAMS, Podman
 
 SYSTEMD = "/usr/lib/systemd/systemd"
 SYSTEMCTL = "/usr/bin/systemctl"
@@ -18,7 +21,7 @@ UNITS = {
 def booted(podman: Podman, *options: str) -> str:
     """The name of a container in which systemd has started a service of its own, with all that basic.target wants."""
     if not Path(SYSTEMD).exists():
-        raise Skipped(f"this host has no {SYSTEMD}")
+        pytest.skip(f"this host has no {SYSTEMD}")
     units = podman.new_folder()
     for name, text in UNITS.items():
         (units / name).write_text(text)
@@ -45,12 +48,12 @@ def try_service(podman: Podman, name: str, own: str) -> None:
 
 
 @check("systemd", "--systemd=always: systemd boots in a cgroup namespace of its own")
-def own_namespace(podman: Podman) -> None:
+def test_own_namespace(podman: Podman) -> None:
     try_service(podman, booted(podman, "--systemd=always", "--cgroupns=private"), "")
 
 
 @check("systemd", "--systemd=always --cgroupns=host -v /sys/fs/cgroup: systemd boots in the host's cgroup tree")
-def host_tree(podman: Podman) -> None:
+def test_host_tree(podman: Podman) -> None:
     name = booted(podman, "--systemd=always", "--cgroupns=host", "-v", f"{CGROUPS}:{CGROUPS}:rw")
     own = podman.inspect(name, ".State.CgroupPath")
     if not own:
@@ -59,7 +62,7 @@ def host_tree(podman: Podman) -> None:
 
 
 @check("systemd", "--systemd=true: podman knows systemd by its name")
-def by_name(podman: Podman) -> None:
+def test_by_name(podman: Podman) -> None:
     name = podman.create(["--systemd=true"], SYSTEMD)
     equal(podman.inspect(name, ".Config.SystemdMode"), "true")
     matches(podman.inspect(name, ".Config.StopSignal"), r"37|SIGRTMIN\+3", "stop signal")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
+from conformance.harness.checks import IMAGE, check, equal, matches
 from conformance.harness.terminal import Terminal
-from conformance.podman.harness import IMAGE, Podman, check, equal, matches
+from conformance.podman.harness import Podman
 
 PROMPT = "READY>"
 SHELL = ["-e", f"PS1={PROMPT}", "--network", "none"]
@@ -21,7 +22,7 @@ def shell(podman: Podman, *options: str, rows: int = 33, columns: int = 111) -> 
 
 
 @check("base", "run -it: a terminal of its own; input, output and exit status")
-def interactive(podman: Podman) -> None:
+def test_interactive(podman: Podman) -> None:
     screen, _ = shell(podman)
     screen.type("tty; echo sum-$((40+2))\n")
     screen.expect(r"/dev/(pts/0|console)\r\n")
@@ -31,7 +32,7 @@ def interactive(podman: Podman) -> None:
 
 
 @check("base", "run -it: size of the terminal, also after a change")
-def size(podman: Podman) -> None:
+def test_size(podman: Podman) -> None:
     screen, _ = shell(podman)
     # conmon sets the size a little after the start: ask until it is there
     screen.type("until [ \"$(stty size)\" = '33 111' ]; do sleep 0.1; done; echo first-$((1+1))\n")
@@ -44,7 +45,7 @@ def size(podman: Podman) -> None:
 
 
 @check("base", "run -it: it is the controlling terminal: ^C reaches the foreground program")
-def interrupt(podman: Podman) -> None:
+def test_interrupt(podman: Podman) -> None:
     screen, _ = shell(podman)
     screen.type("echo go-$((1+1)); sleep 1000\n")
     screen.expect("go-2")
@@ -57,7 +58,7 @@ def interrupt(podman: Podman) -> None:
 
 
 @check("base", "run -it --user: the terminal belongs to the user")
-def terminal_owner(podman: Podman) -> None:
+def test_terminal_owner(podman: Podman) -> None:
     screen, _ = shell(podman, "--user", "1000:1000")
     screen.type("echo owner-$(stat -c %u $(tty)); echo mine-$((1+1)) >$(tty)\n")
     screen.expect("owner-1000")
@@ -67,14 +68,14 @@ def terminal_owner(podman: Podman) -> None:
 
 
 @check("base", "run -t: /dev/console is the terminal")
-def console(podman: Podman) -> None:
+def test_console(podman: Podman) -> None:
     """A bind mount of the terminal, or (crun from 1.22 on) a link to it."""
     script = "[ -c /dev/console ] && echo shown >/dev/console; stat -L -c %t:%T /dev/console $(tty)"
     matches(podman.sh(["-t"], script), r"shown\r?\n(88:\w+)\r?\n\1")  # 136 is the major number of devpts
 
 
 @check("base", "run -it: detach keys leave it running; attach comes back to it")
-def detach_attach(podman: Podman) -> None:
+def test_detach_attach(podman: Podman) -> None:
     screen, name = shell(podman)
     screen.type("X=kept\n")
     screen.expect(PROMPT)
@@ -92,7 +93,7 @@ def detach_attach(podman: Podman) -> None:
 
 
 @check("base", "attach without a terminal: input and output of a running container")
-def attach(podman: Podman) -> None:
+def test_attach(podman: Podman) -> None:
     name = podman.start(["-i"], "sh", "-c", "read line; echo got $line; exit 6")
     equal(podman("attach", name, stdin="hello\n"), "got hello")
     equal(podman("wait", name), "6", "exit status of the container")
