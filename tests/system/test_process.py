@@ -188,7 +188,7 @@ def test_program_that_cannot_be_executed(runtime: Runtime, bundle: Bundle, args:
     [
         (["no-such-program"], "executable file `no-such-program` not found in $PATH: no such file or directory"),
         (["/etc/passwd"], "open executable `/etc/passwd`: permission denied"),
-        (["/etc"], "exec `/etc`: permission denied (it is not a regular file)"),
+        (["/etc"], "exec `/etc`: permission denied (it is a directory)"),
     ],
 )
 def test_program_errors_have_the_words_that_podman_and_docker_know(

@@ -61,6 +61,7 @@ WINGS = {
     "doctor": ("commands.create",),
     "documents": (),
     "events": (),
+    "explain": ("stages.step_report",),
     "foreground": ("commands.exec", "commands.run"),
     "idmapped": ("planning.mounts", "spec.rules"),
     "logdaemon": ("log",),

@@ -13,6 +13,7 @@ from pyrunc.planning import facts
 from pyrunc.planning.container import ContainerPlan, CreateOptions, build
 from pyrunc.spec.config import parse_config
 from pyrunc.stages import announce, parent
+from pyrunc.stages.step_report import NotExecuted
 
 OPTIONS = (
     Option("bundle", "bundle directory (default: the working directory)", "DIR", "b"),
@@ -122,6 +123,8 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
         if told:
             announce.remove_pid_file(told)
         made.undo(error, lambda: _run_poststop(context, container, todo))
+        if isinstance(error, NotExecuted):
+            error.explain(todo.rootfs, lambda: text)
         raise
     return container, made
 

@@ -17,6 +17,7 @@ from pyrunc.savedstate import State
 from pyrunc.spec.config import parse_config
 from pyrunc.stages import announce, exec_parent
 from pyrunc.stages.children import Child
+from pyrunc.stages.step_report import NotExecuted
 from pyrunc.stages.target import Target
 
 OPTIONS = (
@@ -87,9 +88,10 @@ def _enter(context: Context, arguments: Arguments) -> int:
             credentials.check_groups(plan.process.user.additional_gids, denied=plan.denies_setgroups)
         credentials.guard_null()
         child = exec_parent.enter(plan, target, arguments.text("console-socket"))
-    except PyruncError:
+    except PyruncError as error:
         if not state.alive():
             raise NotPermitted("container not running") from None
+        _explain(error, container, state, plan)
         if processes.first_thread_ended(state.pid):
             text = f"cannot exec in container `{container.id}`: the first thread of its first process has ended"
             raise NotPermitted(text) from None
@@ -97,10 +99,15 @@ def _enter(context: Context, arguments: Arguments) -> int:
     posix.close(target.pidfd)
     for warning in child.warnings:
         context.log.warning(warning)
-    return _let_go(arguments, plan, child, state)
+    return _let_go(arguments, plan, child, container, state)
 
 
-def _let_go(arguments: Arguments, plan: ExecPlan, child: Child, state: State) -> int:
+def _explain(error: BaseException, container: Container, state: State, plan: ExecPlan) -> None:
+    if isinstance(error, NotExecuted):
+        error.explain(f"/proc/{state.pid}/root", lambda: container.read("config.json"), plan.process)
+
+
+def _let_go(arguments: Arguments, plan: ExecPlan, child: Child, container: Container, state: State) -> int:
     """Tell the caller of the process, let it run its program, and stay with it."""
     detach, pid_file = arguments.flag("detach"), arguments.text("pid-file")
     try:
@@ -127,6 +134,7 @@ def _let_go(arguments: Arguments, plan: ExecPlan, child: Child, state: State) ->
             announce.remove_pid_file(pid_file)
         if isinstance(error, PyruncError) and not state.alive():
             raise NotPermitted("container not running") from None
+        _explain(error, container, state, plan)
         raise
     return foreground.attend(child.pid, signals, child.terminal)
 

@@ -14,6 +14,7 @@ from pyrunc.errors import PyruncError
 from pyrunc.kernel.process import processes
 from pyrunc.savedstate import SavedHook, State
 from pyrunc.stages.conversation import Ending
+from pyrunc.stages.step_report import NotExecuted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,6 +50,9 @@ def start(context: Context, container: Container) -> "Proxy | None":
     proxy = _proxy(context, container) if b"NOTIFY_SOCKET" in context.environment and container.has("notify") else None
     try:
         _release(container, state)
+    except NotExecuted as error:
+        error.explain(state.rootfs, lambda: container.read("config.json"))
+        raise
     except OSError as error:
         raise PyruncError.from_os(f"start container `{container.id}`", error) from None
     hooks = state.hooks("poststart")

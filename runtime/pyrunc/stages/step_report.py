@@ -9,12 +9,33 @@ from errno import EACCES, ECANCELED, EISDIR, ENOENT, ENOEXEC, EPERM, ETIMEDOUT
 
 from pyrunc.errors import PyruncError, strerror
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyrunc.spec.process import Process
+
 CALL, FIND, CHECK_CWD, HOOK, REPORT_TO, EXEC, SPLIT, WRITE, END_BY, LISTEN = range(10)  # kinds of steps
 POINTER = "\x1f"  # in a label, before the JSON pointer of the value that a step is about
 NAME = b"pyrunc-init"  # of its process (PR_SET_NAME), until the exec
 _SPELT = (EPERM, ENOENT, ENOEXEC, EACCES)  # what execve(2) says of a file
 _NOT_EXECUTED = 127  # pyrunc-init's status for it, and the shell's
 _INTS = 16  # bytes
+
+
+class NotExecuted(PyruncError):
+    """The program cannot be executed. kernel: the errno; found: the file is there, and execve(2) has refused it."""
+
+    kernel, found = 0, False
+
+    def explain(self, root: str, config: "Callable[[], bytes]", process: "Process | None" = None) -> None:
+        """Put into the hint what the file itself tells (`wings.explain.program.why`). config: reads config.json."""
+        try:
+            from pyrunc.wings.explain import program
+
+            self.hint = program.why(self, root, config(), process) or self.hint
+        except (ImportError, OSError, MemoryError, PyruncError):  # the error says more than that it is not explained
+            return
 
 
 def error_of(failure: bytes) -> PyruncError:
@@ -32,7 +53,7 @@ def error_of(failure: bytes) -> PyruncError:
         what = f"the working directory `{text}` is outside the container's root"
         return PyruncError(what, errno=errno, pointer="/process/cwd")
     if kind == EXEC:
-        return _as_go_spells(text, errno)
+        return _as_go_spells(text, errno, found=True)
     text, _, pointer = text.partition(POINTER)
     return PyruncError(text, errno=errno, pointer=pointer)
 
@@ -57,22 +78,25 @@ def early_end(who: str, status: int) -> PyruncError:
     return PyruncError(f"{who} was killed by {signals.name(signal)} before it ran its program")
 
 
-def _not_executable(name: str, errno: int) -> PyruncError:
+def _not_executable(name: str, errno: int) -> NotExecuted:
     if errno == EISDIR:
         error = _as_go_spells(f"exec `{name}`", EACCES)
-        error.hint = "it is not a regular file"
+        error.hint, error.kernel = "it is not a regular file", EISDIR
         return error
     if errno == ENOENT and "/" not in name:
         return _as_go_spells(f"executable file `{name}` not found in $PATH", errno)
     return _as_go_spells(f"open executable `{name}`", errno)
 
 
-def _as_go_spells(text: str, errno: int) -> PyruncError:
+def _as_go_spells(text: str, errno: int, *, found: bool = False) -> NotExecuted:
     """docker chooses its exit status by words of the kernel in Go's letters, which are small."""
-    if errno not in _SPELT:
-        return PyruncError(text, errno=errno)
-    words = strerror(errno)
-    return PyruncError(f"{text}: {words[0].lower()}{words[1:]}")
+    if errno in _SPELT:
+        words = strerror(errno)
+        error = NotExecuted(f"{text}: {words[0].lower()}{words[1:]}")
+    else:
+        error = NotExecuted(text, errno=errno)
+    error.kernel, error.found = errno, found
+    return error
 
 
 def _hook_failed(name: str, errno: int, status: int, output: str) -> PyruncError:
