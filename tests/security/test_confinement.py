@@ -20,7 +20,7 @@ from pyrunc.kernel.process import keyring, lsm, sealed
 from pyrunc.planning import security
 from pyrunc.planning.facts import ProcessFacts
 from pyrunc.spec.config import parse_process
-from pyrunc.stages import exec_child, security_steps
+from pyrunc.stages import entering, exec_child, security_steps
 from pyrunc.stages.conversation import FAILURE, Ending
 from pyrunc.stages.step_list import RETRY_EINTR, StepList
 from pyrunc.stages.step_report import EXEC, FIND, HOOK, REPORT_TO, SPLIT, error_of
@@ -402,8 +402,8 @@ def test_keyring_of_a_labelled_container_is_made_with_its_label(monkeypatch):
     monkeypatch.setattr(keyring.syscalls, "join_session_keyring", lambda name: done.append(name) or 1)
     monkeypatch.setattr(keyring.syscalls, "keyctl", lambda *_: 0)
     monkeypatch.setattr(keyring.syscalls, "describe_key", lambda _: f"keyring;{os.getuid()};0;3f0b0000;_ses.x")
-    keyring.new_session_keyring("_ses.x", "system_u:system_r:container_t:s0")
-    keyring.new_session_keyring("_ses.y")
+    for name, label in (("_ses.x", "system_u:system_r:container_t:s0"), ("_ses.y", "")):
+        entering.join_keyring(SimpleNamespace(new_keyring=True, keyring=name), None, label)
     assert done == ["system_u:system_r:container_t:s0", "_ses.x", "_ses.y"]
 
 
@@ -445,7 +445,5 @@ def test_labels_of_a_config_are_the_programs(monkeypatch):
 def test_label_of_new_keys_is_an_error_where_it_cannot_be_set():
     if lsm.selinux_enabled():
         pytest.skip("SELinux is enabled here: labels of keys can be set")
-    proc = procfs.private()
     with pytest.raises(PyruncError, match=r"write file `/proc/thread-self/attr/keycreate`.*/process/selinuxLabel"):
-        lsm.label_new_keys(proc, "system_u:system_r:container_t:s0")
-    os.close(proc)
+        entering.label_keys("system_u:system_r:container_t:s0")

@@ -58,9 +58,17 @@ def stop_importing(plan: "ContainerPlan | ExecPlan") -> None:
     sys.meta_path.clear()
 
 
+def label_keys(label: str) -> None:
+    """Label the keys that are made as the config says of the process."""
+    with within("/process/selinuxLabel"):
+        keyring.label_new_keys(label)
+
+
 def join_keyring(plan: "ContainerPlan | ExecPlan", channel: "Channel", label: str = "") -> None:
     """Leave the session keyring of the command's caller. label: of SELinux, for keys that are made."""
-    if plan.new_keyring and (warning := keyring.new_session_keyring(plan.keyring, label)):
+    if plan.new_keyring and label:
+        label_keys(label)
+    if plan.new_keyring and (warning := keyring.new_session_keyring(plan.keyring)):
         channel.send(WARNING, warning)
 
 

@@ -5,6 +5,7 @@ from errno import EDQUOT, ENOSYS, EOPNOTSUPP, EPERM
 
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import syscalls
+from pyrunc.kernel.descriptors import opened
 
 _KEYCTL_SETPERM = 5
 _POSSESSOR_ALL, _USER_VIEW_READ_SEARCH = 0x3F000000, 0x000B0000
@@ -19,23 +20,24 @@ def new_name(container_id: str) -> str:
     return f"_ses.{container_id}.{posix.urandom(8).hex()}"
 
 
-def new_session_keyring(name: str, label: str = "") -> str:
+def label_new_keys(label: str) -> None:
+    """Give keyrings and keys that are made until the next execve (security/selinux/hooks.c) a label of SELinux, which
+    would not let the program use a keyring that is labelled like the runtime."""
+    from pyrunc.kernel.mount import procfs
+
+    from . import lsm
+
+    with opened(procfs.private()) as proc:
+        lsm.label_new_keys(proc, label)
+
+
+def new_session_keyring(name: str) -> str:
     """A session keyring of the container's own, so that it cannot see or revoke that of the caller (keyrings(7)): one
     of this name, or of another if that belongs to somebody else. A warning, or "".
 
-    label: of SELinux, which would not let the program use a keyring that is labelled like the runtime. It holds for
-    keyrings that are made until the next execve (security/selinux/hooks.c), and not for one of this name that is there.
     A kernel without keys leaves nothing to hide. A system call filter around us may forbid them: crun and runc go on as
     well.
     """
-    if label:
-        from pyrunc.kernel.mount import procfs
-
-        from . import lsm
-
-        proc = procfs.private()
-        lsm.label_new_keys(proc, label)
-        posix.close(proc)
     try:
         ring = syscalls.join_session_keyring(name)
         if not _is_ours(ring):

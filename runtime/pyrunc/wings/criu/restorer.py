@@ -13,7 +13,7 @@ from pyrunc.errors import PyruncError
 from pyrunc.kernel import paths, syscalls
 from pyrunc.kernel.descriptors import opened
 from pyrunc.kernel.process import keyring, processes, trial
-from pyrunc.stages import children, conversation, parent
+from pyrunc.stages import children, conversation, entering, parent
 from pyrunc.stages.channel import pair
 
 from . import images, rpc, service
@@ -180,8 +180,9 @@ def _prepare(plan: "ContainerPlan", root: str, want: Images) -> None:
         raise PyruncError.from_os(f"bind `{plan.rootfs}` to `{root}` for criu", error) from None
     posix.sched_setaffinity(0, range(_MOST_CPUS))  # what is restored inherits it: see `last_steps.use_all_cpus`
     if plan.new_keyring:
-        label = (plan.process.selinux_label or "") if plan.process is not None else ""
-        keyring.new_session_keyring(plan.keyring, label)
+        if plan.process is not None and plan.process.selinux_label:
+            entering.label_keys(plan.process.selinux_label)
+        keyring.new_session_keyring(plan.keyring)
 
 
 def _answer(
