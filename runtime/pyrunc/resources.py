@@ -158,12 +158,13 @@ class Mounts:
 
 
 class Cgroup:
-    """What `want` asks for (`manager`). path: of the cgroup when it is ours and known, or ""."""
+    """What `want` asks for (`manager`). path: of the cgroup when it is ours and known, or ""; before: what was there.
+    """
 
-    __slots__ = ("_intended", "_ours", "_placed", "_tell", "path", "want")
+    __slots__ = ("_intended", "_ours", "_placed", "_tell", "before", "path", "want")
 
     def __init__(self, want: manager.Want) -> None:
-        self.want, self.path = want, ""
+        self.want, self.path, self.before = want, "", manager.Before()
         self._placed = False  # clone3 puts the first process into it
         self._ours = False  # be the path known or not
         self._intended = False  # create was killed before it knew whether it or another has made it
@@ -171,10 +172,14 @@ class Cgroup:
 
     def make(self, note: "Note") -> int:
         """Make the directory, if it is us who make it: its descriptor, or -1."""
-        fd = manager.place(self.want, note)
+        fd = manager.place(self.want, self.before, note)
         self.path, self._placed = self.want.path, fd >= 0
         self._ours = bool(self.path)
         return fd
+
+    def give_up(self) -> None:
+        """The container is to have none, since none can be made and nothing depends on it."""
+        self.want = manager.Want(manager.DISABLED, (), self.want.devices, asks_for_devices=False)
 
     def adopt(self, pid: int, note: "Note", container_id: str) -> None:
         """Bring the first process in. A scope is ours when systemd has made it: before, there is the intent."""
@@ -190,7 +195,7 @@ class Cgroup:
 
     def save(self, state: "State") -> None:
         """Where it is."""
-        unit, state.cgroup, state.cgroup_found = self.want.unit, self.path, self.want.found
+        unit, state.cgroup, state.cgroup_found = self.want.unit, self.path, self.before.there
         state.cgroup_leaf = self.want.leaf if self.path else ""
         state.saved_unit = [] if unit is None else unit.words
 
@@ -198,17 +203,17 @@ class Cgroup:
     def from_journal(cls, state: "State", warn: "Callable[[str], None]", *, was_alive: bool) -> "Cgroup":
         """Ours, or that of an intent. Those of a pid namespace have all ended with the first process: if that one has
         ended before, another container may have been put there since."""
-        want = manager.Want(manager.DISABLED, [], None)
-        cgroup = cls(want)
-        cgroup.path, want.found, want.unit = state.cgroup, state.cgroup_found, state.unit
-        cgroup._ours = bool(cgroup.path or want.unit)
+        cgroup = cls(manager.Want(manager.DISABLED, unit=state.unit))
+        cgroup.path, cgroup.before.there = state.cgroup, state.cgroup_found
+        cgroup._ours = bool(cgroup.path or state.unit)
         if cgroup._ours:
-            if not was_alive and state.private_pids and want.unit is None:
+            if not was_alive and state.private_pids and state.unit is None:
                 cgroup._tell = warn
-        elif state.cgroup_intent and not want.found:
-            want.path, cgroup._intended = state.cgroup_intent, True
+        elif state.cgroup_intent and not state.cgroup_found:
+            cgroup.want, cgroup._intended = manager.Want(manager.DISABLED, path=state.cgroup_intent), True
         elif len(state.unit_intent) == 3:
-            want.unit, cgroup._intended = names.Unit(*state.unit_intent), True
+            unit = names.Unit(*state.unit_intent)
+            cgroup.want, cgroup._intended = manager.Want(manager.DISABLED, unit=unit), True
         return cgroup
 
     def undo(self) -> None:
@@ -224,7 +229,7 @@ class Cgroup:
         want = self.want
         tell = self._tell if self._tell is not None and not events.frozen(self.path) else None
         try:
-            manager.remove(self.path, want.unit, found=want.found, kill=tell is None)
+            manager.remove(self.path, want.unit, found=self.before.there, kill=tell is None)
         except PyruncError:
             if tell is None or not (pids := cgroupfs.members(self.path)):
                 raise

@@ -413,13 +413,11 @@ def test_keyring_that_exec_may_make_is_labelled_too(monkeypatch, new_keyring):
     monkeypatch.setattr(lsm, "label_new_keys", lambda _, label: os.write(writing, label.encode()))
     process = SimpleNamespace(terminal=False, selinux_label="label", oom_score_adj=None)
     attributes = [lsm.Attribute("attr/exec", b"label")]
-    plan = SimpleNamespace(
-        final_cpus=None, attributes=attributes, filter=None, new_keyring=new_keyring, process=process
-    )
+    plan = SimpleNamespace(final_cpus=None, attributes=attributes, new_keyring=new_keyring, process=process)
     pid = os.fork()
     if pid == 0:
         try:
-            exec_child._prepare(plan)
+            exec_child._prepare(plan, SimpleNamespace(filter=None))
         finally:
             os._exit(0)
     os.waitpid(pid, 0)

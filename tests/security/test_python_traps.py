@@ -140,11 +140,11 @@ def test_no_code_is_opened_after_the_root_has_changed(
 
 
 def set_up(plan: SimpleNamespace) -> None:
-    init.load_what_is_needed(plan)  # type: ignore[arg-type]  # what it looks at of a plan
+    init.load_what_is_needed(plan, plan)  # type: ignore[arg-type]  # what it looks at of a plan
 
 
 def join(plan: SimpleNamespace) -> None:
-    exec_child._prepare(plan)  # type: ignore[arg-type]  # the same
+    exec_child._prepare(plan, plan)  # type: ignore[arg-type]  # the same
 
 
 @pytest.mark.parametrize("prepare", [set_up, join])

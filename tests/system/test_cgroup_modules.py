@@ -233,7 +233,7 @@ def test_manager_of_directories_makes_restricts_and_removes(private_host):
     path = f"{CGROUP_PARENT}/managed"
     want = manager.Want(manager.CGROUPFS, settings({"unified": {"cgroup.max.depth": "3"}}, path), NULL_ONLY)
     want.path, want.owner = path, (4711, 4712)
-    fd = manager.place(want, lambda *_: None)
+    fd = manager.place(want, manager.Before(), lambda *_: None)
     assert os.fstat(fd).st_ino == file(path, "").stat().st_ino
     os.close(fd)
     process = subprocess.Popen(["sleep", "1000"])
@@ -253,7 +253,7 @@ def test_failed_place_leaves_nothing(private_host):
     want = manager.Want(manager.CGROUPFS, settings({"unified": {"nonsense.max": "1"}}, path), None)
     want.path = path
     with pytest.raises(PyruncError, match="controller `nonsense` is not available"):
-        manager.place(want, lambda *_: None)
+        manager.place(want, manager.Before(), lambda *_: None)
     assert not file(path, "").exists()
 
 
@@ -262,7 +262,7 @@ def test_failed_place_keeps_what_was_there(cgroup):
     want.path = cgroup
     noted = []
     with pytest.raises(PyruncError, match="controller `nonsense` is not available"):
-        manager.place(want, lambda *entry: noted.append(entry))
+        manager.place(want, manager.Before(), lambda *entry: noted.append(entry))
     assert file(cgroup, "").exists()
     assert noted == [("cgroupFound", True), ("cgroup", cgroup)]
 
@@ -276,13 +276,13 @@ def test_cgroup_that_cannot_be_noted_goes(private_host):
             raise OSError(errno.ENOSPC, "")
 
     with pytest.raises(OSError, match="28"):
-        manager.place(want, note)
+        manager.place(want, manager.Before(), note)
     assert not file(want.path, "").exists()
 
 
 def test_disabled_manager_does_nothing(private_host):
     want = manager.Want(manager.DISABLED, [], None)
-    assert manager.place(want, lambda *_: None) == -1
+    assert manager.place(want, manager.Before(), lambda *_: None) == -1
     assert manager.adopt(want, os.getpid(), placed=False, description="") == ""
     manager.restrict(want, "")
 

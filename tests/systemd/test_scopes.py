@@ -184,7 +184,7 @@ def test_manager_of_scopes_makes_restricts_and_removes(unit, process):
     settings = wanted({"cpu": {"quota": 33333, "period": 100000}})
     want = managers.Want(managers.SYSTEMD, settings, None if USER else [devices.Rule("a", -1, -1, "rwm", allow=True)])
     want.unit, want.properties = unit, properties.of_settings(settings)
-    assert managers.place(want, lambda *_: None) == -1
+    assert managers.place(want, managers.Before(), lambda *_: None) == -1
     path = managers.adopt(want, process.pid, placed=False, description="a test")
     managers.restrict(want, path)
     assert file(path, "cpu.max").read_text() == "33333 100000\n"

@@ -6,11 +6,10 @@ import pytest
 from pyrunc.cgroup import devices
 from pyrunc.errors import ConfigError, UsageError
 from pyrunc.kernel import syscalls as k
-from pyrunc.kernel.mount import mounts
+from pyrunc.kernel.mount import mountoptions
 from pyrunc.planning import container as plan
 from pyrunc.planning import mounts as planned_mounts
 from pyrunc.planning.facts import HostFacts
-from pyrunc.wings.idmapped.mount_userns import MountMap
 from pyrunc.wings.systemd import notify, scopes
 
 from tests.unit.spec_specimen import MAPPING, SECCOMP
@@ -87,66 +86,11 @@ def test_labels_of_mounts() -> None:
 MAPPED = {"source": "/s", "options": ["bind"], "uidMappings": MAPPING, "gidMappings": MAPPING}
 
 
-def test_id_mapped_mount(monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[object] = []
-    monkeypatch.setattr(MountMap, "open", lambda _, fd, pointer: opened.append((fd, pointer)))
-    monkeypatch.setattr(mounts, "detach", lambda *_: 40)
+def test_id_mapped_mount() -> None:
     made = planned(namespaces("pid=/p", "user=/u", "mount"), mount(**MAPPED))
-    assert made.mounts[1].mapping is not None
-    for number, join in enumerate(made.joins):
-        join.fd = 20 + number
-    monkeypatch.setattr(mounts, "keep_locked", lambda *_: "")
-    assert made.open_mount_sources(ROOT) == []
-    plain = planned(namespaces("pid=/p", "mount"), mount(**MAPPED))
-    plain.open_mount_sources(ROOT)
-    assert opened == [(21, "/mounts/1"), (-1, "/mounts/1")]
-    assert plain.mount_sources == {1: 40}
+    assert [one.mapping is not None for one in made.mounts] == [False, True]
     with pytest.raises(ConfigError, match="needs root's privilege"):
         planned(mount(**MAPPED), host=ordinary(GRANT))
-
-
-@pytest.mark.parametrize(
-    ("changes", "host", "opened"),
-    [
-        ([namespaces("mount")], ROOT, False),
-        ([namespaces("mount=/m")], ROOT, False),
-        ([], ROOT, True),  # init binds in the runtime's own mount namespace
-        (USER, ROOT, True),
-        ([namespaces("mount", "user=/u")], ROOT, True),
-        ([namespaces("mount")], ordinary(GRANT), False),  # the user may bind in his own user namespace what he may here
-    ],
-)
-def test_who_opens_what_is_bound(
-    changes: list[Any], host: HostFacts, opened: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    detached: list[object] = []
-    monkeypatch.setattr(mounts, "detach", lambda one, *rest: detached.append((one.source, *rest)) or 40)
-    monkeypatch.setattr(mounts, "keep_locked", lambda one, fd: f"nosuid{fd}" if one.source == "/s" else "")
-    made = planned(*changes, mount(source="/s", options=["bind"]), host=host)
-    warnings = made.open_mount_sources(host)
-    assert made.mount_sources == ({1: 40} if opened else {})
-    assert detached == ([("/s", k.MS_SLAVE | k.MS_REC, -1)] if opened else [])
-    said = ["the source of the mount to `/d` stays nosuid40, as the host has it (/mounts/1/options)"]
-    assert warnings == (said if opened and made.enters_user_namespace else [])
-
-
-@pytest.mark.parametrize(
-    ("propagation", "kind"),
-    [
-        ("", k.MS_SLAVE | k.MS_REC),
-        ("rprivate", k.MS_PRIVATE | k.MS_REC),
-        ("private", k.MS_PRIVATE | k.MS_REC),
-        ("rshared", k.MS_SHARED | k.MS_REC),
-        ("shared", 0),  # the root's alone
-    ],
-)
-def test_propagation_of_what_is_bound(propagation: str, kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    kinds: list[int] = []
-    monkeypatch.setattr(mounts, "detach", lambda _, kind, root: kinds.append(kind) or 40)
-    monkeypatch.setattr(mounts, "keep_locked", lambda *_: "")
-    changes = [("/linux/rootfsPropagation", propagation)] if propagation else []
-    planned(*USER, *changes, mount(source="/s", options=["bind"])).open_mount_sources(ROOT)
-    assert kinds == [kind]
 
 
 @pytest.mark.parametrize(
@@ -192,26 +136,13 @@ def test_what_is_above_a_path(length: int, number: int) -> None:
     assert (len(path), len(found), found[-1], found[0]) == (length, number, path, "a" if number > 1 else path)
 
 
-def test_what_is_in_an_earlier_mount_is_opened_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mounts, "detach", lambda one, kind, root: 40 + root)
-    monkeypatch.setattr(mounts, "keep_locked", lambda one, tree: f"words{tree}")
-    entries = [
-        {"destination": "/a", "type": "tmpfs"},
-        {"destination": "/z", "source": "/b/root/a", "options": ["bind"]},
-    ]
-    made = planned(("/root/path", "/b/root"), *USER, ("/mounts", entries))
-    assert (made.open_mount_sources(ROOT), made.mount_sources) == ([], {})
-    said = "the source of the mount to `/z` stays words45, as an earlier mount has it (/mounts/1/options)"
-    assert (made.open_mount_source(1, 5), made.mount_sources) == ([said], {1: 45})
-
-
 def test_the_notify_socket_is_bound() -> None:
     made = planned(mount(type="tmpfs"), ("/process/env", ["A=b"]), notify_source="/state")
     last = made.mounts[2]
     source, destination, words = notify.mount("/state")
     assert (last.source, last.destination, last.kind) == (source, destination, "bind")
-    assert last.options.flags == plan.mountoptions.parse(words).flags
-    assert made.env == ["A=b", notify.VARIABLE]
+    assert last.options.flags == mountoptions.parse(words).flags
+    assert made.env == ("A=b", notify.VARIABLE)
 
 
 @pytest.mark.parametrize(
@@ -293,7 +224,7 @@ def test_scope(monkeypatch: pytest.MonkeyPatch) -> None:
     assert made.unit.address == "{b'A': b'b'} False"
     assert {one[0] for one in made.properties} >= {"TasksMax", "TimeoutStopUSec"}
     assert {one.file: one.value for one in made.settings} == {"pids.max": "1", "memory.oom.group": "1"}
-    assert made.at_creation == [("OOMPolicy", "s", "kill")]
+    assert made.at_creation == (("OOMPolicy", "s", "kill"),)
     other = planned(cgroup_manager="systemd", host=ordinary(GRANT)).cgroup
     assert other.unit is not None
     assert (other.unit.slice, other.unit.address) == ("user.slice", "{} True")
@@ -330,16 +261,25 @@ def test_a_property_that_is_refused_is_named(name: str) -> None:
     assert caught.value.pointer == f"/annotations/org.systemd.property.{name}"
 
 
+def named(kind: str, count: int) -> Any:
+    return devices.Rule(kind, count, -1, "rwm", allow=True)
+
+
+def rules_of(made: Any) -> tuple[object, ...]:
+    (rule,) = made.devices
+    return rule.type, rule.major, made.asks_for_devices
+
+
 def test_device_rules(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "rules", lambda listed, pointer: [pointer, len(listed)])
-    monkeypatch.setattr(devices, "rules_without_any", lambda nodes: ["none", len(nodes)])
+    monkeypatch.setattr(devices, "rules", lambda listed, pointer: [named(pointer, len(listed))])
+    monkeypatch.setattr(devices, "rules_without_any", lambda nodes: [named("none", len(nodes))])
     listed = ("/linux/resources/devices", [{"allow": False}])
     made = planned(("/linux/devices", [{"type": "p", "path": "/a"}])).cgroup
-    assert (made.devices, made.asks_for_devices) == (["none", 1], False)
+    assert rules_of(made) == ("none", 1, False)
     made = planned(listed).cgroup
-    assert (made.devices, made.asks_for_devices) == (["/linux/resources/devices", 1], True)
+    assert rules_of(made) == ("/linux/resources/devices", 1, True)
     made = planned(listed, *USER).cgroup
-    assert (made.devices, made.asks_for_devices) == (["/linux/resources/devices", 1], True)
+    assert rules_of(made) == ("/linux/resources/devices", 1, True)
     made = planned(listed, host=within()).cgroup
     assert (made.devices, made.asks_for_devices) == (None, False)
 
@@ -394,17 +334,6 @@ def test_terminal(terminal: bool, detach: bool, socket: str, error: str) -> None
     if socket:
         with pytest.raises(UsageError):
             plan.build(config(process=None), said, ROOT)
-
-
-def test_namespaces_in_which_the_container_is_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    """New ones, and those of others that it joins; not those that it shares with us."""
-    opened: list[str] = []
-    monkeypatch.setattr(plan.namespaces.Join, "open", lambda join: opened.append(join.kind))
-    monkeypatch.setattr(plan.namespaces.Join, "is_ours", lambda join: join.kind == "uts")
-    made = planned(namespaces("uts=/u", "ipc=/i", "pid", "network=/n"))
-    assert made.apart == frozenset()
-    made.open_joins()
-    assert (opened, made.apart) == (["uts", "ipc", "network"], {"ipc", "pid", "network"})
 
 
 @pytest.mark.parametrize(

@@ -47,5 +47,5 @@ def test_a_new_cgroup_gets_what_its_settings_need(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(limits, "enable", lambda *arguments: asked.append(arguments))
     want = manager.Want(manager.CGROUPFS, [Setting("memory.max", "1", "/linux/resources/memory/limit")], None)
     want.path = "/a/b"
-    os.close(manager.place(want, lambda *_: None))
+    os.close(manager.place(want, manager.Before(), lambda *_: None))
     assert asked == [("/a/b", NEEDED)]

@@ -170,7 +170,7 @@ def test_the_smallest_plan() -> None:
     process = parse_process(BASE)
     made = ExecPlan("c1", parse_config(minimal()), process, 0, ProcessFacts())
     assert {name: getattr(made, name) for name in ExecPlan.__slots__} == {
-        "attributes": (), "cgroup": None, "container_id": "c1", "denies_setgroups": False, "env": ["A=b"],
+        "attributes": (), "cgroup": None, "container_id": "c1", "env": ("A=b",),
         "filter": None, "final_cpus": None, "initial_cpus": None, "keeps_groups": False, "kept_fds": 0, "keyring": "",
         "listener": None, "memory_policy": None, "new_keyring": True, "personality": None, "process": process,
         "profile": None,

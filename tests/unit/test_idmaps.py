@@ -131,7 +131,7 @@ def test_the_warning_says_what_would_change_it(facts: HostFacts, warning: str) -
     maps = decide(asking(), facts)
     before = "only your own uid and gid can be mapped: "
     assert maps.warning == (before + warning if warning else "")
-    assert maps.alone == {"uid": ((8, 1000, 1),), "gid": ((9, 1001, 1),)}
+    assert maps.alone == (((8, 1000, 1),), ((9, 1001, 1),))
 
 
 def test_without_a_process_one_is_root() -> None:
@@ -141,7 +141,7 @@ def test_without_a_process_one_is_root() -> None:
 
 def test_a_map_of_the_config_is_nothing_automatic() -> None:
     maps = decide(asking({"type": "user"}, **SINGLE), host())
-    assert (maps.automatic, maps.warning, maps.alone) == (False, "", {})
+    assert (maps.automatic, maps.warning, maps.alone) == (False, "", ((), ()))
 
 
 def test_root_gets_none() -> None:
@@ -285,7 +285,7 @@ def test_ids_of_the_process(
         (False, "", "map it, or choose another"), (True, "why", "why"), (False, "why", "why"),
         (True, "", "/etc/subuid must give you more ids"),
     ):  # fmt: skip
-        maps.automatic, maps.warning = automatic, warning
+        maps = idmaps.UserMaps(tuple(uids), tuple(gids), automatic=automatic, warning=warning)
         with pytest.raises(ConfigError) as caught:
             idmaps.check_process(process, maps)
         assert caught.value.pointer == f"/process/user/{where}"

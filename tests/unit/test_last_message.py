@@ -9,9 +9,9 @@ from pyrunc.stages import exec_child, init, middle
 from pyrunc.stages.channel import pair
 
 STAGES: dict[str, Callable[[Any], None]] = {
-    "init": lambda channel: init.run(None, channel, None),
-    "middle": lambda channel: middle.run(None, channel, None),
-    "exec_child": lambda channel: exec_child.run(None, None, channel, -1),
+    "init": lambda channel: init.run(None, None, channel, None),
+    "middle": lambda channel: middle.run(None, None, channel, None),
+    "exec_child": lambda channel: exec_child.run(None, None, None, channel, -1),
 }
 CAME_BACK = 99
 

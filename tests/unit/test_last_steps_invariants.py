@@ -3,11 +3,11 @@ container is looked up, and who somebody in the container's pid namespace can me
 
 import itertools
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
 from pyrunc.kernel import syscalls
-from pyrunc.kernel.process import lsm
 from pyrunc.planning import container as planning
 from pyrunc.planning.exec import ExecPlan
 from pyrunc.planning.facts import HostFacts
@@ -62,13 +62,15 @@ def cases() -> "Iterator[Case]":
             config["hooks"] = {"startContainer": [{"path": "/bin/true"}]}
         if joined:
             config["linux"]["namespaces"][0]["path"] = "/proc/self/ns/pid"
-        parsed = parse_config(config)
         options = planning.CreateOptions("id", "/bundle")
-        create = planning.build(parsed, options, HostFacts(0, in_userns=False))
-        enter = ExecPlan("id", parsed, parsed.process, 0, HostFacts(0, in_userns=False))
-        for plan in (create, enter):
-            plan.attributes = (lsm.Attribute("attr/exec", b"label"),) if labelled else ()
-            plan.filter = Filter(bytes(8), 0, []) if filtered else None
+        host = HostFacts(0, in_userns=False)
+        host.selinux = True
+        process["selinuxLabel"] = "label" if labelled else ""
+        parsed = parse_config(config)
+        create, enter = planning.build(parsed, options, host), ExecPlan("id", parsed, parsed.process, 0, host)
+        learnt = SimpleNamespace(
+            filter=Filter(bytes(8), 0, []) if filtered else None, denies_setgroups=False, hook_streams=(-1, -1)
+        )
         proc = PROC if labelled else -1
         fds, enters = HelperFds(-1, FIFO, RESULT), HelperFds(-1)
         fds.proc = enters.proc = proc
@@ -79,9 +81,10 @@ def cases() -> "Iterator[Case]":
         )
         name = ", ".join(word for word, there in words if there)
         keeps = filtered and new_privileges
-        yield Case(f"create: {name}", decoded(last_steps.of_create(create, [], fds, TALK)), create.splits, keeps)
+        steps = last_steps.of_create(create, learnt, [], fds, TALK)
+        yield Case(f"create: {name}", decoded(steps), create.splits, keeps)
         if not (hooked or joined):
-            steps = last_steps.of_exec(enter, [], enters, TALK)
+            steps = last_steps.of_exec(enter, learnt, [], enters, TALK)
             yield Case(f"exec: {name}", decoded(steps), splits=True, keeps_privilege=keeps)
 
 

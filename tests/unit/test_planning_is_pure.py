@@ -235,3 +235,41 @@ def test_the_same_comes_of_the_same_and_nothing_is_changed(host: str) -> None:
             assert plain([config, facts, given]) == before, name
             plans += not isinstance(first, str)
     assert plans > (200 if host == "root" else 30)
+
+
+TAKEN_OVER = ("process", "hooks", "annotations", "personality", "memory_policy", "profile", "options")
+"""What of a plan is the config's own, or the command line's."""
+
+
+def parts(value: object, name: str) -> Iterator[tuple[str, object]]:
+    """All that a plan consists of, with a name for each."""
+    yield name, value
+    if isinstance(value, (tuple, list, dict, frozenset)):
+        for i, item in enumerate(value.items() if isinstance(value, dict) else value):
+            yield from parts(item, f"{name}[{i}]")
+    for key in slots(value):
+        yield from parts(getattr(value, key), f"{name}.{key}")
+
+
+def slots(value: object) -> list[str]:
+    return [key for kind in type(value).__mro__ for key in getattr(kind, "__slots__", ()) if hasattr(value, key)]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_plan_does_not_change(host: str) -> None:
+    """Nor what it consists of. What has no attributes has nothing to write to, either."""
+    made: list[object] = []
+    for _, config in CONFIGS:
+        made += [planned(config, command, HOSTS[host]()) for command in COMMANDS]
+        made.append(entering(config, HOSTS[host]()))
+    for one in made:
+        for key in slots(one):
+            for name, value in parts(getattr(one, key), key) if key not in TAKEN_OVER else ():
+                assert not isinstance(value, (list, dict, set)), name
+                for attribute in slots(value):
+                    with pytest.raises(AttributeError, match="does not change"):
+                        setattr(value, attribute, getattr(value, attribute))
+            with pytest.raises(AttributeError, match="does not change"):
+                setattr(one, key, None)
+            with pytest.raises(AttributeError, match="does not change"):
+                delattr(one, key)

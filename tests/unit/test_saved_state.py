@@ -13,8 +13,7 @@ from pyrunc.kernel.process import processes
 from pyrunc.planning import container as plan
 from pyrunc.planning.facts import HostFacts
 from pyrunc.savedstate import FIELDS, State
-from pyrunc.stages import parent
-from pyrunc.wings import resctrl
+from pyrunc.stages import making, parent
 
 from tests.unit.spec_specimen import HOOK, SECCOMP
 from tests.unit.test_container_plan import config, namespaces, options
@@ -118,7 +117,7 @@ def saved(container: Container, *changes: tuple[str, object], process: bool = Tr
     host = HostFacts(0, in_userns=False)
     host.resctrl = "/r"
     made_by = plan.build(config(*changes, **({} if process else {"process": None})), settings, host)
-    made = parent.Created(container, made_by.cgroup)
+    made = making.Making(container, made_by)
     made.pid, made.start_time, made.seen_from = os.getpid(), 8, processes.vantage()
     made.resources.cgroup.path = "/c1"
     if made_by.resctrl is not None:
@@ -147,8 +146,7 @@ def test_create_saves(container: Container) -> None:
     }  # fmt: skip
 
 
-def test_create_saves_other_kinds(container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resctrl.Group, "check", lambda _: None)
+def test_create_saves_other_kinds(container: Container) -> None:
     state = saved(
         container, ("/linux/seccomp", SECCOMP), ("/linux/intelRdt", {"enableMonitoring": True}),
         ("/annotations", {"run.oci.delegate-cgroup": "a/b"}), process=False,

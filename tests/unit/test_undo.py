@@ -9,7 +9,7 @@ from pyrunc.errors import PyruncError
 from pyrunc.kernel.mount import rootfs
 from pyrunc.resources import Resources
 from pyrunc.savedstate import State
-from pyrunc.stages import parent
+from pyrunc.stages import making
 from pyrunc.wings import resctrl
 from pyrunc.wings.criu import restorer
 
@@ -51,11 +51,16 @@ def directory(host):
     return SimpleNamespace(remove=lambda: host.do("directory", "/root/c1"))
 
 
+def planned(want):
+    """What a Making takes of a plan."""
+    return SimpleNamespace(cgroup=want, maps=None, filter=None, denies_setgroups=False)
+
+
 def made_all(host, kind):
     """A create or restore that has made all that it can make but processes."""
     want = manager.Want(manager.CGROUPFS, [], None)
     want.path = "/a"
-    made, noted = kind(directory(host), want), []
+    made, noted = kind(directory(host), planned(want)), []
 
     def note(*entry):
         noted.append(entry)
@@ -73,7 +78,7 @@ ALL = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", [parent.Created, restorer.Restored])
+@pytest.mark.parametrize("kind", [making.Making, restorer.Restored])
 @pytest.mark.parametrize("fails", ["", *(step[0] for step in ALL)])
 def test_all_is_undone_though_a_part_cannot_be(monkeypatch, host, kind, fails):
     monkeypatch.setattr(cgroupfs, "join", lambda path, pid: None)
@@ -90,7 +95,7 @@ def test_all_is_undone_though_a_part_cannot_be(monkeypatch, host, kind, fails):
 
 def test_a_better_hint_stays(host):
     host.fails = "cgroup"
-    made = parent.Created(directory(host), manager.Want(manager.CGROUPFS, [], None))
+    made = making.Making(directory(host), planned(manager.Want(manager.CGROUPFS, [], None)))
     made.resources.cgroup.path, made.resources.cgroup._ours = "/a", True
     error = PyruncError("mount `proc`", hint="mount it")
     made.undo(error)
@@ -99,7 +104,7 @@ def test_a_better_hint_stays(host):
 
 def test_who_ends_by_a_signal_undoes_all_the_same(host):
     host.fails = "cgroup"
-    made = parent.Created(directory(host), manager.Want(manager.CGROUPFS, [], None))
+    made = making.Making(directory(host), planned(manager.Want(manager.CGROUPFS, [], None)))
     made.resources.cgroup.path, made.resources.cgroup._ours = "/a", True
     made.undo(KeyboardInterrupt())
     assert [step[0] for step in host.done] == ["cgroup", "directory"]
@@ -119,14 +124,14 @@ def undo(host, data, *, was_alive=False, warnings=None):
 
 def test_delete_undoes_what_create_has_noted(monkeypatch, host):
     monkeypatch.setattr(cgroupfs, "join", lambda path, pid: None)
-    _, noted = made_all(host, parent.Created)
+    _, noted = made_all(host, making.Making)
     assert undo(host, {**noted, "cgroup": "/a"}) == ALL[2:-2]
 
 
 @pytest.mark.parametrize("fails", ["processes", "cgroup", "mounts", "hooks", "directory"])
 def test_delete_stops_at_what_cannot_be_undone(monkeypatch, host, fails):
     monkeypatch.setattr(cgroupfs, "join", lambda path, pid: None)
-    _, noted = made_all(host, parent.Created)
+    _, noted = made_all(host, making.Making)
     host.fails = fails
     with pytest.raises(PyruncError, match=fails):
         undo(host, {**noted, "cgroup": "/a"})
@@ -202,7 +207,7 @@ def test_scope_is_noted_before_and_after(monkeypatch, host):
     monkeypatch.setattr(manager, "adopt", adopt)
     want = manager.Want(manager.SYSTEMD, [], None)
     want.unit = Unit("s.slice", "u.scope", "bus")
-    made = parent.Created(directory(host), want)
+    made = making.Making(directory(host), planned(want))
     assert made.resources.cgroup.make(lambda *entry: noted.append(entry)) == -1
     made.undo(PyruncError("it fails before"))
     assert host.done == [("directory", "/root/c1")]

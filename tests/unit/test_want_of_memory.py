@@ -46,7 +46,7 @@ def test_the_limit_of_the_container_is_named_with_its_place(tree):
     tree(POD, limit=1 << 20)
     where = tree(CONTAINER, limit=4096, peak=8192, reached=1, killed=1)
     with pytest.raises(PyruncError) as caught:
-        manager.check_survivors(want(4096), CONTAINER)
+        manager.check_survivors(want(4096), manager.Before(), CONTAINER)
     assert f"cgroup `{where}` is limited to 4096 bytes (memory.max), peak usage 8192" in str(caught.value)
     assert caught.value.pointer == "/linux/resources/memory/limit"
 
@@ -55,7 +55,7 @@ def test_the_limit_of_a_pod_is_not_taken_for_the_containers(tree):
     where = tree(POD, limit=5 << 20, peak=5 << 20, reached=2, killed=1)
     tree(CONTAINER, limit=4096, killed=1)
     with pytest.raises(PyruncError) as caught:
-        manager.check_survivors(want(4096), CONTAINER)
+        manager.check_survivors(want(4096), manager.Before(), CONTAINER)
     assert f"cgroup `{where}` is limited to {5 << 20} bytes" in str(caught.value)
     assert not caught.value.pointer
     assert "not the container's own" in str(caught.value)
@@ -64,24 +64,24 @@ def test_the_limit_of_a_pod_is_not_taken_for_the_containers(tree):
 def test_a_host_without_memory(tree):
     tree(CONTAINER, killed=1)
     with pytest.raises(PyruncError, match="the host is out of memory"):
-        manager.check_survivors(want(), CONTAINER)
+        manager.check_survivors(want(), manager.Before(), CONTAINER)
 
 
 def test_a_host_without_cgroups(monkeypatch):
     monkeypatch.setattr(interface_files, "MOUNTS", ("/nonexistent",))
-    manager.check_survivors(manager.Want(manager.DISABLED, [], None), "")
+    manager.check_survivors(manager.Want(manager.DISABLED), manager.Before(), "")
 
 
 def test_who_was_killed_in_a_cgroup_before_us_does_not_count(tree, monkeypatch):
     where = tree(CONTAINER, limit=4096, reached=1, killed=3)
     monkeypatch.setattr(cgroupfs, "make", lambda _: (os.open(where, os.O_RDONLY), True))
     monkeypatch.setattr(limits, "enable", lambda *_: None)
-    found = want(4096)
-    os.close(manager.place(found, lambda *_: None))
-    manager.check_survivors(found, CONTAINER)
+    found, before = want(4096), manager.Before()
+    os.close(manager.place(found, before, lambda *_: None))
+    manager.check_survivors(found, before, CONTAINER)
     tree(CONTAINER, limit=4096, reached=2, killed=4)
     with pytest.raises(PyruncError, match="4096 bytes"):
-        manager.check_survivors(found, CONTAINER)
+        manager.check_survivors(found, before, CONTAINER)
 
 
 @pytest.mark.parametrize(("limit", "used", "feared"), [

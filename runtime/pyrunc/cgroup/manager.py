@@ -3,7 +3,7 @@ nothing.
 
 For create, in this order, since each step needs what the one before it made:
 
-    place(want)             before init exists: the directory with its controllers, for clone3 to create init in
+    place(want, before)     before init exists: the directory with its controllers, for clone3 to create init in
     adopt(want, pid)        init exists and waits: now it is in its cgroup, with either manager
     restrict(want, path)    the device filter, the settings, the owner; memory as late as init can be small
     remove(path, ...)       after the end, or to undo the above; a directory that was there before us stays
@@ -23,7 +23,7 @@ from . import cgroupfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pyrunc.wings.systemd.properties import Property
 
@@ -40,31 +40,41 @@ PATIENCE = 1.0  # seconds for a process that has been killed to be gone
 
 
 class Want:
-    """What a container's cgroup shall be. path: of cgroupfs; unit, properties, at_creation: of systemd; owner:
-    uid and gid that it (or the leaf) is delegated to; leaf: the path below it where the processes are, "/a" or "" for
-    it itself; devices: None for no filter (only root of the host may attach one); asks_for_devices: the config has
-    rules, so that they cannot be done without; devices_pointer: where; pointer: where the config names the cgroup, so
-    that it cannot be done without either, or ""; found: it was there, empty, before us (known by `place`), with this
-    many processes killed in it for want of memory."""
+    """What a container's cgroup shall be. path: of cgroupfs; unit, properties, at_creation (older ones do not know
+    these): of systemd; owner: uid and gid that it (or the leaf) is delegated to; leaf: the path below it where the
+    processes are, "/a" or "" for it itself; devices: None for no filter (only root of the host may attach one);
+    asks_for_devices: the config has rules, so that they cannot be done without; devices_pointer: where; pointer: where
+    the config names the cgroup, so that it cannot be done without either, or ""."""
 
     __slots__ = (
-        "asks_for_devices", "at_creation", "devices", "devices_pointer", "found", "kills_before", "leaf", "manager",
-        "owner", "path", "pointer", "properties", "settings", "unit",
+        "asks_for_devices", "at_creation", "devices", "devices_pointer", "leaf", "manager", "owner", "path", "pointer",
+        "properties", "settings", "unit",
     )  # fmt: skip
 
-    def __init__(self, manager: str, settings: "list[Setting]", devices: "list[Rule] | None") -> None:
+    def __init__(
+        self, manager: str, settings: "Sequence[Setting]" = (), devices: "Sequence[Rule] | None" = None, *,
+        asks_for_devices: bool = True, devices_pointer: str = "", path: str = "", pointer: str = "",
+        unit: "Unit | None" = None, properties: "Sequence[Property]" = (), at_creation: "Sequence[Property]" = (),
+        leaf: str = "", owner: "tuple[int, int] | None" = None,
+    ) -> None:  # fmt: skip
         self.manager, self.settings, self.devices = manager, settings, devices
-        self.path = self.leaf = self.pointer = self.devices_pointer = ""
-        self.found = False
-        self.kills_before = 0
-        self.asks_for_devices = devices is not None
-        self.unit: Unit | None = None
-        self.properties: list[Property] = []
-        self.at_creation: list[Property] = []  # which older ones of systemd do not know
-        self.owner: tuple[int, int] | None = None
+        self.asks_for_devices = asks_for_devices and devices is not None
+        self.devices_pointer, self.pointer = devices_pointer, pointer
+        self.path, self.leaf, self.owner = path, leaf, owner
+        self.unit, self.properties, self.at_creation = unit, properties, at_creation
 
 
-def place(want: Want, note: "Callable[[str, str | int], None]") -> int:
+class Before:
+    """What `place` found. there: whether the cgroup was there, empty; kills: so many processes were killed in it for
+    want of memory."""
+
+    __slots__ = ("kills", "there")
+
+    def __init__(self, *, there: bool = False) -> None:
+        self.there, self.kills = there, 0
+
+
+def place(want: Want, before: Before, note: "Callable[[str, str | int], None]") -> int:
     """Make the cgroup; a descriptor of it for clone3, -1 if there is none yet. Raises PyruncError.
 
     note: writes into the journal. Before we know that the cgroup is ours to kill and remove, there is only the intent.
@@ -76,28 +86,28 @@ def place(want: Want, note: "Callable[[str, str | int], None]") -> int:
         return -1
     for _ in range(TRIES):
         try:
-            return _place(want, note)
+            return _place(want, before, note)
         except PyruncError as error:
             if error.errno not in VANISHED:
                 raise
             descriptors.reserve()
-    return _place(want, note)
+    return _place(want, before, note)
 
 
-def _place(want: Want, note: "Callable[[str, str | int], None]") -> int:
+def _place(want: Want, before: Before, note: "Callable[[str, str | int], None]") -> int:
     from . import limits
 
     needed: dict[str, str] = {}
     if want.settings:
         from . import values
 
-        needed = values.controllers(want.settings)
-    ours, found_before = False, want.found
+        needed = values.controllers(list(want.settings))
+    ours, there_before = False, before.there
     try:
         if not cgroupfs.exists(want.path):
             note("cgroupIntent", want.path)
             ours = True
-        fd, want.found = cgroupfs.make(want.path)
+        fd, before.there = cgroupfs.make(want.path)
     except BaseException as error:
         descriptors.free_reserve()
         if ours:  # a signal, or too few descriptors: it may be there
@@ -108,9 +118,9 @@ def _place(want: Want, note: "Callable[[str, str | int], None]") -> int:
             raise limits.not_ours(want.path, needed, error.errno) from None
         raise error.about(want.pointer) from None
     try:
-        if want.found or found_before:
-            note("cgroupFound", want.found)
-        want.kills_before = limits.oom_kills(want.path) if want.found else 0
+        if before.there or there_before:
+            note("cgroupFound", before.there)
+        before.kills = limits.oom_kills(want.path) if before.there else 0
         note("cgroup", want.path)
         limits.enable(want.path, needed)
         if want.leaf:
@@ -120,7 +130,7 @@ def _place(want: Want, note: "Callable[[str, str | int], None]") -> int:
     except BaseException:
         descriptors.free_reserve()
         posix.close(fd)
-        cgroupfs.remove(want.path, keep=want.found)
+        cgroupfs.remove(want.path, keep=before.there)
         raise
     return fd
 
@@ -184,7 +194,7 @@ def restrict(want: Want, path: str) -> str:
         from pyrunc.wings.systemd.properties import OF_MEMORY
 
         _tell_systemd(want.unit, [each for each in want.properties if each[0] in OF_MEMORY])
-    limits.apply(path, want.settings)
+    limits.apply(path, list(want.settings))
     if want.owner is not None:
         limits.delegate(path + want.leaf, *want.owner)
     return warning
@@ -209,7 +219,7 @@ def _filter_devices(want: Want, path: str) -> str:
     assert want.devices is not None
     with opened(cgroupfs.enter(path)) as fd:
         try:
-            devices.attach(fd, want.devices)
+            devices.attach(fd, list(want.devices))
         except PyruncError as error:
             if want.asks_for_devices:
                 raise error.about(want.devices_pointer) from None
@@ -217,11 +227,11 @@ def _filter_devices(want: Want, path: str) -> str:
     return ""
 
 
-def check_survivors(want: Want, path: str) -> None:
+def check_survivors(want: Want, before: Before, path: str) -> None:
     """Raise PyruncError if init was OOM-killed."""
     from . import limits
 
-    if not path or limits.oom_kills(path) <= want.kills_before:
+    if not path or limits.oom_kills(path) <= before.kills:
         return
     from . import oom
 

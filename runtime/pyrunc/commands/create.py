@@ -12,7 +12,7 @@ from pyrunc.kernel.process import credentials, keyring
 from pyrunc.planning import facts
 from pyrunc.planning.container import ContainerPlan, CreateOptions, build
 from pyrunc.spec.config import parse_config
-from pyrunc.stages import announce, parent
+from pyrunc.stages import announce, making, parent
 from pyrunc.stages.step_report import NotExecuted
 
 OPTIONS = (
@@ -35,7 +35,7 @@ def run(context: Context, arguments: Arguments) -> int:
     return 0
 
 
-def create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[Container, parent.Created]":
+def create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[Container, making.Making]":
     """Create a container, for `create` and `run`. A failure leaves nothing behind, and names what the host lacks."""
     if context.log.can_take_back:
         _leave_word(context)
@@ -72,7 +72,7 @@ def _explain(error: PyruncError, context: Context) -> None:
         return
 
 
-def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[Container, parent.Created]":
+def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[Container, making.Making]":
     options = _options(context, arguments, detach=detach)
     text = bundle.read_config(options.bundle, arguments.text("config"))
     config = parse_config(bundle.parse(text, arguments.text("config") or f"{options.bundle}/config.json"))
@@ -92,15 +92,15 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
     descriptors.reserve()
     ending.hold()
     container = Container.claim(context.root, options.container_id)
-    made, told = parent.Created(container, todo.cgroup), ""
+    made, told = making.Making(container, todo), ""
     try:
         ending.release()
         container.write("config.json", text)
         if todo.profile is not None:
             from pyrunc.wings.seccomp import filters
 
-            todo.filter = filters.filter_of(todo.profile, f"{context.root}/.seccomp-cache")
-            for warning in todo.filter.warnings:
+            made.filter = filters.filter_of(todo.profile, f"{context.root}/.seccomp-cache")
+            for warning in made.filter.warnings:
                 context.log.warning(warning)
         if options.notify_source:
             from pyrunc.wings.systemd import notify
@@ -122,20 +122,20 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
         descriptors.free_reserve()
         if told:
             announce.remove_pid_file(told)
-        made.undo(error, lambda: _run_poststop(context, container, todo))
+        made.undo(error, lambda: _run_poststop(context, container, todo, made))
         if isinstance(error, NotExecuted):
             error.explain(todo.rootfs, lambda: text)
         raise
     return container, made
 
 
-def _run_poststop(context: Context, container: Container, todo: ContainerPlan) -> None:
+def _run_poststop(context: Context, container: Container, todo: ContainerPlan, made: making.Making) -> None:
     """For a container that create did not finish, if other hooks can have run."""
     if todo.hooks.poststop and container.load().pid:
         from pyrunc import hooks
 
         state = todo.state("stopped", 0)
-        environ, streams = context.environment, todo.hook_streams
+        environ, streams = context.environment, made.hook_streams
         for warning in hooks.run_all("poststop", todo.hooks.poststop, state, environ=environ, streams=streams):
             context.log.warning(warning)
 

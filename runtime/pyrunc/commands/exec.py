@@ -76,18 +76,23 @@ def _enter(context: Context, arguments: Arguments) -> int:
     status = container.status(state)
     if not (status == lifecycle.PAUSED and arguments.flag("ignore-paused")):
         lifecycle.require("exec", status, container.id)
-    plan = _plan(context, arguments, container, state)
+    plan = _plan(arguments, container, state)
+    child = exec_parent.Entered(plan)
+    if plan.profile is not None:
+        from pyrunc.wings.seccomp import filters
+
+        child.filter = filters.filter_of(plan.profile, f"{context.root}/.seccomp-cache")
     try:
         target = Target(state)
         if target.sees_us() and host.privileged():
             from pyrunc.kernel.process import sealed
 
             sealed.protect_interpreter(context.environment)
-        plan.denies_setgroups = target.denies_setgroups()
+        child.denies_setgroups = target.denies_setgroups()
         with within("/process/user/additionalGids"):
-            credentials.check_groups(plan.process.user.additional_gids, denied=plan.denies_setgroups)
+            credentials.check_groups(plan.process.user.additional_gids, denied=child.denies_setgroups)
         credentials.guard_null()
-        child = exec_parent.enter(plan, target, arguments.text("console-socket"))
+        exec_parent.enter(plan, child, target, arguments.text("console-socket"))
     except PyruncError as error:
         if not state.alive():
             raise NotPermitted("container not running") from None
@@ -139,7 +144,7 @@ def _let_go(arguments: Arguments, plan: ExecPlan, child: Child, container: Conta
     return foreground.attend(child.pid, signals, child.terminal)
 
 
-def _plan(context: Context, arguments: Arguments, container: Container, state: State) -> ExecPlan:
+def _plan(arguments: Arguments, container: Container, state: State) -> ExecPlan:
     saved = loads(container.read("config.json"), f"{container.path}/config.json")
     config = parse_config(saved)
     if config.keeps_groups and "additional-gids" in arguments.options:
@@ -148,16 +153,11 @@ def _plan(context: Context, arguments: Arguments, container: Container, state: S
     planning.check_terminal(process, detach=arguments.flag("detach"), console_socket=arguments.text("console-socket"))
     here, preserve_fds = facts.ProcessFacts(), arguments.natural("preserve-fds")
     here.look(process, preserve_fds, {})
-    plan = ExecPlan(container.id, config, process, preserve_fds, here)
-    plan.new_keyring = state.new_keyring
-    plan.keyring = state.keyring or f"_ses.{container.id}"  # without: an older version made it
-    if "cgroup" in arguments.options:
-        plan.cgroup = planning.sub_cgroup(arguments.text("cgroup"))
-    if plan.profile is not None:
-        from pyrunc.wings.seccomp import filters
-
-        plan.filter = filters.filter_of(plan.profile, f"{context.root}/.seccomp-cache")
-    return plan
+    cgroup = planning.sub_cgroup(arguments.text("cgroup")) if "cgroup" in arguments.options else None
+    keyring = state.keyring or f"_ses.{container.id}"  # without: an older version made it
+    return ExecPlan(
+        container.id, config, process, preserve_fds, here, new_keyring=state.new_keyring, keyring=keyring, cgroup=cgroup
+    )
 
 
 def _base(arguments: Arguments, saved: object) -> object:

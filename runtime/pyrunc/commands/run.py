@@ -17,7 +17,7 @@ from .start import start
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.container import Container
-    from pyrunc.stages.parent import Created
+    from pyrunc.stages.making import Making
 
 VERB = Verb(
     "create and start a container, and wait for it to exit",
@@ -39,7 +39,7 @@ def run(context: Context, arguments: Arguments) -> int:
     return stay(context, arguments, container, made, started=False)
 
 
-def stay(context: Context, arguments: Arguments, container: "Container", made: "Created", *, started: bool) -> int:
+def stay(context: Context, arguments: Arguments, container: "Container", made: "Making", *, started: bool) -> int:
     """Start a locked container that is ours and, unless --detach is given, attend it to its end and delete it; the exit
     status. started: its program runs (restore). If anything fails it is deleted, too."""
     status = 1

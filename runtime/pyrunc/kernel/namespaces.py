@@ -18,29 +18,39 @@ _NS_GET_NSTYPE = 0xB703
 class Join:
     """A namespace to join: its type, path, and the JSON pointer of the entry that asks for it."""
 
-    __slots__ = ("fd", "kind", "path", "pointer")
+    __slots__ = ("kind", "path", "pointer")
 
     def __init__(self, kind: str, path: str, pointer: str) -> None:
-        self.kind, self.path, self.pointer, self.fd = kind, path, pointer, -1
+        self.kind, self.path, self.pointer = kind, path, pointer
 
-    def open(self) -> None:
+    def open(self) -> "OpenNamespace":
         """Open the namespace's file and check that it is of the wanted type (config-linux.md: MUST be an error)."""
         try:
-            self.fd = posix.open(self.path, posix.O_RDONLY | posix.O_CLOEXEC)
+            fd = posix.open(self.path, posix.O_RDONLY | posix.O_CLOEXEC)
         except OSError as error:
             raise ConfigError(f"open namespace `{self.path}`", errno=error.errno or 0, pointer=self.pointer) from None
         try:
-            is_namespace = syscalls.statfs_type(self.fd) == syscalls.NSFS_MAGIC
-            kind = fcntl.ioctl(self.fd, _NS_GET_NSTYPE) if is_namespace else 0
+            is_namespace = syscalls.statfs_type(fd) == syscalls.NSFS_MAGIC
+            kind = fcntl.ioctl(fd, _NS_GET_NSTYPE) if is_namespace else 0
         except OSError:
             kind = 0
         if kind != FLAGS[self.kind]:
             found = next((name for name, flag in FLAGS.items() if flag == kind), "")
             what = f"is a {found} namespace" if found else "is not a namespace"
             raise ConfigError(f"`{self.path}` {what}, expected a {self.kind} namespace", pointer=self.pointer)
+        return OpenNamespace(self, fd)
+
+
+class OpenNamespace:
+    """One that is open, on a descriptor."""
+
+    __slots__ = ("fd", "kind", "path", "pointer")
+
+    def __init__(self, join: Join, fd: int) -> None:
+        self.kind, self.path, self.pointer, self.fd = join.kind, join.path, join.pointer, fd
 
     def is_ours(self) -> bool:
-        """Whether this process is in it already; it is open."""
+        """Whether this process is in it already."""
         ours, there = posix.stat(f"/proc/self/ns/{FILES.get(self.kind, self.kind)}"), posix.fstat(self.fd)
         return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
 
@@ -54,10 +64,10 @@ class Join:
         posix.close(self.fd)
 
 
-def enter_all(joins: "tuple[Join, ...]") -> None:
+def enter_all(joins: "tuple[OpenNamespace, ...]") -> None:
     """Join all of them. One that belongs to the user namespace among them can need its privilege, and one of the
     host's takes ours, so those that are forbidden at first are tried again after the user namespace."""
-    later: list[tuple[Join, PyruncError]] = []
+    later: list[tuple[OpenNamespace, PyruncError]] = []
     for join in joins:
         if join.kind == "user":
             continue
@@ -84,15 +94,15 @@ def open_time_offsets(pid: "int | str") -> int:
         raise PyruncError.from_os("set the time offsets", error) from None
 
 
-def set_time_offsets(offsets: "dict[str, tuple[int, int]]", fd: int) -> None:
-    """Make a time namespace with these offsets (clock name -> seconds, nanoseconds) and enter it. fd: of
+def set_time_offsets(offsets: "tuple[tuple[str, int, int], ...]", fd: int) -> None:
+    """Make a time namespace with these offsets (clock name, seconds, nanoseconds) and enter it. fd: of
     `open_time_offsets`, which is closed; -1 to open it here.
 
     unshare(2) moves only later children into it; offsets can be written only while it is empty (time_namespaces(7)).
     """
     syscalls.unshare(syscalls.CLONE_NEWTIME)
     if offsets:
-        text = "".join(f"{clock} {seconds} {nanoseconds}\n" for clock, (seconds, nanoseconds) in offsets.items())
+        text = "".join(f"{clock} {seconds} {nanoseconds}\n" for clock, seconds, nanoseconds in offsets)
         fd = fd if fd >= 0 else open_time_offsets("self")
         try:
             with opened(fd):

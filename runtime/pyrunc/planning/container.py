@@ -8,10 +8,7 @@ from pyrunc import lifecycle
 from pyrunc.errors import ConfigError, UsageError, within
 from pyrunc.kernel import descriptors, namespaces
 from pyrunc.kernel.ids import idmap
-from pyrunc.kernel.mount import mountoptions
-from pyrunc.kernel.mount import mounts as kernel_mounts
 from pyrunc.kernel.process import credentials
-from pyrunc.kernel.syscalls import MS_REC
 from pyrunc.spec import annotations
 from pyrunc.spec import config as spec
 from pyrunc.spec.linux import Linux
@@ -19,6 +16,7 @@ from pyrunc.spec.process import Process
 
 from . import cgroup, idmaps, mounts, optional, security
 from .facts import HostFacts
+from .frozen import freeze
 
 
 class CreateOptions:
@@ -41,15 +39,18 @@ class CreateOptions:
 
 
 class ContainerPlan:
-    """What create will do. `new` is a mask of CLONE_NEW*; `joins` are namespaces to enter; paths are absolute."""
+    """What create will do. `new` is a mask of CLONE_NEW*; `joins` are namespaces to enter; paths are absolute.
+
+    It does not change: what is opened and learnt while it is carried out is `stages.making`'s. process, hooks,
+    profile, personality, memory_policy and annotations are the config's own.
+    """
 
     __slots__ = (
-        "_outer", "annotations", "apart", "attributes", "bundle", "can_mknod", "cgroup", "container_id",
-        "denies_setgroups", "devices", "domainname", "env", "filter", "hook_paths", "hook_streams", "hooks", "hostname",
-        "joins", "keeps_groups", "kept_fds", "keyring", "listener", "makes_nodes", "maps", "masked_paths",
-        "memory_policy", "mount_label", "mount_sources", "mounts", "net_devices", "new", "new_keyring", "options",
-        "personality", "pidfd_socket", "process", "profile", "propagation", "readonly_paths", "resctrl", "rootfs",
-        "rootfs_readonly", "sysctl", "time_offsets", "warnings",
+        "_outer", "annotations", "attributes", "bundle", "can_mknod", "cgroup", "container_id", "denies_setgroups",
+        "devices", "domainname", "env", "filter", "hook_paths", "hooks", "hostname", "joins", "keeps_groups",
+        "kept_fds", "keyring", "listener", "makes_nodes", "maps", "masked_paths", "memory_policy", "mount_label",
+        "mounts", "net_devices", "new", "new_keyring", "options", "personality", "pidfd_socket", "process", "profile",
+        "propagation", "readonly_paths", "resctrl", "rootfs", "rootfs_readonly", "sysctl", "time_offsets", "warnings",
     )  # fmt: skip
 
     joins: "tuple[namespaces.Join, ...]"
@@ -73,7 +74,6 @@ class ContainerPlan:
         self.mount_label = security.mount_label(linux.mount_label, host)
         listed = mounts.planned(config, options.bundle, self.mount_label, host, warnings.append)
         self.mounts = mounts.with_earlier(listed, self.rootfs)
-        self.mount_sources: dict[int, int] = {}  # index in mounts -> descriptor of what is bound
         self.resctrl = optional.resctrl_group(linux.intel_rdt, options.container_id, host)
         self.net_devices = optional.net_devices(linux, host)
         self.devices = optional.devices(linux)
@@ -87,19 +87,18 @@ class ContainerPlan:
         self.cgroup = cgroup.planned(config, options, host, owner, warnings.append)
         kept = descriptors.kept(options.preserve_fds, options.environment, host.inherited)
         self.kept_fds = kept.count
-        self.hook_paths, self.hook_streams = annotations.hook_paths(config.annotations), (-1, -1)
-        self.profile = security.profile(config)
-        # The profile as the kernel takes it; if it is not there yet, who carries the plan out compiles it.
-        self.filter = security.ready_filter(config)
+        self.hook_paths = annotations.hook_paths(config.annotations)
+        self.profile, self.filter = security.profile(config), security.ready_filter(config)
         self.listener = security.listener(config)
         self.attributes = security.attributes(config.process, host)
-        self.env = config.process.environment(kept.env) if config.process else []
+        env = config.process.environment(kept.env) if config.process else []
         if options.notify_source:
             self.mounts += (mounts.of_notify(options.notify_source),)
             from pyrunc.wings.systemd import notify
 
-            self.env.append(notify.VARIABLE)
-        self.warnings = tuple(warnings)
+            env.append(notify.VARIABLE)
+        self.env, self.warnings = tuple(env), tuple(warnings)
+        freeze(self)
 
     def _root(self, config: spec.Config) -> None:
         root, linux = config.root, config.linux
@@ -117,73 +116,39 @@ class ContainerPlan:
         new, joins = 0, []
         for i, entry in enumerate(linux.namespaces):
             if entry.path:
-                joins.append(namespaces.Join(entry.type, entry.path, f"/linux/namespaces/{i}/path"))
+                joins.append(freeze(namespaces.Join(entry.type, entry.path, f"/linux/namespaces/{i}/path")))
             else:
                 new |= namespaces.FLAGS[entry.type]
         self.maps = idmaps.decide(linux, host, self.process)
         if self.maps.automatic:
             new |= namespaces.FLAGS["user"]
         self.new, self.joins = new, tuple(joins)
-        self.apart: frozenset[str] = frozenset()  # known by `open_joins`
-        self.denies_setgroups = host.denies_setgroups  # asked again inside of another user namespace
-        if host.rights is not None and self.creates("user"):
-            # One id that an ordinary user maps himself: the kernel wants setgroups given up (user_namespaces(7)).
-            self.denies_setgroups = self.denies_setgroups or idmap.single(self.maps.gids, host.rights.gid)
+        # One id that an ordinary user maps himself: the kernel wants setgroups given up (user_namespaces(7)). In a user
+        # namespace of others it is asked again.
+        one_id = host.rights is not None and self.creates("user") and idmap.single(self.maps.gids, host.rights.gid)
+        self.denies_setgroups = host.denies_setgroups or one_id
         self._outer = idmaps.UserMaps(host.uids, host.gids) if host.in_userns else None
-        self.check_ids()
-        self.time_offsets = {clock: (offset.secs, offset.nanosecs) for clock, offset in linux.time_offsets.items()}
+        self.check_ids(self.maps)
+        offsets = linux.time_offsets.items()
+        self.time_offsets = tuple((clock, offset.secs, offset.nanosecs) for clock, offset in offsets)
 
-    def check_ids(self) -> None:
-        """Raise ConfigError if the process cannot have the ids it asks for."""
+    def check_ids(self, maps: idmaps.UserMaps) -> None:
+        """Raise ConfigError if the process cannot have the ids it asks for. maps: of the new user namespace."""
         if self.process is not None:
             with within("/process/user/additionalGids"):
                 credentials.check_groups(self.process.user.additional_gids, denied=self.denies_setgroups)
         if self.creates("user"):
-            idmaps.check_process(self.process, self.maps)
+            idmaps.check_process(self.process, maps)
         elif self._outer is not None and not self.joins_kind("user"):
             idmaps.check_process(self.process, self._outer)
-
-    def open_joins(self) -> None:
-        """Open the namespaces to join, and find out those in which the container is apart from the runtime."""
-        for join in self.joins:
-            join.open()
-        new = {kind for kind in namespaces.FLAGS if self.creates(kind)}
-        self.apart = frozenset(new.union(join.kind for join in self.joins if not join.is_ours()))
 
     def joins_kind(self, kind: str) -> bool:
         """Whether a namespace of this type is joined."""
         return any(join.kind == kind for join in self.joins)
 
-    def joined(self, kind: str) -> int:
-        """The descriptor of the namespace of this type that is joined, once it is open; -1 if none is."""
-        return next((join.fd for join in self.joins if join.kind == kind), -1)
-
     def creates(self, kind: str) -> bool:
         """Whether a namespace of this type is new."""
         return bool(self.new & namespaces.FLAGS[kind])
-
-    def open_mount_sources(self, host: HostFacts) -> "list[str]":
-        """Open what bind mounts bind where init may not: a user namespace's root has no privilege over the source; and
-        where init binds in the runtime's own mount namespace. The copies are to the host what init's would be.
-        Warnings."""
-        warnings = []
-        foreign = (self.enters_user_namespace and host.euid == 0) or not self.has_mount_namespace
-        for i, mount in enumerate(self.mounts):
-            if mount.mapping is not None:
-                mount.mapping.open(self.joined("user"), mount.pointer)
-            if mount.options.bind and (foreign or mount.mapping is not None) and not mount.earlier:
-                warnings += self.open_mount_source(i)
-        return warnings
-
-    def open_mount_source(self, index: int, root: int = -1) -> "list[str]":
-        """Open what one of them binds; root: the container's, for what is in an earlier mount. Warnings."""
-        mount, kind = self.mounts[index], mountoptions.propagation_of_copies(self.propagation)
-        tree = self.mount_sources[index] = kernel_mounts.detach(mount, kind if kind & MS_REC else 0, root)
-        if self.enters_user_namespace and (words := kernel_mounts.keep_locked(mount, tree)):
-            who = "an earlier mount" if mount.earlier else "the host"
-            text = f"the source of the mount to `{mount.destination}` stays {words}, as {who} has it"
-            return [f"{text} ({mount.pointer}/options)"]
-        return []
 
     @property
     def new_at_once(self) -> int:

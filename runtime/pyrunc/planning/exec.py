@@ -9,6 +9,7 @@ from pyrunc.spec.config import Config, parse_process
 from pyrunc.spec.reader import PROCESS_ID_MAX
 
 from . import security
+from .frozen import freeze
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,36 +39,34 @@ class ExecOptions:
 
 
 class ExecPlan:
-    """What exec will run, and how it is security. cgroup: below the container's, None for no wish.
+    """What exec will run, and how it is confined. It does not change. cgroup: below the container's, None for no wish.
 
     initial_cpus, final_cpus: before and in the cgroup; None for no wish. Without any all that the cgroup has.
     """
 
     __slots__ = (
-        "attributes", "cgroup", "container_id", "denies_setgroups", "env", "filter", "final_cpus", "initial_cpus",
-        "keeps_groups", "kept_fds", "keyring", "listener", "memory_policy", "new_keyring", "personality", "process",
-        "profile",
+        "attributes", "cgroup", "container_id", "env", "filter", "final_cpus", "initial_cpus", "keeps_groups",
+        "kept_fds", "keyring", "listener", "memory_policy", "new_keyring", "personality", "process", "profile",
     )  # fmt: skip
 
     def __init__(
-        self, container_id: str, config: Config, process: "Process", preserve_fds: int, host: "ProcessFacts"
-    ) -> None:
+        self, container_id: str, config: Config, process: "Process", preserve_fds: int, host: "ProcessFacts", *,
+        new_keyring: bool = True, keyring: str = "", cgroup: "str | None" = None,
+    ) -> None:  # fmt: skip
         self.container_id, self.process = container_id, process
         linux = config.linux
         self.personality, self.memory_policy = linux.personality, linux.memory_policy
-        self.profile = security.profile(config)
+        self.profile, self.filter = security.profile(config), security.ready_filter(config)
         self.listener = security.listener(config)
-        # The profile as the kernel takes it; if it is not there yet, who carries the plan out compiles it.
-        self.filter = security.ready_filter(config)
         self.attributes = security.attributes(process, host)
-        self.env = process.environment()
+        self.env = tuple(process.environment())
         self.kept_fds = descriptors.kept(preserve_fds, {}, host.inherited).count
-        self.denies_setgroups, self.keeps_groups = False, config.keeps_groups
-        self.new_keyring, self.keyring = True, ""
-        self.cgroup: str | None = None
+        self.new_keyring, self.keyring, self.keeps_groups = new_keyring, keyring, config.keeps_groups
+        self.cgroup = cgroup
         wanted = process.exec_cpu_affinity
         self.initial_cpus = cpus(wanted.initial) if wanted and wanted.initial else None
         self.final_cpus = cpus(wanted.final) if wanted and wanted.final else None
+        freeze(self)
 
 
 def process_of(base: object, options: ExecOptions) -> "Process":

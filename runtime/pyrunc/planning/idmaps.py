@@ -13,6 +13,7 @@ from pyrunc.spec.linux import IDMapping, Linux
 from pyrunc.spec.process import Process
 
 from .facts import HostFacts
+from .frozen import freeze
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,14 +28,21 @@ _PACKAGES = "install the package `uidmap` (Debian, Ubuntu) or `shadow-utils` (Fe
 
 class UserMaps:
     """uids, gids: the ranges; automatic: nobody has said which; warning: what of an automatic map its user would not
-    expect, or ""; alone: the maps of "uid" and "gid" where an ordinary user has one id only, that the process asks for.
+    expect, or ""; alone: uids and gids where an ordinary user has one id only, that the process asks for.
     """
 
     __slots__ = ("alone", "automatic", "gids", "uids", "warning")
 
-    def __init__(self, uids: "tuple[Range, ...]", gids: "tuple[Range, ...]") -> None:
-        self.uids, self.gids, self.automatic, self.warning = uids, gids, False, ""
-        self.alone: dict[str, tuple[Range, ...]] = {}
+    def __init__(
+        self, uids: "tuple[Range, ...]", gids: "tuple[Range, ...]", *, automatic: bool = False, warning: str = "",
+        alone: "tuple[tuple[Range, ...], tuple[Range, ...]]" = ((), ()),
+    ) -> None:  # fmt: skip
+        self.uids, self.gids, self.automatic, self.warning, self.alone = uids, gids, automatic, warning, alone
+        freeze(self)
+
+    def narrowed(self, uids: "tuple[Range, ...]", gids: "tuple[Range, ...]", warning: str) -> "UserMaps":
+        """What came of these automatic ones, and why."""
+        return UserMaps(uids, gids, automatic=True, warning=warning)
 
 
 def decide(linux: Linux, host: HostFacts, process: "Process | None") -> UserMaps:
@@ -54,19 +62,16 @@ def decide(linux: Linux, host: HostFacts, process: "Process | None") -> UserMaps
             _check_permitted("uid", maps.uids, rights)
             _check_permitted("gid", maps.gids, rights)
         return maps
-    maps.automatic = True
     if rights is None:
-        maps.uids, maps.gids = (automatic(0, host.granted_to_root[kind]) for kind in ("uid", "gid"))
-        maps.warning = f"{_ROOTS}: the new user namespace has no uidMappings and gidMappings (/linux/namespaces)"
-        return maps
-    maps.warning = _why_single(rights)
+        warning = f"{_ROOTS}: the new user namespace has no uidMappings and gidMappings (/linux/namespaces)"
+        uids, gids = (automatic(0, host.granted_to_root[kind]) for kind in ("uid", "gid"))
+        return UserMaps(uids, gids, automatic=True, warning=warning)
     uid, gid = _ids(process)
-    maps.alone = {"uid": ((uid, rights.uid, 1),), "gid": ((gid, rights.gid, 1),)}
-    if maps.warning:
-        maps.uids, maps.gids = maps.alone["uid"], maps.alone["gid"]
-    else:
-        maps.uids, maps.gids = automatic(rights.uid, rights.uids), automatic(rights.gid, rights.gids)
-    return maps
+    alone: tuple[tuple[Range, ...], tuple[Range, ...]] = ((uid, rights.uid, 1),), ((gid, rights.gid, 1),)
+    uids, gids = alone
+    if not (warning := _why_single(rights)):
+        uids, gids = automatic(rights.uid, rights.uids), automatic(rights.gid, rights.gids)
+    return UserMaps(uids, gids, automatic=True, warning=warning, alone=alone)
 
 
 def _ids(process: "Process | None") -> "tuple[int, int]":

@@ -7,6 +7,7 @@ from pyrunc.kernel.syscalls import MS_RDONLY
 from pyrunc.spec import annotations
 
 from .facts import HostFacts
+from .frozen import freeze
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,10 +44,10 @@ def planned(config: "spec.Config", bundle: str, label: str, host: HostFacts, war
             source = f"{bundle}/{source}"
         if not options.bind and not options.remount and not options.propagation and not mount.type:
             raise ConfigError(f"the mount on `{mount.destination}` has no type", pointer=f"{pointer}/type")
-        result.append(Mount(
-            source, mount.destination, mount.type or "", options, label, pointer,
+        result.append(freeze(Mount(
+            source, mount.destination, mount.type or "", freeze(options), label, pointer,
             label_option=label_option, sealed=sealed, mapping=mapping(mount, config.linux, pointer, host),
-        ))  # fmt: skip
+        )))  # fmt: skip
     return result
 
 
@@ -61,7 +62,7 @@ def mapping(mount: "spec.Mount", linux: "Linux", pointer: str, host: HostFacts) 
     from pyrunc.wings.idmapped.mount_userns import MountMap
 
     wanted = mapping_of(mount, linux, pointer)
-    return MountMap(wanted.uids, wanted.gids, recursive=wanted.recursive) if wanted else None
+    return freeze(MountMap(wanted.uids, wanted.gids, recursive=wanted.recursive)) if wanted else None
 
 
 def with_earlier(listed: "list[Mount]", rootfs: str) -> "tuple[Mount, ...]":
@@ -79,7 +80,7 @@ def with_earlier(listed: "list[Mount]", rootfs: str) -> "tuple[Mount, ...]":
         source = _plain(mount.source)
         inside = source.removeprefix(top) if mount.options.bind and source.startswith(top) else ""
         if inside and (not made.isdisjoint(_ways(inside)) or (mount.options.recursive and inside in above)):
-            result.append(mount.bound_from(inside))
+            result.append(freeze(mount.but(earlier=inside)))
         else:
             result.append(mount)
         if not mount.options.remount:
@@ -106,4 +107,4 @@ def of_notify(directory: str) -> Mount:
     from pyrunc.wings.systemd import notify
 
     source, destination, words = notify.mount(directory)
-    return Mount(source, destination, "bind", mountoptions.parse(words))
+    return freeze(Mount(source, destination, "bind", freeze(mountoptions.parse(words))))

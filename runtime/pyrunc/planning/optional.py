@@ -7,6 +7,7 @@ from pyrunc.errors import ConfigError, token
 from pyrunc.kernel.mount import devices as nodes
 
 from .facts import HostFacts
+from .frozen import freeze
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,10 +25,10 @@ def devices(linux: "Linux") -> "tuple[nodes.Device, ...]":
     for i, entry in enumerate(linux.devices):
         mode = 0o666 if entry.file_mode is None else entry.file_mode & 0o7777
         numbers, owner = (entry.major or 0, entry.minor or 0), (entry.uid or 0, entry.gid or 0)
-        device = nodes.Device(entry.path, entry.type, *numbers, mode, *owner, f"/linux/devices/{i}")
         said = (("fileMode", entry.file_mode), ("uid", entry.uid), ("gid", entry.gid))
-        device.asked = tuple(key for key, value in said if value is not None)
-        result.append(device)
+        asked = tuple(key for key, value in said if value is not None)
+        device = nodes.Device(entry.path, entry.type, *numbers, mode, *owner, f"/linux/devices/{i}", asked)
+        result.append(freeze(device))
     return tuple(result)
 
 
@@ -44,7 +45,7 @@ def net_devices(linux: "Linux", host: HostFacts) -> "tuple[Device, ...]":
         hint = "install the package python3-pyroute2"
         raise ConfigError("netDevices need pyroute2", pointer="/linux/netDevices", hint=hint)
     return tuple(
-        netdevices.Device(outside, device.name or outside, f"/linux/netDevices/{token(outside)}")
+        freeze(netdevices.Device(outside, device.name or outside, f"/linux/netDevices/{token(outside)}"))
         for outside, device in linux.net_devices.items()
     )
 
@@ -66,7 +67,8 @@ def resctrl_group(wanted: "IntelRdt | None", container_id: str, host: HostFacts)
         hint = "if CPU and kernel support it, run `mount -t resctrl resctrl /sys/fs/resctrl`"
         text = "intelRdt needs the file system resctrl, which is not mounted"
         raise ConfigError(text, pointer=pointer, hint=hint)
-    return resctrl.Group(host.resctrl, container_id, wanted.clos_id, lines, pointer, monitor=wanted.enable_monitoring)
+    monitor = wanted.enable_monitoring
+    return freeze(resctrl.Group(host.resctrl, container_id, wanted.clos_id, tuple(lines), pointer, monitor=monitor))
 
 
 def kernel_parameters(values: "Mapping[str, str]") -> "tuple[Parameter, ...]":
@@ -78,6 +80,6 @@ def kernel_parameters(values: "Mapping[str, str]") -> "tuple[Parameter, ...]":
 
     paths = {key: sysctl_path(key) or "" for key in values}
     return tuple(
-        Parameter(key, path, values[key], sysctl_namespace(path) or "", f"/linux/sysctl/{token(key)}")
+        freeze(Parameter(key, path, values[key], sysctl_namespace(path) or "", f"/linux/sysctl/{token(key)}"))
         for key, path in paths.items()
     )

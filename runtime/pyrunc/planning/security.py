@@ -3,6 +3,8 @@
 from pyrunc.errors import ConfigError
 from pyrunc.spec import annotations
 
+from .frozen import freeze
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.kernel.process.lsm import Attribute
@@ -32,7 +34,7 @@ def ready_filter(config: "Config") -> "Filter | None":
         return None
     from pyrunc.wings.seccomp.filters import Filter
 
-    return Filter(annotations.seccomp_instructions(text), 0, [])
+    return freeze(Filter(annotations.seccomp_instructions(text), 0, ()))
 
 
 def attributes(process: "Process | None", host: "ProcessFacts") -> "tuple[Attribute, ...]":
@@ -49,7 +51,7 @@ def attributes(process: "Process | None", host: "ProcessFacts") -> "tuple[Attrib
         profile_ = ""  # there is nothing to write
     elif profile_:
         _require_profile(host.apparmor, profile_)
-    return tuple(lsm.exec_attributes(process.selinux_label or "", profile_))
+    return tuple(map(freeze, lsm.exec_attributes(process.selinux_label or "", profile_)))
 
 
 def _require_profile(loaded: "frozenset[str] | None", profile_: str) -> None:

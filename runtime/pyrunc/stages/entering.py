@@ -14,14 +14,24 @@ from .conversation import CONSOLE, WARNING
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Protocol
 
     from pyrunc.kernel.mount.mounts import Attached
     from pyrunc.planning.container import ContainerPlan
     from pyrunc.planning.exec import ExecPlan
     from pyrunc.spec.process import Process
+    from pyrunc.wings.seccomp.filters import Filter
 
     from .channel import Channel
     from .step_list import StepList
+
+    class Learnt(Protocol):
+        """What is not known before the plan is carried out: of `making.Making`, or `exec_parent.Entered`."""
+
+        @property
+        def filter(self) -> "Filter | None": ...  # of seccomp, compiled
+        @property
+        def denies_setgroups(self) -> bool: ...  # the user namespace of the process
 
 TIOCSCTTY = 0x540E
 
@@ -47,12 +57,12 @@ def above(fd: int, lowest: int) -> int:
     return fd if fd >= lowest else fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, lowest)
 
 
-def stop_importing(plan: "ContainerPlan | ExecPlan") -> None:
+def stop_importing(plan: "ContainerPlan | ExecPlan", learnt: "Learnt") -> None:
     """Import what both need later, and switch importing off: root of a user namespace might not read it, and in the
     image's root, or in a mount namespace that is joined, an import would run what lies there."""
     if plan.process is not None and plan.process.terminal:
         from pyrunc.kernel.process import terminal  # noqa: F401  (loaded for later)
-    if plan.attributes or plan.filter is not None:
+    if plan.attributes or learnt.filter is not None:
         from . import security_steps  # noqa: F401  (loaded for later)
     sys.path.clear()
     sys.meta_path.clear()
@@ -81,7 +91,7 @@ def environment(
         return []
     for warning in cannot_give(plan.process):
         channel.send(WARNING, warning)
-    return credentials.with_home(plan.env, plan.process.user.uid, root, before_pivot=before_pivot)
+    return credentials.with_home(list(plan.env), plan.process.user.uid, root, before_pivot=before_pivot)
 
 
 def cannot_give(process: "Process") -> "list[str]":

@@ -26,28 +26,31 @@ if TYPE_CHECKING:
     from pyrunc.planning.exec import ExecPlan
 
     from .channel import Channel
+    from .entering import Learnt
     from .target import Target
 
 
-def run(plan: "ExecPlan", target: "Target", channel: "Channel", helper: int) -> None:
+def run(plan: "ExecPlan", made: "Learnt", target: "Target", channel: "Channel", helper: int) -> None:
     """Join, and become pyrunc-init, whose descriptor `helper` is. Never returns."""
     try:
-        _join(plan, target, channel, helper)
+        _join(plan, made, target, channel, helper)
     except BaseException as error:  # noqa: BLE001  (nothing may pass from here into the command's code)
         channel.send_failure(error, "enter the container", "exec")
     finally:  # also if nobody is left to be told
         posix._exit(1)  # noqa: SLF001
 
 
-def _join(plan: "ExecPlan", target: "Target", channel: "Channel", helper: int) -> None:
+def _join(plan: "ExecPlan", made: "Learnt", target: "Target", channel: "Channel", helper: int) -> None:
     fds = HelperFds(helper)
-    fds.proc = _prepare(plan)
+    fds.proc = _prepare(plan, made)
     _enter_namespaces(plan, target, channel)
     root = posix.open("/", paths.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
     credentials.use_own_null(root, before_pivot=False)
     console = entering.open_console(plan, root, channel)
     env = entering.environment(plan, root, channel, before_pivot=False)
-    entering.become_pyrunc_init(plan, fds, channel, console, lambda talk: last_steps.of_exec(plan, env, fds, talk))
+    entering.become_pyrunc_init(
+        plan, fds, channel, console, lambda talk: last_steps.of_exec(plan, made, env, fds, talk)
+    )
 
 
 def use_cpus(cpus: "Iterable[int]", key: str) -> None:
@@ -61,7 +64,7 @@ def use_cpus(cpus: "Iterable[int]", key: str) -> None:
         raise failure from None
 
 
-def _prepare(plan: "ExecPlan") -> int:
+def _prepare(plan: "ExecPlan", made: "Learnt") -> int:
     """In the host's namespaces: hide, and load what is needed later; a private procfs for labels, or -1."""
     _prctl.prctl(_prctl.PR_SET_PDEATHSIG, SIGKILL)
     limits.set_oom_score(plan.process, posix.getpid())  # the program inherits it; once we hide no user may
@@ -77,7 +80,7 @@ def _prepare(plan: "ExecPlan") -> int:
         if plan.new_keyring and plan.process.selinux_label:  # for the case that the container's is not there any more
             with within("/process/selinuxLabel"):
                 lsm.label_new_keys(proc, plan.process.selinux_label)
-    entering.stop_importing(plan)
+    entering.stop_importing(plan, made)
     return proc
 
 

@@ -23,9 +23,19 @@ if TYPE_CHECKING:
     from .target import Target
 
 
-def enter(plan: "ExecPlan", target: "Target", console_socket: str) -> Child:
+class Entered(Child):
+    """The process in the container; what is learnt on its way: filter: of seccomp, compiled; denies_setgroups: whether
+    the container's user namespace does."""
+
+    __slots__ = ("denies_setgroups", "filter")
+
+    def __init__(self, plan: "ExecPlan") -> None:
+        super().__init__()
+        self.filter, self.denies_setgroups = plan.filter, False
+
+
+def enter(plan: "ExecPlan", child: Entered, target: "Target", console_socket: str) -> None:
     """Make the process, up to the point where `release` only has to let it go. Nothing is left of one that fails."""
-    child = Child()
     ours, theirs = child.converse()
     killed_before = _killed_for_memory(target)
     try:
@@ -33,7 +43,7 @@ def enter(plan: "ExecPlan", target: "Target", console_socket: str) -> Child:
         child.helper = _clone(plan, target)
         if child.helper == 0:
             ours.close()
-            exec_child.run(plan, target, theirs, helper)
+            exec_child.run(plan, child, target, theirs, helper)
         theirs.close()
         posix.close(helper)
         _serve(plan, child, ours, console_socket)
@@ -45,7 +55,6 @@ def enter(plan: "ExecPlan", target: "Target", console_socket: str) -> Child:
 
             raise oom.error(target.cgroup, "the process on its way into the container") from None
         raise
-    return child
 
 
 def _killed_for_memory(target: "Target") -> int:

@@ -15,7 +15,7 @@ from pyrunc.kernel import loopback, namespaces, paths, syscalls
 from pyrunc.kernel.mount import devices, mounts, procfs, rootfs
 from pyrunc.kernel.process import credentials
 
-from . import conversation, entering, last_steps, limits
+from . import conversation, entering, last_steps, limits, making
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,24 +23,25 @@ if TYPE_CHECKING:
 
     from .channel import Channel
     from .entering import HelperFds
+    from .making import Making
 
 
-def run(plan: "ContainerPlan", channel: "Channel", fds: "HelperFds") -> None:
+def run(plan: "ContainerPlan", made: "Making", channel: "Channel", fds: "HelperFds") -> None:
     """Become the container: never returns. `fds` are the descriptors that pyrunc-init will need."""
     try:
-        _become_container(plan, channel, fds)
+        _become_container(plan, made, channel, fds)
     except BaseException as error:  # noqa: BLE001  (nothing may pass from here into the parent's code)
         channel.send_failure(error, "set up the container", "init")
     finally:  # also if nobody is left to be told
         posix._exit(1)  # noqa: SLF001
 
 
-def _become_container(plan: "ContainerPlan", channel: "Channel", fds: "HelperFds") -> None:
-    load_what_is_needed(plan)
+def _become_container(plan: "ContainerPlan", made: "Making", channel: "Channel", fds: "HelperFds") -> None:
+    load_what_is_needed(plan, made)
     if plan.splits and plan.attributes:  # pyrunc-init writes them before it is in the pid namespace
         fds.proc = procfs.private()
-    _enter_namespaces(plan, channel)
-    root, attached = _build_root(plan, channel)
+    _enter_namespaces(plan, made, channel)
+    root, attached = _build_root(plan, made, channel)
     # In a mount namespace that is joined /proc may show other processes.
     env = entering.environment(plan, root, channel, before_pivot=not plan.joins_kind("mount"))
     null = paths.null_device() if plan.masked_paths else -1
@@ -51,29 +52,29 @@ def _become_container(plan: "ContainerPlan", channel: "Channel", fds: "HelperFds
     if console >= 0 and not plan.splits:
         fcntl.ioctl(console, entering.TIOCSCTTY, 0)
     entering.become_pyrunc_init(
-        plan, fds, channel, console, lambda talk: last_steps.of_create(plan, env, fds, talk)
+        plan, fds, channel, console, lambda talk: last_steps.of_create(plan, made, env, fds, talk)
     )
 
 
-def _enter_namespaces(plan: "ContainerPlan", channel: "Channel") -> None:
+def _enter_namespaces(plan: "ContainerPlan", made: "Making", channel: "Channel") -> None:
     """In the host's root: from a process of the runtime's to root of the container's namespaces."""
     _prctl.prctl(_prctl.PR_SET_PDEATHSIG, SIGKILL)
     if plan.splits:
-        join(plan)
+        join(plan, made)
         syscalls.unshare(plan.new_at_once)
     if plan.creates("user"):
         channel.send(conversation.READY_FOR_MAPS)
     channel.expect(conversation.GO, "waiting for the parent")
     time_offsets = channel.fds[0] if channel.fds else -1
     if not plan.joins_first:
-        namespaces.enter_all(plan.joins)
+        namespaces.enter_all(made.joins)
     if plan.enters_user_namespace:
         uid, gid = (plan.process.user.uid, plan.process.user.gid) if plan.process else (0, 0)
         credentials.become_root(uid, gid, keep_groups=plan.keeps_groups)
-        plan.denies_setgroups = credentials.setgroups_denied()
+        made.denies_setgroups = credentials.setgroups_denied()
         if plan.process is not None:
             with within("/process/user/additionalGids"):
-                credentials.check_groups(plan.process.user.additional_gids, denied=plan.denies_setgroups)
+                credentials.check_groups(plan.process.user.additional_gids, denied=made.denies_setgroups)
     if plan.creates("cgroup"):  # not in clone3: the namespace's root would be our parent's cgroup
         syscalls.unshare(syscalls.CLONE_NEWCGROUP)
     if plan.creates("time"):
@@ -88,15 +89,15 @@ def _enter_namespaces(plan: "ContainerPlan", channel: "Channel") -> None:
         loopback.loopback_up()
 
 
-def join(plan: "ContainerPlan") -> None:
+def join(plan: "ContainerPlan", made: "Making") -> None:
     """Join what the configuration names, before anything new is made: those are the host's privilege to join."""
     limits.set_oom_score(plan.process, posix.getpid())  # inherited; an ordinary user may not once we hide
     if not plan.creates("user"):
         credentials.hide()
-    namespaces.enter_all(plan.joins)
+    namespaces.enter_all(made.joins)
 
 
-def _build_root(plan: "ContainerPlan", channel: "Channel") -> "tuple[int, mounts.Attached]":
+def _build_root(plan: "ContainerPlan", made: "Making", channel: "Channel") -> "tuple[int, mounts.Attached]":
     """In the host's root still: mounts, devices, hooks that may change them; (a descriptor of the root, the mounts)."""
     posix.umask(0o022)
     with within("/root/path"):
@@ -104,11 +105,14 @@ def _build_root(plan: "ContainerPlan", channel: "Channel") -> "tuple[int, mounts
     attached = mounts.Attached()
     for i, mount in enumerate(plan.mounts):
         if mount.earlier:
-            for warning in plan.open_mount_source(i, root):
+            for warning in making.open_source(plan, made, i, root):
                 channel.send(conversation.WARNING, warning)
-        source = plan.mount_sources.get(i, -1)
-        mounts.attach(root, mount, attached, source_fd=source, apart=plan.apart, of_children=plan.splits)
-    for warning in devices.create(root, plan.devices, attached, bind=not plan.can_mknod):
+        source, locked = made.sources.get(i, (-1, 0))
+        mounts.attach(
+            root, mount, attached, source_fd=source, locked=locked, userns=made.mount_maps.get(i, -1),
+            apart=made.apart, of_children=plan.splits,
+        )  # fmt: skip
+    for warning in devices.create(root, plan.devices, attached, bind=not plan.can_mknod, nodes=made.nodes):
         channel.send(conversation.WARNING, warning)
     devices.link(root, attached)
     credentials.use_own_null(root, before_pivot=not plan.joins_kind("mount"))
@@ -121,7 +125,7 @@ def _build_root(plan: "ContainerPlan", channel: "Channel") -> "tuple[int, mounts
         state = plan.state("created", posix.getpid())  # after step 2 of the life cycle, as in parent
         environ = plan.options.environment
         hooks.run(
-            "createContainer", plan.hooks.create_container, state, environ=environ, streams=plan.hook_streams
+            "createContainer", plan.hooks.create_container, state, environ=environ, streams=made.hook_streams
         )
     return root, attached
 
@@ -154,7 +158,7 @@ def _move_in(  # noqa: PLR0917  (each is used once)
     return console
 
 
-def load_what_is_needed(plan: "ContainerPlan") -> None:
+def load_what_is_needed(plan: "ContainerPlan", made: "Making") -> None:
     """Import what the rest of this file uses, and switch importing off."""
     if any(mount.options.tmpcopyup for mount in plan.mounts):
         from pyrunc.wings import copyup  # noqa: F401  (loaded for later)
@@ -164,7 +168,7 @@ def load_what_is_needed(plan: "ContainerPlan") -> None:
         from pyrunc.kernel import sysctl  # noqa: F401  (loaded for later)
     if plan.hooks.start_container:
         from pyrunc import jsontext  # noqa: F401  (loaded for later)
-    entering.stop_importing(plan)
+    entering.stop_importing(plan, made)
 
 
 def _set_names(plan: "ContainerPlan") -> None:

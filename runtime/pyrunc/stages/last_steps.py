@@ -20,36 +20,31 @@ from .step_report import CALL, CHECK_CWD, END_BY, EXEC, FIND, HOOK, NAME, REPORT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
-
     from pyrunc.planning.container import ContainerPlan
     from pyrunc.planning.exec import ExecPlan
     from pyrunc.spec.linux import MemoryPolicy
     from pyrunc.spec.process import Process
     from pyrunc.wings.seccomp.filters import Filter
 
-    class Confinement(Protocol):
-        """What `filter_system_calls` takes of a plan."""
-
-        filter: "Filter | None"
-
+    from .entering import Learnt
+    from .making import Making
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_NAME, _PR_CAPBSET_DROP = 1, 4, 8, 15, 24
 _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _AMBIENT_RAISE, _AMBIENT_CLEAR_ALL = 38, 47, 2, 4
 _SYS_ADMIN = 1 << 21
 
 
-def of_create(plan: "ContainerPlan", env: "list[str]", fds: HelperFds, channel: int) -> StepList:
+def of_create(plan: "ContainerPlan", made: "Making", env: "list[str]", fds: HelperFds, channel: int) -> StepList:
     """The last steps of a container's first process."""
     steps = _begin(plan, fds, channel)
     use_all_cpus(steps)
-    become_user(steps, plan, env, channel)
+    become_user(steps, plan, made, env, channel)
     # A container that waits for `start` ends by it, or `podman stop` and a shutdown would wait for their deadlines.
     # Before a filter, and before a split, whose child has it too.
     steps.step(END_BY, 0, (SIGTERM,), "catch SIGTERM")
     filtered = False
     if plan.splits:
-        filtered = filter_early(steps, plan, channel)
+        filtered = filter_early(steps, made.filter, plan.process, channel)
         split(steps, plan, channel)
     say_created(steps, channel)
     # From here on the container outlives the command that made it.
@@ -60,34 +55,35 @@ def of_create(plan: "ContainerPlan", env: "list[str]", fds: HelperFds, channel: 
         steps.step(CALL, 0, (), "start a container whose config has no process", flags=EXPECT, expect=-1)
         return steps
     if plan.hooks.start_container:  # they are programs of the image, so the filter holds for them as well
-        filtered = filtered or filter_system_calls(steps, plan, plan.process, fds.fifo)
-        _start_container_hooks(steps, plan, env)
-    _run_program(steps, plan, env, fds.result, fds.fifo, filtered=filtered)
+        filtered = filtered or filter_system_calls(steps, made.filter, plan.process, fds.fifo)
+        _start_container_hooks(steps, plan, made, env)
+    _run_program(steps, plan, made, env, fds.result, fds.fifo, filtered=filtered)
     return steps
 
 
-def of_exec(plan: "ExecPlan", env: "list[str]", fds: HelperFds, channel: int) -> StepList:
+def of_exec(plan: "ExecPlan", made: "Learnt", env: "list[str]", fds: HelperFds, channel: int) -> StepList:
     """The last steps of a process that is brought into a container."""
     steps = _begin(plan, fds, channel)
     if not (plan.initial_cpus or plan.final_cpus):
         use_all_cpus(steps)
-    become_user(steps, plan, env, channel)
-    filtered = filter_early(steps, plan, channel)
+    become_user(steps, plan, made, env, channel)
+    filtered = filter_early(steps, made.filter, plan.process, channel)
     split(steps, plan, channel)
     say_created(steps, channel)
-    _run_program(steps, plan, env, channel, channel, filtered=filtered)
+    _run_program(steps, plan, made, env, channel, channel, filtered=filtered)
     return steps
 
 
-def _run_program(
-    steps: StepList, plan: "ContainerPlan | ExecPlan", env: "list[str]", report: int, gate: int, *, filtered: bool
-) -> None:
+def _run_program(  # noqa: PLR0917  (each is used once)
+    steps: StepList, plan: "ContainerPlan | ExecPlan", learnt: "Learnt", env: "list[str]", report: int, gate: int, *,
+    filtered: bool,
+) -> None:  # fmt: skip
     """Tell who reads `report`, load the filter if that is not done, execute the program."""
     assert plan.process is not None
     args = plan.process.args
     _say(steps, report, STARTED, "tell the command that the program is next")
     if not filtered:  # last of all: a profile need not allow what pyrunc-init does
-        filter_system_calls(steps, plan, plan.process, gate)
+        filter_system_calls(steps, learnt.filter, plan.process, gate)
     steps.step(EXEC, 0, (steps.strings(args), steps.strings(env)), f"exec {args[0]}")
 
 
@@ -131,7 +127,9 @@ def _ask_for_limits(steps: StepList, process: "Process | None", channel: int) ->
         wait(steps, channel, "wait for limits")
 
 
-def become_user(steps: StepList, plan: "ContainerPlan | ExecPlan", env: "list[str]", channel: int) -> None:
+def become_user(
+    steps: StepList, plan: "ContainerPlan | ExecPlan", learnt: "Learnt", env: "list[str]", channel: int
+) -> None:
     """Limits, scheduling, ids, capabilities and working directory of the process; its program is found."""
     process = plan.process
     _ask_for_limits(steps, process, channel)
@@ -142,8 +140,8 @@ def become_user(steps: StepList, plan: "ContainerPlan | ExecPlan", env: "list[st
         _memory_policy(steps, plan.memory_policy)
     if process is not None:
         _scheduling(steps, process)
-        keep = _SYS_ADMIN if plan.filter is not None and needs_privilege_for_filter(process) else 0
-        given = bool(process.user.additional_gids) or not plan.denies_setgroups
+        keep = _SYS_ADMIN if learnt.filter is not None and needs_privilege_for_filter(process) else 0
+        given = bool(process.user.additional_gids) or not learnt.denies_setgroups
         _identity(steps, process, keep, set_groups=given and not plan.keeps_groups)
         steps.call("prctl", _PR_SET_DUMPABLE, 0, label="stay hidden")  # other ids reset it to fs.suid_dumpable
         steps.step(CHECK_CWD, 0, (), process.cwd)
@@ -180,26 +178,23 @@ def wait(steps: StepList, channel: int, label: str) -> None:
     steps.call("read", channel, steps.blob(b"\0"), 1, label=label, expect=1, flags=RETRY_EINTR)
 
 
-def filter_system_calls(
-    steps: StepList, plan: "Confinement", process: "Process", gate: int
-) -> bool:
+def filter_system_calls(steps: StepList, filter_: "Filter | None", process: "Process", gate: int) -> bool:
     """Load the seccomp filter, if there is one; then what took privilege for it is given up. True."""
-    if plan.filter is not None:
+    if filter_ is not None:
         from . import security_steps
 
-        security_steps.load_filter(steps, plan.filter, gate)
+        security_steps.load_filter(steps, filter_, gate)
         if needs_privilege_for_filter(process):
             _set_capabilities(steps, process, 0)
     return True
 
 
-def filter_early(steps: StepList, plan: "ContainerPlan | ExecPlan", channel: int) -> bool:
+def filter_early(steps: StepList, filter_: "Filter | None", process: "Process | None", channel: int) -> bool:
     """Load the filter before the process can be seen, if CAP_SYS_ADMIN were to be kept for it: nobody shall find that.
     Whether it is done. Not with a listener, which is fetched from the process that stays: until then it would wait."""
-    process, filter_ = plan.process, plan.filter
     if process is None or filter_ is None or filter_.listens or not needs_privilege_for_filter(process):
         return False
-    return filter_system_calls(steps, plan, process, channel)
+    return filter_system_calls(steps, filter_, process, channel)
 
 
 def needs_privilege_for_filter(process: "Process") -> bool:
@@ -303,14 +298,14 @@ def _memory_policy(steps: StepList, policy: "MemoryPolicy") -> None:
                pointer="/linux/memoryPolicy")  # fmt: skip
 
 
-def _start_container_hooks(steps: StepList, plan: "ContainerPlan", env: "list[str]") -> None:
+def _start_container_hooks(steps: StepList, plan: "ContainerPlan", made: "Making", env: "list[str]") -> None:
     from pyrunc import jsontext
 
     # The pid is the one that the container sees (runtime.md, "State").
     state = jsontext.dump_bytes(plan.state(status="created", pid=posix.getpid()))
     lowest = 3 + plan.kept_fds
     state_fd = above(sealed.data("state", state), lowest)
-    stdout, stderr = (above(stream, lowest) if stream >= 0 else -1 for stream in plan.hook_streams)
+    stdout, stderr = (above(stream, lowest) if stream >= 0 else -1 for stream in made.hook_streams)
     for i, hook in enumerate(plan.hooks.start_container):
         args = steps.strings(list(hook.args) or [hook.path])
         hook_env = steps.strings(env if hook.env is None else hook.env)

@@ -18,17 +18,18 @@ if TYPE_CHECKING:
 
     from .channel import Channel
     from .entering import HelperFds
+    from .making import Making
 
 
-def run(plan: "ContainerPlan", channel: "Channel", fds: "HelperFds") -> None:
+def run(plan: "ContainerPlan", made: "Making", channel: "Channel", fds: "HelperFds") -> None:
     """Join, clone, leave. Never returns."""
     try:
-        init.load_what_is_needed(plan)
-        init.join(plan)
+        init.load_what_is_needed(plan, made)
+        init.join(plan, made)
         pid = syscalls.fork_into(plan.new_at_once | syscalls.CLONE_PARENT)
         if pid == 0:
             channel.send(conversation.ENTERED)
-            init.run(plan, channel, fds)
+            init.run(plan, made, channel, fds)
         posix._exit(0)  # noqa: SLF001
     except BaseException as error:  # noqa: BLE001  (nothing may pass from here into the parent's code)
         doing = "clone the container's first process"

@@ -10,18 +10,15 @@ from pyrunc.container import Container
 from pyrunc.errors import ConfigError, PyruncError, within
 from pyrunc.kernel import descriptors, files, namespaces, syscalls
 from pyrunc.kernel.process import credentials, processes, sealed
-from pyrunc.resources import Cgroup, Resources
 from pyrunc.savedstate import SavedHook, State
 
-from . import conversation, init, limits
+from . import conversation, init, limits, making
 from .channel import CLONE_CHECKS, PeerGone
-from .children import Child
 from .entering import HelperFds
+from .making import Making
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pyrunc.kernel.ids.idmap import Range
     from pyrunc.planning.container import ContainerPlan
     from pyrunc.planning.facts import HostFacts
@@ -29,37 +26,15 @@ if TYPE_CHECKING:
     from .channel import Channel
 
 
-class Created(Child):
-    """The init process that waits for `start`, and what the container has of the host's."""
-
-    __slots__ = ("resources", "seen_from", "start_time")
-
-    def __init__(self, container: Container, want: manager.Want) -> None:
-        super().__init__()
-        self.resources = Resources(container, Cgroup(want))
-        self.start_time = 0
-        self.seen_from: list[int] = []  # `processes.vantage` of pid and start_time
-
-    @property
-    def cgroup(self) -> str:
-        """The path of its cgroup, "" if it has none."""
-        return self.resources.cgroup.path
-
-    def undo(self, error: BaseException, hooks: "Callable[[], None]" = lambda: None) -> None:
-        """What was made, since `error` has ended the making; `error` tells what of it fails. hooks: the last of all,
-        but for the state directory."""
-        self.resources.undo(self.end, hooks, error)
-
-
-def create(plan: "ContainerPlan", container: Container, made: Created, host: "HostFacts") -> None:
+def create(plan: "ContainerPlan", container: Container, made: Making, host: "HostFacts") -> None:
     """Make the container up to the point where its init waits. What is made is noted in `made`, for `undo`."""
     if host.euid == 0:  # now: all that is cloned inherits it
         credentials.hide()
-    plan.open_joins()
-    _refuse_to_change_the_host(plan)
-    made.warnings += plan.open_mount_sources(host)
-    _make_nodes(plan)
-    open_hook_streams(plan)
+    making.open_joins(plan, made)
+    _refuse_to_change_the_host(plan, made)
+    making.open_sources(plan, made, host)
+    _make_nodes(plan, made)
+    making.open_hook_streams(plan, made)
     fds = _make_helper_fds(container)
     if plan.resctrl is not None:
         made.resources.groups.make(plan.resctrl, container.note)
@@ -69,7 +44,7 @@ def create(plan: "ContainerPlan", container: Container, made: Created, host: "Ho
     ours, theirs = made.converse()
     _spawn(plan, made, theirs, fds, cgroup, container)
     theirs.close()
-    for fd in (cgroup, fds.helper, fds.fifo, fds.result, *(device.node for device in plan.devices)):
+    for fd in (cgroup, fds.helper, fds.fifo, fds.result, *made.nodes.values()):
         if fd >= 0:
             posix.close(fd)
     _serve(plan, ours, host, made, container)
@@ -79,9 +54,9 @@ def create(plan: "ContainerPlan", container: Container, made: Created, host: "Ho
     made.resources.interfaces.let_go()
 
 
-def _refuse_to_change_the_host(plan: "ContainerPlan") -> None:
+def _refuse_to_change_the_host(plan: "ContainerPlan", made: Making) -> None:
     """Raise ConfigError for what would be set in a namespace that the config names but that is the runtime's own."""
-    ours = {join.kind: join for join in plan.joins if join.kind not in plan.apart}
+    ours = {join.kind: join for join in made.joins if join.kind not in made.apart}
     if "mount" in ours:
         text = "the mount namespace is the runtime's own: the whole host would get the container's root"
         raise ConfigError(text, pointer=ours["mount"].pointer, hint="remove the entry to run in a chroot")
@@ -97,34 +72,26 @@ def _refuse_to_change_the_host(plan: "ContainerPlan") -> None:
             raise ConfigError(text, pointer=f"/{key}")
 
 
-def _make_nodes(plan: "ContainerPlan") -> None:
+def _make_nodes(plan: "ContainerPlan", made: Making) -> None:
     """Make the device nodes that init may not make."""
     if plan.makes_nodes:
         from pyrunc.kernel.mount import nodes
 
         with within("/linux/devices"):
-            nodes.make(plan.devices, *_user_ranges(plan), plan.mount_label)
+            made.nodes = nodes.make(plan.devices, *_user_ranges(made), plan.mount_label)
 
 
-def _user_ranges(plan: "ContainerPlan") -> "tuple[tuple[Range, ...], tuple[Range, ...]]":
+def _user_ranges(made: Making) -> "tuple[tuple[Range, ...], tuple[Range, ...]]":
     """The ids of the user namespace that the container will be in."""
-    joined = plan.joined("user")
+    joined = made.joined("user")
     if joined < 0:
-        return plan.maps.uids, plan.maps.gids
+        return made.maps.uids, made.maps.gids
     from pyrunc.kernel.ids import idmap
 
     return idmap.of_namespace(joined)
 
 
-def open_hook_streams(plan: "ContainerPlan") -> None:
-    """Open the files that annotations name for the output of hooks, before anything is made."""
-    if any(plan.hook_paths):
-        from pyrunc import hooks
-
-        plan.hook_streams = hooks.open_streams(plan.hook_paths)
-
-
-def place(made: Created, container: Container, host: "HostFacts") -> int:
+def place(made: Making, container: Container, host: "HostFacts") -> int:
     """Make the cgroup, if it is ours to make; its descriptor or -1. Without limits a container can do without one."""
     want = made.resources.cgroup.want
     try:
@@ -135,7 +102,7 @@ def place(made: Created, container: Container, host: "HostFacts") -> int:
         if want.settings or want.asks_for_devices or not (no_hierarchy or not_ours):
             raise
     descriptors.reserve()  # again
-    want.manager, want.path = manager.DISABLED, ""
+    made.resources.cgroup.give_up()
     for key in ("cgroupIntent", "cgroup"):
         container.note(key, "")
     return -1
@@ -156,32 +123,33 @@ def _make_helper_fds(container: Container) -> HelperFds:
     )
 
 
-def clone(plan: "ContainerPlan", container: Container, cgroup: int, flags: int, what: str) -> int:
+def clone(made: Making, container: Container, cgroup: int, flags: int, what: str) -> int:
     """Clone `what` into the cgroup whose descriptor `place` has returned; its pid, 0 in it. The cgroup, and what the
     descriptor is of, is made anew if it was removed meanwhile."""
+    want = made.resources.cgroup.want
     for tries_left in range(manager.TRIES, -1, -1):
         try:
             if cgroup < 0:
                 return syscalls.fork_into(flags)
-            return cgroup_fs.fork(plan.cgroup.path + plan.cgroup.leaf, cgroup, flags)
+            return cgroup_fs.fork(want.path + want.leaf, cgroup, flags)
         except OSError as error:
             if cgroup < 0 or error.errno not in manager.VANISHED or not tries_left:
-                raise _not_cloned(plan, cgroup, what, error) from None
-        again = manager.place(plan.cgroup, container.note)
+                raise _not_cloned(want.path, cgroup, what, error) from None
+        again = manager.place(want, made.resources.cgroup.before, container.note)
         posix.dup2(again, cgroup, inheritable=False)
         posix.close(again)
     raise AssertionError
 
 
-def _not_cloned(plan: "ContainerPlan", cgroup: int, what: str, error: OSError) -> PyruncError:
+def _not_cloned(path: str, cgroup: int, what: str, error: OSError) -> PyruncError:
     doing, hint = f"clone {what}", ""
     if cgroup >= 0 and error.errno in cgroup_fs.JOIN_HINTS:
-        doing, hint = f"{doing} in cgroup `{plan.cgroup.path}`", cgroup_fs.JOIN_HINTS[error.errno]
+        doing, hint = f"{doing} in cgroup `{path}`", cgroup_fs.JOIN_HINTS[error.errno]
     return PyruncError.from_os(doing, error, hint=hint, check=CLONE_CHECKS)
 
 
 def _spawn(  # noqa: PLR0917  (each is used once)
-    plan: "ContainerPlan", made: Created, theirs: "Channel", fds: HelperFds, cgroup: int, container: Container
+    plan: "ContainerPlan", made: Making, theirs: "Channel", fds: HelperFds, cgroup: int, container: Container
 ) -> None:
     """Clone init, or the process that makes it."""
     run = init.run
@@ -190,31 +158,32 @@ def _spawn(  # noqa: PLR0917  (each is used once)
 
         run = middle.run
     flags = 0 if plan.joins_first else plan.new_at_once
-    pid = clone(plan, container, cgroup, flags, "the container's first process")
+    pid = clone(made, container, cgroup, flags, "the container's first process")
     if pid == 0:
         assert made.channel is not None
         made.channel.close()
         for fd in (container.fd, cgroup):  # they lead out of the root that it will enter
             if fd >= 0:
                 posix.close(fd)
-        run(plan, theirs, fds)
+        run(plan, made, theirs, fds)
     if plan.needs_middle:
         made.helper = pid
     else:
         made.pid = pid
 
 
-def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: Created, container: Container) -> None:
+def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: Making, container: Container) -> None:
     """The conversation of `conversation`, from our side."""
+    cgroup = made.resources.cgroup
     try:
         if plan.needs_middle:
             made.meet(channel, "joining namespaces")
         if plan.creates("user"):
             channel.expect(conversation.READY_FOR_MAPS, "entering its namespaces")
             _map_ids(plan, host, made)
-        made.resources.cgroup.adopt(made.pid, container.note, plan.container_id)
+        cgroup.adopt(made.pid, container.note, plan.container_id)
         if any(mount.options.tmpcopyup for mount in plan.mounts):
-            manager.limit_copies(plan.cgroup, made.cgroup)
+            manager.limit_copies(cgroup.want, made.cgroup)
         if not plan.joins_first:
             limits.set_oom_score(plan.process, made.pid)
         if plan.resctrl is not None:
@@ -223,12 +192,12 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
             with within(plan.resctrl.pointer):
                 resctrl.join(made.pid, plan.resctrl.directory, plan.resctrl.monitor)
         if plan.net_devices:
-            made.resources.interfaces.make(plan.net_devices, network_namespace(plan, made))
+            made.resources.interfaces.make(plan.net_devices, network_namespace(made))
         _send_go(plan, channel, made.pid)
         note_init(made, container)  # now, while init works: until it has said that it is created it ends when we do
         if plan.asks_parent_for_hooks:
             channel.expect(conversation.MOUNTED, "mounting")
-            run_hooks(plan, made.pid)
+            run_hooks(plan, made)
             channel.send(conversation.CONTINUE)
         if plan.process is not None:
             socket, doing = plan.options.console_socket, "setting up the container"
@@ -240,12 +209,12 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: C
             channel.acknowledge()
         channel.expect(conversation.CREATED, "becoming the container's user")
         # Now that no interpreter is in the cgroup any more: the smallest limit that holds the program will do.
-        if warning := manager.restrict(plan.cgroup, made.cgroup):
+        if warning := manager.restrict(cgroup.want, made.cgroup):
             made.warnings.append(warning)
-        manager.check_survivors(plan.cgroup, made.cgroup)
+        manager.check_survivors(cgroup.want, cgroup.before, made.cgroup)
         made.warnings += channel.warnings
     except PeerGone as error:
-        manager.check_survivors(plan.cgroup, made.cgroup)
+        manager.check_survivors(cgroup.want, cgroup.before, made.cgroup)
         raise _why_gone(error, made) from None
 
 
@@ -260,39 +229,40 @@ def _send_go(plan: "ContainerPlan", channel: "Channel", pid: int) -> None:
     posix.close(offsets)
 
 
-def run_hooks(plan: "ContainerPlan", pid: int) -> None:
+def run_hooks(plan: "ContainerPlan", made: Making) -> None:
     """The hooks that run in the runtime's namespaces while the container is being made."""
     from pyrunc import hooks
 
     # `created`, as crun has it: `creating` is step 2 of the life cycle, hooks are steps 3 to 5 (runtime.md).
-    state, environ, streams = plan.state("created", pid), plan.options.environment, plan.hook_streams
+    state, environ, streams = plan.state("created", made.pid), plan.options.environment, made.hook_streams
     hooks.run("prestart", plan.hooks.prestart, state, environ=environ, streams=streams)
     hooks.run("createRuntime", plan.hooks.create_runtime, state, environ=environ, streams=streams)
 
 
-def _map_ids(plan: "ContainerPlan", host: "HostFacts", made: Created) -> None:
+def _map_ids(plan: "ContainerPlan", host: "HostFacts", made: Making) -> None:
     from pyrunc.kernel.ids import idmap
 
-    maps = plan.maps
+    maps = made.maps
     if not maps.automatic or host.rights is None:
         with within("/linux"):
             idmap.write(made.pid, maps.uids, maps.gids, host.rights)
         return
+    alone = dict(zip(("uid", "gid"), maps.alone, strict=True))
     with within("/linux"):
-        maps.uids, maps.gids, warning = idmap.write_or_single(made.pid, maps.uids, maps.gids, host.rights, maps.alone)
+        uids, gids, warning = idmap.write_or_single(made.pid, maps.uids, maps.gids, host.rights, alone)
     if warning:
-        maps.warning = warning
+        made.maps = maps.narrowed(uids, gids, warning)
         made.warnings.append(warning)
-        plan.check_ids()  # they were good for the ranges
+        plan.check_ids(made.maps)  # they were good for the ranges
 
 
-def network_namespace(plan: "ContainerPlan", made: Created) -> str:
+def network_namespace(made: Making) -> str:
     """Where it is found: the one that is joined, or that of the first process."""
-    joined = plan.joined("network")
+    joined = made.joined("network")
     return f"/proc/self/fd/{joined}" if joined >= 0 else f"/proc/{made.pid}/ns/net"
 
 
-def note_init(made: Created, container: Container) -> None:
+def note_init(made: Making, container: Container) -> None:
     """Write down who init is."""
     facts = processes.stat(made.pid)
     made.start_time = facts[1] if facts else 0
@@ -300,7 +270,7 @@ def note_init(made: Created, container: Container) -> None:
     container.note("init", [made.pid, made.start_time, *made.seen_from])
 
 
-def save(plan: "ContainerPlan", container: Container, made: Created) -> None:
+def save(plan: "ContainerPlan", container: Container, made: Making) -> None:
     """Write the state for later commands."""
     state, terminal = State(saved=True), plan.process is not None and plan.process.terminal
     state.id, state.annotations = plan.container_id, plan.annotations
@@ -318,7 +288,7 @@ def save(plan: "ContainerPlan", container: Container, made: Created) -> None:
     container.save(state)
 
 
-def _why_gone(error: PyruncError, made: Created) -> PyruncError:
+def _why_gone(error: PyruncError, made: Making) -> PyruncError:
     """What the exit status of an init that went without a word tells."""
     try:
         _, status = posix.waitpid(made.pid, 0)

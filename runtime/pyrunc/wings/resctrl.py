@@ -12,7 +12,7 @@ from pyrunc.kernel.process import processes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 
 
@@ -34,7 +34,7 @@ class Group:
     __slots__ = ("_named", "directory", "lines", "monitor", "pointer")
 
     def __init__(
-        self, root: str, container_id: str, clos_id: "str | None", lines: "list[str]", pointer: str = "", *,
+        self, root: str, container_id: str, clos_id: "str | None", lines: "Sequence[str]", pointer: str = "", *,
         monitor: bool,
     ) -> None:  # fmt: skip
         """clos_id: None for a group of the container's own, which has its name and goes with it."""
@@ -122,7 +122,7 @@ def join(pid: int, directory: str, monitor: str) -> None:
         _write(f"{path}/tasks", str(pid))
 
 
-def write_schemata(directory: str, lines: "list[str]") -> None:
+def write_schemata(directory: str, lines: "Sequence[str]") -> None:
     """One write for each line, in this order: a later one wins."""
     for line in lines:
         _write(f"{directory}/schemata", line)
@@ -176,7 +176,7 @@ def _exists(path: str) -> bool:
     return posix.access(path, posix.F_OK)
 
 
-def _parse(lines: "list[str]") -> "dict[tuple[str, str], str]":
+def _parse(lines: "Sequence[str]") -> "dict[tuple[str, str], str]":
     """(resource, domain) -> value of lines such as `L3:0=7f0;1=1f`; without leading zeros, which the kernel adds."""
     values = {}
     for line in lines:

@@ -9,6 +9,8 @@ from pyrunc.kernel.descriptors import opened
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .subordinate import IdRights
 
 Range = tuple[int, int, int]  # first id inside, first id outside, how many
@@ -81,7 +83,7 @@ def write_or_single(
     uids: "tuple[Range, ...]",
     gids: "tuple[Range, ...]",
     rights: "IdRights",
-    alone: "dict[str, tuple[Range, ...]]",
+    alone: "Mapping[str, tuple[Range, ...]]",
 ) -> "tuple[tuple[Range, ...], tuple[Range, ...], str]":
     """Like `write`; where a helper refuses, `alone`, one's own id. (uid ranges, gid ranges, why not all or "").
 

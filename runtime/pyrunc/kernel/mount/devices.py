@@ -23,24 +23,27 @@ from pyrunc.kernel.syscalls import (
 
 from .mounts import Attached
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 _BOUND = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC
 _FORMATS = {"c": S_IFCHR, "u": S_IFCHR, "b": S_IFBLK, "p": S_IFIFO}
 
 
 class Device:
     """A device node or fifo to be: `linux.devices[]`. kind: c, u, b or p; mode: permission bits; asked: which of
-    fileMode, uid and gid the config has, so that they are nobody's default; node: a descriptor of a mount of it that
-    was made outside (`nodes`), or -1."""
+    fileMode, uid and gid the config has, so that they are nobody's default."""
 
-    __slots__ = ("asked", "gid", "kind", "major", "minor", "mode", "node", "path", "pointer", "uid")
+    __slots__ = ("asked", "gid", "kind", "major", "minor", "mode", "path", "pointer", "uid")
 
     def __init__(  # noqa: PLR0917  a record, built at one place
-        self, path: str, kind: str, major: int, minor: int, mode: int, uid: int, gid: int, pointer: str = ""
-    ) -> None:
+        self, path: str, kind: str, major: int, minor: int, mode: int, uid: int, gid: int, pointer: str = "",
+        asked: "tuple[str, ...]" = (),
+    ) -> None:  # fmt: skip
         self.path, self.kind, self.major, self.minor = path, kind, major, minor
         self.mode, self.uid, self.gid, self.pointer = mode, uid, gid, pointer
-        self.asked: tuple[str, ...] = ()
-        self.node = -1
+        self.asked = asked
 
     def failure(self, error: OSError, doing: str = "make") -> PyruncError:
         """The error of a system call for this device."""
@@ -92,12 +95,14 @@ _LINKS = (
 
 
 def create(
-    root: int, devices: "tuple[Device, ...] | list[Device]", attached: Attached, *, bind: bool = False
-) -> "list[str]":
+    root: int, devices: "tuple[Device, ...] | list[Device]", attached: Attached, *, bind: bool = False,
+    nodes: "Mapping[Device, int]" = {},  # noqa: B006  (nobody writes to it)
+) -> "list[str]":  # fmt: skip
     """Make the default devices and these; of two with one path the later one. attached: the container's mounts.
 
-    bind: where mknod(2) is not permitted (in a user namespace) take the node that was made outside, or else the host's
-    of the same path. Before `rootfs.pivot`. Nothing is done if the container was given the host's /dev. Warnings.
+    bind: where mknod(2) is not permitted (in a user namespace) take the node that was made outside, the descriptor of
+    whose mount is in `nodes`, or else the host's of the same path. Before `rootfs.pivot`. Nothing is done if the
+    container was given the host's /dev. Warnings.
     """
     if _has_hosts_dev(root):
         return []
@@ -116,8 +121,11 @@ def create(
                     parent = -1
                 where = directory
                 parent = _parent(root, device, directory, attached)
-            take = _bind if bind and device.kind != "p" else _make
-            if warning := take(parent, name, device):
+            if bind and device.kind != "p":
+                warning = _bind(parent, name, device, nodes.get(device, -1))
+            else:
+                warning = _make(parent, name, device)
+            if warning:
                 warnings.append(warning)
     finally:
         posix.umask(umask)
@@ -220,11 +228,11 @@ def _own(node: int, device: Device) -> None:
         posix.chmod(name, device.mode)
 
 
-def _bind(parent: int, name: str, device: Device) -> str:
-    """Mount the node that was made outside, or the host's of the same path, onto an empty file. A warning if mode and
+def _bind(parent: int, name: str, device: Device, made: int = -1) -> str:
+    """Mount the node that was `made` outside, or the host's of the same path, onto an empty file. A warning if mode and
     owner of the latter are not those that are asked for."""
-    ours = device.node >= 0
-    node = device.node if ours else _hosts(device)
+    ours = made >= 0
+    node = made if ours else _hosts(device)
     try:
         with opened(node), opened(_empty_file(parent, name)) as target:
             there = device.is_that(target)  # from a mount of /dev

@@ -36,6 +36,8 @@ from pyrunc.words import PROPAGATIONS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from pyrunc.wings.idmapped.mount_userns import MountMap
 
 _ATIME = MS_NOATIME | MS_RELATIME | MS_STRICTATIME  # one choice of three
@@ -218,12 +220,9 @@ class Mount:
         self.options, self.label, self.pointer = options, label, pointer
         self.label_option, self.sealed, self.earlier, self.mapping = label_option, sealed, earlier, mapping
 
-    def bound_from(self, earlier: str) -> "Mount":
-        """The same, if what it binds lies in an earlier mount."""
-        return Mount(
-            self.source, self.destination, self.kind, self.options, self.label, self.pointer,
-            label_option=self.label_option, sealed=self.sealed, earlier=earlier, mapping=self.mapping,
-        )  # fmt: skip
+    def but(self, **changes: "Any") -> "Mount":
+        """The same, but for these attributes."""
+        return Mount(**{name: getattr(self, name) for name in Mount.__slots__} | changes)
 
     @property
     def name(self) -> str:

@@ -76,7 +76,7 @@ class Attached:
         self.unsealed.clear()
 
 
-def detach(mount: Mount, propagation: int = 0, root: int = -1) -> int:
+def detach(mount: Mount, propagation: int = 0, root: int = -1, userns: int = -1) -> int:
     """A detached copy of a bind mount's source, an O_PATH descriptor; the source is a path of this mount namespace, or
     in `root` if it is in an earlier mount.
 
@@ -84,6 +84,7 @@ def detach(mount: Mount, propagation: int = 0, root: int = -1) -> int:
     no right to pass directories that only the caller may search.
     propagation: MS_SLAVE and the like, with MS_REC, for a copy that is made in the host's mount namespace: it would
     stay a peer of what was copied, and what is mounted or unmounted below it would be on the host as well.
+    userns: for an id-mapped mount the user namespace that has its maps (`MountMap.open`).
     """
     options = mount.options
     flags = OPEN_TREE_CLONE
@@ -109,12 +110,13 @@ def detach(mount: Mount, propagation: int = 0, root: int = -1) -> int:
             _propagate(tree, propagation)
         except OSError as error:
             raise mount.failure(error) from None
-    _map_ids(mount, tree)
+    _map_ids(mount, tree, userns)
     return tree
 
 
-def keep_locked(mount: Mount, tree: int) -> str:
-    """Take from the options what would take off a flag of the source, for a container in a user namespace; the flags.
+def keep_locked(mount: Mount, tree: int) -> "tuple[int, str]":
+    """Which flags of the source the container, in a user namespace, has to leave: MS_*, for `attach`; and the words for
+    those that its options would take off.
 
     The kernel locks them where a mount comes into a namespace of less privilege (mount_namespaces(7)), but not one that
     is attached from a descriptor: then `rw` of the container would undo what the host has. ConfigError for `rrw` and
@@ -126,8 +128,7 @@ def keep_locked(mount: Mount, tree: int) -> str:
     if wanted & flags or (wanted and options.recursive and wanted & _flags_below(mount.source)):
         raise mount.refusal("the source has flags that are locked in a user namespace")
     kept = [name for flag, name in names.items() if flags & options.cleared & flag]
-    options.cleared &= ~(flags & _LOCKED)
-    return ", ".join(kept)
+    return flags & _LOCKED, ", ".join(kept)
 
 
 _LOCKED = 0xF
@@ -150,16 +151,14 @@ def _flags_below(source: str) -> int:
     return flags
 
 
-def _map_ids(mount: Mount, tree: int) -> None:
+def _map_ids(mount: Mount, tree: int, userns: int) -> None:
     """Give a detached mount its id mapping (mount_setattr(2), MOUNT_ATTR_IDMAP). Not later: once it can be seen, the
     kernel says EINVAL."""
     mapping = mount.mapping
     if mapping is None:
         return
     try:
-        syscalls.mount_setattr(
-            tree, set_=syscalls.MOUNT_ATTR_IDMAP, recursive=mapping.recursive, userns=mapping.namespace
-        )
+        syscalls.mount_setattr(tree, set_=syscalls.MOUNT_ATTR_IDMAP, recursive=mapping.recursive, userns=userns)
     except OSError as error:
         raise mount.failure(error, _MAPPING_HINTS.get(error.errno or 0, "")) from None
 
@@ -176,6 +175,8 @@ def attach(
     attached: Attached,
     *,
     source_fd: int = -1,
+    locked: int = 0,
+    userns: int = -1,
     apart: "Collection[str]" = (),
     of_children: bool = False,
 ) -> None:
@@ -183,7 +184,9 @@ def attach(
 
     apart: the types of the namespaces in which the container is and the runtime is not.
 
-    source_fd: what `detach` gave, in whatever mount namespace; it stays open.
+    source_fd: what `detach` gave, in whatever mount namespace; it stays open. locked: what `keep_locked` gave for it.
+
+    userns: as for `detach`.
 
     of_children: whether a new procfs is one of the pid namespace that only this process' children are in.
     """
@@ -198,7 +201,7 @@ def attach(
         with opened(target):
             tree = filesystems.create(mount, target, root, existed=existed, apart=apart, of_children=of_children)
             with opened(tree):
-                _map_ids(mount, tree)
+                _map_ids(mount, tree, userns)
                 placed = filesystems.takes_mount2(mount)
                 attached.note(_place(root, mount, name, tree, None if placed else target), mount)
                 if mount.sealed:
@@ -207,19 +210,21 @@ def attach(
     if options.data:
         raise mount.refusal(f"a bind mount does not take file system options (`{options.data[0]}`)")
     if source_fd >= 0:
-        _bind(root, mount, name, source_fd, attached)
+        _bind(root, mount, name, source_fd, attached, locked)
         return
-    with opened(detach(mount)) as tree:
+    with opened(detach(mount, userns=userns)) as tree:
         _bind(root, mount, name, tree, attached)
 
 
-def _bind(root: int, mount: Mount, name: str, tree: int, attached: Attached) -> None:
+def _bind(  # noqa: PLR0917  (as `attach` has them)
+    root: int, mount: Mount, name: str, tree: int, attached: Attached, locked: int = 0
+) -> None:
     """Put `tree`, a detached copy of the source, onto the destination."""
     kind = S_IFMT(posix.fstat(tree).st_mode)
     if kind == S_IFLNK and mount.options.copy_symlink:
         _copy_symlink(root, mount, name, posix.readlink("", dir_fd=tree))
         return
-    set_attributes(mount, tree)
+    set_attributes(mount, tree, locked)
     target, _ = _target(root, mount, name, directory=kind == S_IFDIR)
     with opened(target):
         if name == "proc" and not _is_proc(tree):
@@ -227,14 +232,16 @@ def _bind(root: int, mount: Mount, name: str, tree: int, attached: Attached) -> 
         attached.note(_place(root, mount, name, tree, target), mount)
 
 
-def set_attributes(mount: Mount, tree: int) -> None:
-    """Set what the options say on a detached mount. Flags that no option names stay as the source has them.
+def set_attributes(mount: Mount, tree: int, locked: int = 0) -> None:
+    """Set what the options say on a detached mount. Flags that no option names, and those `locked`, stay as the source
+    has them.
 
     So the kernel's locked flags (nosuid, nodev, noexec, ro, atime of a mount from outside the user namespace) stay.
     They also win over a word that would take them off: podman says `rw` of every volume; crun and runc go on as well.
     """
     options = mount.options
     on, off = options.attributes
+    off &= ~locked
     try:
         if on or off:
             try:

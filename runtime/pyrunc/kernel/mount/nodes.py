@@ -30,24 +30,26 @@ if TYPE_CHECKING:
 
 def make(  # the maps are those of the container's user namespace
     devices: "tuple[Device, ...]", uids: "tuple[Range, ...]", gids: "tuple[Range, ...]", label: str
-) -> None:
-    """Set `node` of these, but for fifos, which need no privilege. label: the SELinux context, or "".
+) -> "dict[Device, int]":
+    """For each of these the descriptor of a mount of its node, but for fifos, which need no privilege. label: the
+    SELinux context, or "".
 
     Who may not make nodes here either (CAP_MKNOD, a cgroup's filter) gets none: the host's own can stand in for it.
     """
     owners = owners_of(devices, uids, gids)
+    numbers: dict[Device, int] = {}
     try:
         for device in owners:
-            device.node = posix.open("/", O_PATH | posix.O_CLOEXEC)  # a number for the child, which shares the table
-        if errno := trial.try_in_child(CLONE_NEWNS | CLONE_FILES, lambda: _make(owners, label)):
+            numbers[device] = posix.open("/", O_PATH | posix.O_CLOEXEC)  # for the child, which shares the table
+        if errno := trial.try_in_child(CLONE_NEWNS | CLONE_FILES, lambda: _make(owners, label, numbers)):
             raise PyruncError("make device nodes outside of the user namespace", errno=errno)
     except OSError as error:
         text = "start the process that makes device nodes"
         raise PyruncError.from_os(text, error) from None
-    for device in owners:
-        if not device.is_that(device.node):
-            posix.close(device.node)
-            device.node = -1
+    for device, node in list(numbers.items()):
+        if not device.is_that(node):
+            posix.close(numbers.pop(device))
+    return numbers
 
 
 def owners_of(
@@ -68,7 +70,7 @@ def owners_of(
     return result
 
 
-def _make(owners: "dict[Device, tuple[int, int]]", label: str) -> None:
+def _make(owners: "dict[Device, tuple[int, int]]", label: str, numbers: "dict[Device, int]") -> None:
     """In the child: make them, and put a mount of each in the place of its number. OSError."""
     top = posix.open("/", O_PATH | posix.O_CLOEXEC)
     syscalls.mount_setattr(top, propagation=MS_PRIVATE, recursive=True)
@@ -80,7 +82,7 @@ def _make(owners: "dict[Device, tuple[int, int]]", label: str) -> None:
         except FileNotFoundError:
             continue  # not permitted
         syscalls.mount_setattr(node, set_=MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)
-        posix.dup2(node, device.node, inheritable=False)
+        posix.dup2(node, numbers[device], inheritable=False)
         posix.close(node)
     posix.close(files)
     posix.close(top)

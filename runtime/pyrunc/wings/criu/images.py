@@ -17,7 +17,7 @@ from pyrunc.kernel.mount import devices
 from pyrunc.kernel.mount.mountoptions import Mount, parse
 from pyrunc.kernel.mount.mounts import Attached, attach
 from pyrunc.kernel.mount.rootfs import prepare as rootfs_of
-from pyrunc.kernel.namespaces import FILES, Join
+from pyrunc.kernel.namespaces import FILES, OpenNamespace
 from pyrunc.kernel.process import processes
 
 TYPE_CHECKING = False
@@ -159,7 +159,7 @@ def external_namespaces(pid: int, joined: "list[str]") -> "list[Value]":
     return result
 
 
-def namespaces_again(joins: "tuple[Join, ...]") -> "tuple[list[Value], list[Value]]":
+def namespaces_again(joins: "tuple[OpenNamespace, ...]") -> "tuple[list[Value], list[Value]]":
     """(`inherit_fd`, `join_ns`) for the namespaces that a restored container is to join; they are open."""
     inherit: list[Value] = []
     join: list[Value] = []
@@ -209,8 +209,7 @@ def make_mountpoints(rootfs: str, mounts: "tuple[Mount, ...]") -> None:
         if mount.options.remount or not (mount.options.bind or mount.kind):
             continue
         if mount.options.bind and not mount.earlier:
-            mount.mapping = None  # who owns what is mounted makes no difference here
-            attach(root, mount, attached)
+            attach(root, mount.but(mapping=None), attached)  # who owns what is mounted makes no difference here
         elif mount.options.bind and _is_file(root, mount.earlier):
             posix.close(paths.make_file(root, mount.name))
         else:

@@ -85,7 +85,7 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
     descriptors.reserve()
     ending.hold()
     container = Container.claim(context.root, options.container_id)
-    made, told = restorer.Restored(container, todo.cgroup), ""
+    made, told = restorer.Restored(container, todo), ""
     try:
         ending.release()
         container.write("config.json", text)

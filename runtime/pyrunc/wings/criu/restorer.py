@@ -13,7 +13,7 @@ from pyrunc.errors import PyruncError
 from pyrunc.kernel import paths, syscalls
 from pyrunc.kernel.descriptors import opened
 from pyrunc.kernel.process import keyring, processes, trial
-from pyrunc.stages import children, conversation, entering, parent
+from pyrunc.stages import children, conversation, entering, making, parent
 from pyrunc.stages.channel import pair
 
 from . import images, rpc, service
@@ -41,13 +41,13 @@ class Images:
         self.program, self.work, self.images_fd, self.work_fd, self.options = program, work, images_fd, work_fd, options
 
 
-class Restored(parent.Created):
+class Restored(making.Making):
     """The restored init process, our child; criu: while it is at work."""
 
     __slots__ = ("criu",)
 
-    def __init__(self, container: Container, want: manager.Want) -> None:
-        super().__init__(container, want)
+    def __init__(self, container: Container, plan: "ContainerPlan") -> None:
+        super().__init__(container, plan)
         self.criu: service.Service | None = None
 
     def end(self) -> None:
@@ -62,27 +62,27 @@ class Restored(parent.Created):
 
 def restore(plan: "ContainerPlan", container: Container, made: Restored, want: Images, host: "HostFacts") -> None:
     """Restore the container and save its state."""
-    plan.open_joins()
-    parent.open_hook_streams(plan)
+    making.open_joins(plan, made)
+    making.open_hook_streams(plan, made)
     _make_mountpoints(plan)
     posix.mkdir(_ROOT, 0o755, dir_fd=container.fd)
     count = 3 + plan.kept_fds
     inherit = images.inherited_streams(want.images_fd, count)
-    namespaces, joins = images.namespaces_again(plan.joins)
+    namespaces, joins = images.namespaces_again(made.joins)
     nodes = _nodes(plan, made)
     root = f"{container.path}/{_ROOT}"
     cgroup = parent.place(made, container, host)
-    keep = (want.images_fd, want.work_fd, *inherit.values(), *(join.fd for join in plan.joins))
+    keep = (want.images_fd, want.work_fd, *inherit.values(), *(join.fd for join in made.joins))
     made.criu = service.Service(
         want.program, plan.options.environment, keep,
-        clone=lambda: parent.clone(plan, container, cgroup, syscalls.CLONE_NEWNS, "a process for criu"),
+        clone=lambda: parent.clone(made, container, cgroup, syscalls.CLONE_NEWNS, "a process for criu"),
         before=lambda: _prepare(plan, root, want),
     )  # fmt: skip
     if cgroup >= 0:
         posix.close(cgroup)
     made.resources.cgroup.adopt(made.criu.pid, container.note, plan.container_id)
     if plan.net_devices:
-        namespace = parent.network_namespace(plan, made)
+        namespace = parent.network_namespace(made)
         made.resources.interfaces.make(plan.net_devices, namespace, may_be_there=True)
     options = want.options | {
         "root": root, "rst_sibling": True, "join_ns": joins,
@@ -102,7 +102,7 @@ def restore(plan: "ContainerPlan", container: Container, made: Restored, want: I
 
             lsm.check_restored(made.pid, str(want.options["lsm_profile"]))
 
-    with images.Searchable(want.images_fd, plan.maps.gids):
+    with images.Searchable(want.images_fd, made.maps.gids):
         response = made.criu.request(rpc.RESTORE, options, answer)
     if not response.success:
         doing = f"restore container `{plan.container_id}`"
@@ -191,7 +191,7 @@ def _answer(
     """Do what is ours to do at a point of CRIU's work."""
     if notification.script == "setup-namespaces":
         _made(container, made, notification.pid)
-        parent.run_hooks(plan, made.pid)
+        parent.run_hooks(plan, made)
     elif notification.script == "orphan-pts-master":
         from pyrunc.kernel.process import terminal
 
@@ -201,7 +201,7 @@ def _answer(
         # All is there and nothing runs yet. Not before: CRIU makes device nodes, and needs memory of its own.
         if plan.rootfs_readonly:
             _make_root_readonly(made.pid)
-        if warning := manager.restrict(plan.cgroup, made.cgroup):
+        if warning := manager.restrict(made.resources.cgroup.want, made.cgroup):
             made.warnings.append(warning)
 
 

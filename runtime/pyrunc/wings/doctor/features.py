@@ -133,13 +133,13 @@ def id_mapped_mounts(subject: Subject) -> Finding:
     loss = "a configuration with an id-mapped mount of its files is refused"
     mapping = MountMap(((0, 1, 1),), ((0, 1, 1),), recursive=False)
     try:
-        mapping.open(-1, "")
+        userns = mapping.open(-1, "")
     except PyruncError:
         return Finding(DEGRADED, f"cannot be tried without a user namespace: {loss}", "pyrunc doctor user-namespaces")
     root = (syscalls.AT_FDCWD, "/", syscalls.OPEN_TREE_CLONE)
     try:
-        with opened(mapping.namespace), opened(syscalls.open_tree(*root)) as tree:
-            syscalls.mount_setattr(tree, set_=syscalls.MOUNT_ATTR_IDMAP, userns=mapping.namespace)
+        with opened(userns), opened(syscalls.open_tree(*root)) as tree:
+            syscalls.mount_setattr(tree, set_=syscalls.MOUNT_ATTR_IDMAP, userns=userns)
     except OSError as error:
         text = f"the file system of / does not support them (errno {error.errno}): {loss}"
         return Finding(DEGRADED, text, "keep images on ext4, xfs or btrfs")

@@ -12,17 +12,17 @@ from pyrunc.kernel.process.trial import Held
 class MountMap:
     """The maps of an id-mapped mount, empty for those of a user namespace that is joined.
 
-    recursive: also of the mounts below; namespace: a descriptor of a user namespace that has them, -1 before `open`.
+    recursive: also of the mounts below.
     """
 
-    __slots__ = ("_gids", "_uids", "namespace", "recursive")
+    __slots__ = ("_gids", "_uids", "recursive")
 
     def __init__(self, uids: "tuple[Range, ...]", gids: "tuple[Range, ...]", *, recursive: bool) -> None:
-        self._uids, self._gids, self.recursive, self.namespace = uids, gids, recursive, -1
+        self._uids, self._gids, self.recursive = uids, gids, recursive
 
-    def open(self, joined: int, pointer: str) -> None:
-        """Set `namespace`; `joined` is the descriptor of the container's, if that is joined."""
-        self.namespace = _namespace(self._uids, self._gids, pointer) if self._uids and self._gids else joined
+    def open(self, joined: int, pointer: str) -> int:
+        """A descriptor of a user namespace that has them; `joined` is that of the container's, if that is joined."""
+        return _namespace(self._uids, self._gids, pointer) if self._uids and self._gids else joined
 
 
 def _namespace(uids: "tuple[Range, ...]", gids: "tuple[Range, ...]", pointer: str) -> int:

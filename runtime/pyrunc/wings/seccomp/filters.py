@@ -28,7 +28,7 @@ from . import enosys, filtercache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     Argument = tuple[int, str, int, int]  # index, operator (SCMP_CMP_*), value, valueTwo
@@ -50,7 +50,7 @@ class Filter:
 
     __slots__ = ("flags", "instructions", "warnings")
 
-    def __init__(self, instructions: bytes, flags: int, warnings: "list[str]") -> None:
+    def __init__(self, instructions: bytes, flags: int, warnings: "Sequence[str]") -> None:
         self.instructions, self.flags, self.warnings = instructions, flags, warnings
 
     @property
