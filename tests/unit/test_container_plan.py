@@ -77,6 +77,7 @@ def test_the_smallest_plan() -> None:
     assert (cgroup.path, cgroup.pointer, cgroup.owner, cgroup.leaf, cgroup.settings) == ("/c1", "", None, "", ())
     assert (cgroup.asks_for_devices, len(cgroup.devices)) == (False, len(devices.rules_without_any([])))
     assert simple.pop("options").container_id == "c1"
+    assert not simple.pop("process").exists
     assert simple == {
         "annotations": {}, "attributes": (), "bundle": "/bundle", "can_mknod": True,
         "container_id": "c1",
@@ -84,7 +85,6 @@ def test_the_smallest_plan() -> None:
         "hostname": None, "joins": (), "keeps_groups": False, "kept_fds": 0, "keyring": "",
         "listener": None, "makes_nodes": False, "masked_paths": (), "memory_policy": None, "mount_label": "",
         "mounts": (), "net_devices": (), "new": 0, "new_keyring": True, "personality": None, "pidfd_socket": "",
-        "process": None,
         "profile": None, "propagation": "", "readonly_paths": (), "resctrl": None, "rootfs": "/",
         "rootfs_readonly": False, "sysctl": (), "time_offsets": (), "warnings": (),
     }  # fmt: skip
@@ -107,7 +107,7 @@ def test_what_is_taken_as_it_stands() -> None:
     assert made.time_offsets == (("boottime", -5, 6),)
     assert made.new == k.CLONE_NEWUTS | k.CLONE_NEWNS | k.CLONE_NEWTIME | k.CLONE_NEWPID | k.CLONE_NEWIPC
     assert made.new_at_once == made.new & ~k.CLONE_NEWTIME
-    assert made.process is not None
+    assert made.process.exists
     assert made.process.args == ["sh"]
 
 

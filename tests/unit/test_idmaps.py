@@ -11,6 +11,7 @@ from pyrunc.kernel.ids.subordinate import Grant, IdRights
 from pyrunc.planning import idmaps
 from pyrunc.planning.facts import HostFacts
 from pyrunc.spec.config import Config, parse_config
+from pyrunc.spec.process import NoProcess
 
 HELPERS = {"newuidmap": "/usr/bin/newuidmap", "newgidmap": "/usr/bin/newgidmap"}
 GRANTS = (Grant("ann", 100000, 65536),)
@@ -135,7 +136,7 @@ def test_the_warning_says_what_would_change_it(facts: HostFacts, warning: str) -
 
 
 def test_without_a_process_one_is_root() -> None:
-    maps = idmaps.decide(asking().linux, host(uids=()), None)
+    maps = idmaps.decide(asking().linux, host(uids=()), NoProcess())
     assert (maps.uids, maps.gids) == (((0, 1000, 1),), ((0, 1001, 1),))
 
 
@@ -256,7 +257,7 @@ def test_root_outside(uids: list[Range], gids: list[Range], expected: tuple[int,
     process = asking().process
     assert idmaps.root_outside(idmaps.UserMaps(tuple(uids), tuple(gids)), process) == expected
     maps = idmaps.UserMaps(((1, 5, 1), (0, 50, 1)), ((0, 60, 1),))
-    assert idmaps.root_outside(maps, None) == (50, 60)
+    assert idmaps.root_outside(maps, NoProcess()) == (50, 60)
 
 
 @pytest.mark.parametrize(
@@ -277,7 +278,6 @@ def test_ids_of_the_process(
     process, maps = asking().process, idmaps.UserMaps(tuple(uids), tuple(gids))
     assert process is not None
     process.user.additional_gids = groups
-    idmaps.check_process(None, maps)
     if not where:
         idmaps.check_process(process, maps)
         return

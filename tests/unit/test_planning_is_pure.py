@@ -119,7 +119,7 @@ def planned(config: Config, command: str, host: HostFacts) -> "plan.ContainerPla
 
 def entering(config: Config, host: HostFacts) -> "ExecPlan | str":
     """What exec would plan for the process of the config."""
-    if config.process is None:
+    if not config.process.exists:
         return ""
     try:
         return ExecPlan("c1", config, config.process, 3, host)

@@ -85,7 +85,7 @@ def test_the_specimen_uses_every_key_of_the_schema():
 
 def test_unset_is_none_and_zero_is_a_value():
     config = parse_config(minimal())
-    assert config.process is None
+    assert not config.process.exists
     assert config.linux.resources is None
     assert config.linux.seccomp is None
     assert (config.hostname, config.domainname, config.linux.cgroups_path) == (None, None, None)

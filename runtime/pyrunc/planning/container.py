@@ -91,7 +91,7 @@ class ContainerPlan:
         self.profile, self.filter = security.profile(config), security.ready_filter(config)
         self.listener = security.listener(config)
         self.attributes = security.attributes(config.process, host)
-        env = config.process.environment(kept.env) if config.process else []
+        env = config.process.environment(kept.env) if config.process.exists else []
         if options.notify_source:
             self.mounts += (mounts.of_notify(options.notify_source),)
             from pyrunc.wings.systemd import notify
@@ -134,9 +134,10 @@ class ContainerPlan:
 
     def check_ids(self, maps: idmaps.UserMaps) -> None:
         """Raise ConfigError if the process cannot have the ids it asks for. maps: of the new user namespace."""
-        if self.process is not None:
-            with within("/process/user/additionalGids"):
-                credentials.check_groups(self.process.user.additional_gids, denied=self.denies_setgroups)
+        if not self.process.exists:
+            return
+        with within("/process/user/additionalGids"):
+            credentials.check_groups(self.process.user.additional_gids, denied=self.denies_setgroups)
         if self.creates("user"):
             idmaps.check_process(self.process, maps)
         elif self._outer is not None and not self.joins_kind("user"):
@@ -191,7 +192,7 @@ class ContainerPlan:
         look into, with CAP_SYS_PTRACE, has no more privilege then than the program. Hooks must know the pid before."""
         hooks = self.hooks
         early = hooks.prestart or hooks.create_runtime or hooks.create_container or hooks.start_container
-        return self.joins_kind("pid") and self.process is not None and not early
+        return self.joins_kind("pid") and self.process.exists and not early
 
     @property
     def joins_first(self) -> bool:
@@ -205,8 +206,8 @@ def build(config: spec.Config, options: CreateOptions, host: HostFacts) -> Conta
     return ContainerPlan(config, options, host)
 
 
-def _check_terminal(process: "Process | None", options: CreateOptions) -> None:
-    terminal = process is not None and process.terminal
+def _check_terminal(process: "Process", options: CreateOptions) -> None:
+    terminal = process.terminal
     if terminal and options.detach and not options.console_socket:
         raise UsageError("cannot allocate a terminal for a detached container without --console-socket")
     if options.console_socket and not terminal:

@@ -33,20 +33,19 @@ class ProcessFacts:
         self.apparmor: frozenset[str] | None = None
 
     def look(
-        self, process: "Process | None", preserve_fds: int, environment: "Mapping[bytes, bytes]", mount_label: str = ""
+        self, process: "Process", preserve_fds: int, environment: "Mapping[bytes, bytes]", mount_label: str = ""
     ) -> None:
         """Ask for what this process, and the label of the container's mounts, depend on."""
         if preserve_fds or descriptors.listen_fds(environment):
             self.inherited = descriptors.inherited()
-        selinux_label = mount_label or (process is not None and process.selinux_label)
-        apparmor_profile = process is not None and process.apparmor_profile
-        if not (selinux_label or apparmor_profile):
+        selinux_label = mount_label or process.selinux_label
+        if not (selinux_label or process.apparmor_profile):
             return
         from pyrunc.kernel.process import lsm
 
         if selinux_label:
             self.selinux = lsm.selinux_enabled()
-        if apparmor_profile and lsm.apparmor_enabled():
+        if process.apparmor_profile and lsm.apparmor_enabled():
             self.apparmor = lsm.apparmor_profiles()
 
 

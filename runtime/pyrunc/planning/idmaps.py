@@ -45,7 +45,7 @@ class UserMaps:
         return UserMaps(uids, gids, automatic=True, warning=warning)
 
 
-def decide(linux: Linux, host: HostFacts, process: "Process | None") -> UserMaps:
+def decide(linux: Linux, host: HostFacts, process: Process) -> UserMaps:
     """The maps of the container's new user namespace; empty if there is none. Raises ConfigError for ids that the
     caller may not map."""
     rights = host.rights
@@ -74,11 +74,11 @@ def decide(linux: Linux, host: HostFacts, process: "Process | None") -> UserMaps
     return UserMaps(uids, gids, automatic=True, warning=warning, alone=alone)
 
 
-def _ids(process: "Process | None") -> "tuple[int, int]":
-    return (process.user.uid, process.user.gid) if process is not None else (0, 0)
+def _ids(process: Process) -> "tuple[int, int]":
+    return process.user.uid, process.user.gid
 
 
-def root_outside(maps: UserMaps, process: "Process | None") -> "tuple[int, int]":
+def root_outside(maps: UserMaps, process: Process) -> "tuple[int, int]":
     """The uid and the gid outside of the namespace that are 0 inside, or those of the process where 0 is not mapped."""
     uid, gid = _ids(process)
     return _outside(maps.uids, (0, uid)), _outside(maps.gids, (0, gid))
@@ -162,10 +162,8 @@ def _check_permitted(kind: str, ranges: "tuple[Range, ...]", rights: IdRights) -
             )
 
 
-def check_process(process: "Process | None", maps: UserMaps) -> None:
+def check_process(process: Process, maps: UserMaps) -> None:
     """Raise ConfigError if an id of the process is not mapped in its user namespace, whose ranges `maps` has."""
-    if process is None:
-        return
     user = process.user
     _check_mapped("uid", user.uid, maps, "/process/user/uid")
     _check_mapped("gid", user.gid, maps, "/process/user/gid")

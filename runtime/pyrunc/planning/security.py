@@ -37,10 +37,10 @@ def ready_filter(config: "Config") -> "Filter | None":
     return freeze(Filter(annotations.seccomp_instructions(text), 0, ()))
 
 
-def attributes(process: "Process | None", host: "ProcessFacts") -> "tuple[Attribute, ...]":
+def attributes(process: "Process", host: "ProcessFacts") -> "tuple[Attribute, ...]":
     """The labels that the security modules are to give the program. Raises ConfigError if a module is off or has no
     such profile."""
-    if process is None or not (process.selinux_label or process.apparmor_profile):
+    if not (process.selinux_label or process.apparmor_profile):
         return ()
     from pyrunc.kernel.process import lsm
 

@@ -4,7 +4,7 @@ from pyrunc.errors import ConfigError
 
 from . import annotations
 from .linux import IDMapping, Linux
-from .process import Process
+from .process import NoProcess, Process
 from .reader import INT64_MAX, Reader, shown
 from .resources import UNLIMITED, Resources
 from .rules import config_problems, config_warnings
@@ -104,7 +104,7 @@ class Config:
         self.oci_version = _oci_version(reader)
         self.root = reader.required_section("root", Root)
         self.mounts = reader.sections("mounts", Mount)
-        self.process = reader.section("process", Process)
+        self.process = reader.section("process", Process) or NoProcess()
         self.hostname = reader.text("hostname")
         self.domainname = reader.text("domainname")
         self.hooks = reader.section_or_empty("hooks", Hooks)

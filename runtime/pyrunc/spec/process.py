@@ -140,6 +140,8 @@ class Process:
         "user",
     )
 
+    exists = True
+
     def __init__(self, reader: Reader) -> None:
         self.terminal = reader.flag("terminal")
         self.console_size = reader.section("consoleSize", ConsoleSize)
@@ -160,6 +162,17 @@ class Process:
     def environment(self, more: "list[str] | None" = None) -> list[str]:
         """`env` and more entries; of a name that is given twice the last value counts, as runc has it."""
         return list({entry.partition("=")[0]: entry for entry in [*self.env, *(more or ())]}.values())
+
+
+class NoProcess(Process):
+    """Of a configuration without one, which `create` accepts: root, asking for nothing; `start` is an error."""
+
+    __slots__ = ()
+
+    exists = False
+
+    def __init__(self) -> None:
+        super().__init__(Reader({"args": [""], "cwd": "/"}, "/process"))
 
 
 ROOT_USER = User(Reader({"uid": 0, "gid": 0}, "/process/user"))

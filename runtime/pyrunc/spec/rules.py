@@ -29,7 +29,7 @@ NAME_MAX = 64  # uname(2): __NEW_UTS_LEN
 
 def config_problems(config: "Config") -> "Iterator[ConfigError]":
     """Every violation in the configuration."""
-    if config.process is not None:
+    if config.process.exists:
         yield from process_problems(config.process, "/process")
     yield from mount_problems(config.mounts)
     yield from hook_problems(config.hooks)
@@ -42,13 +42,13 @@ def config_problems(config: "Config") -> "Iterator[ConfigError]":
 
 def config_warnings(config: "Config") -> "Iterator[str]":
     """What the runtime accepts and the author should know."""
-    if config.process is not None:
+    if config.process.exists:
         yield from process_warnings(config.process, "/process")
     for i, mount in enumerate(config.mounts):
         if not mount.destination.startswith("/"):
             yield f"the relative destination {shown(mount.destination)} is relative to / (/mounts/{i}/destination)"
     yield from linux_warnings(config.linux)
-    if config.keeps_groups and config.process is not None and config.process.user.additional_gids:
+    if config.keeps_groups and config.process.user.additional_gids:
         yield "additional groups are ignored: an annotation keeps the caller's groups (/process/user/additionalGids)"
 
 

@@ -60,7 +60,7 @@ def above(fd: int, lowest: int) -> int:
 def stop_importing(plan: "ContainerPlan | ExecPlan", learnt: "Learnt") -> None:
     """Import what both need later, and switch importing off: root of a user namespace might not read it, and in the
     image's root, or in a mount namespace that is joined, an import would run what lies there."""
-    if plan.process is not None and plan.process.terminal:
+    if plan.process.terminal:
         from pyrunc.kernel.process import terminal  # noqa: F401  (loaded for later)
     if plan.attributes or learnt.filter is not None:
         from . import security_steps  # noqa: F401  (loaded for later)
@@ -87,7 +87,7 @@ def environment(
 ) -> "list[str]":
     """The program's, with HOME; what the program cannot have of its capabilities is a warning. root, before_pivot: see
     `credentials.with_home`."""
-    if plan.process is None:
+    if not plan.process.exists:
         return []
     for warning in cannot_give(plan.process):
         channel.send(WARNING, warning)
@@ -121,7 +121,7 @@ def open_console(
 
     attached: the mounts of a new container, in which it is /dev/console, too.
     """
-    if plan.process is None or not plan.process.terminal:
+    if not plan.process.terminal:
         return -1
     from pyrunc.kernel.process import terminal
 
@@ -150,7 +150,7 @@ def become_pyrunc_init(
     credentials.default_signals()
     if console >= 0:
         _use_terminal(console)
-    if plan.process is not None:
+    if plan.process.exists:
         credentials.own_standard_streams(plan.process.user.uid)
     lowest = 3 + plan.kept_fds
     talk = above(channel.fileno(), lowest)

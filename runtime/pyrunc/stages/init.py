@@ -69,12 +69,11 @@ def _enter_namespaces(plan: "ContainerPlan", made: "Making", channel: "Channel")
     if not plan.joins_first:
         namespaces.enter_all(made.joins)
     if plan.enters_user_namespace:
-        uid, gid = (plan.process.user.uid, plan.process.user.gid) if plan.process else (0, 0)
-        credentials.become_root(uid, gid, keep_groups=plan.keeps_groups)
+        user = plan.process.user
+        credentials.become_root(user.uid, user.gid, keep_groups=plan.keeps_groups)
         made.denies_setgroups = credentials.setgroups_denied()
-        if plan.process is not None:
-            with within("/process/user/additionalGids"):
-                credentials.check_groups(plan.process.user.additional_gids, denied=made.denies_setgroups)
+        with within("/process/user/additionalGids"):
+            credentials.check_groups(plan.process.user.additional_gids, denied=made.denies_setgroups)
     if plan.creates("cgroup"):  # not in clone3: the namespace's root would be our parent's cgroup
         syscalls.unshare(syscalls.CLONE_NEWCGROUP)
     if plan.creates("time"):
@@ -82,7 +81,7 @@ def _enter_namespaces(plan: "ContainerPlan", made: "Making", channel: "Channel")
             namespaces.set_time_offsets(plan.time_offsets, time_offsets)
     credentials.hide()  # new credentials have reset it; and an ordinary user's init could not hide before it was mapped
     posix.setsid()
-    label = (plan.process.selinux_label or "") if plan.process is not None else ""
+    label = plan.process.selinux_label or ""
     entering.join_keyring(plan, channel, label)
     _set_names(plan)
     if plan.creates("network"):
@@ -145,7 +144,7 @@ def _move_in(  # noqa: PLR0917  (each is used once)
 
         sysctl.apply(proc, plan.sysctl)
     console = entering.open_console(plan, root, channel, attached)
-    if plan.process is not None:  # while all that will be read-only can be written
+    if plan.process.exists:  # while all that will be read-only can be written
         credentials.make_working_directory(root, plan.process.cwd)
     rootfs.protect(root, plan.readonly_paths)
     rootfs.mask(root, plan.masked_paths, null, plan.mount_label)

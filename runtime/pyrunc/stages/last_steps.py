@@ -51,7 +51,7 @@ def of_create(plan: "ContainerPlan", made: "Making", env: "list[str]", fds: Help
     steps.call("close", channel, label="leave create")
     steps.step(REPORT_TO, 0, (fds.result,), "report to start")
     wait(steps, fds.fifo, "wait for start")
-    if plan.process is None:
+    if not plan.process.exists:
         steps.step(CALL, 0, (), "start a container whose config has no process", flags=EXPECT, expect=-1)
         return steps
     if plan.hooks.start_container:  # they are programs of the image, so the filter holds for them as well
@@ -79,7 +79,6 @@ def _run_program(  # noqa: PLR0917  (each is used once)
     filtered: bool,
 ) -> None:  # fmt: skip
     """Tell who reads `report`, load the filter if that is not done, execute the program."""
-    assert plan.process is not None
     args = plan.process.args
     _say(steps, report, STARTED, "tell the command that the program is next")
     if not filtered:  # last of all: a profile need not allow what pyrunc-init does
@@ -119,10 +118,10 @@ def use_all_cpus(steps: StepList) -> None:
                tolerated=(EPERM, ENOSYS))  # fmt: skip  (the command's own sandbox: the CPUs stay as they are)
 
 
-def _ask_for_limits(steps: StepList, process: "Process | None", channel: int) -> None:
+def _ask_for_limits(steps: StepList, process: "Process", channel: int) -> None:
     """The parent sets them: it may raise them, a user namespace's root may not. Not earlier, because an interpreter
     would not fit into a small RLIMIT_AS; not later, because it takes privilege over who we become."""
-    if process is not None and process.rlimits:
+    if process.rlimits:
         _say(steps, channel, LIMITS, "ask for limits")
         wait(steps, channel, "wait for limits")
 
@@ -138,7 +137,7 @@ def become_user(
                    pointer="/linux/personality")  # fmt: skip
     if plan.memory_policy is not None:
         _memory_policy(steps, plan.memory_policy)
-    if process is not None:
+    if process.exists:
         _scheduling(steps, process)
         keep = _SYS_ADMIN if learnt.filter is not None and needs_privilege_for_filter(process) else 0
         given = bool(process.user.additional_gids) or not learnt.denies_setgroups
@@ -154,11 +153,11 @@ def split(steps: StepList, plan: "ContainerPlan | ExecPlan", channel: int) -> No
     steps.step(SPLIT, 0, (syscalls.CLONE_PARENT,), "clone the process in the container")
     steps.call("prctl", _PR_SET_PDEATHSIG, SIGKILL, label="die with the command")
     steps.call("setsid", label="make a session")
-    if plan.process is not None and plan.process.terminal:
+    if plan.process.terminal:
         steps.call("ioctl", 0, TIOCSCTTY, 0, label="take the terminal")
     _say(steps, channel, ENTERED, "tell the pid")
     wait(steps, channel, "wait for the command")
-    for i, limit in enumerate(plan.process.rlimits if plan.process is not None else ()):
+    for i, limit in enumerate(plan.process.rlimits):
         if limit.type == "RLIMIT_NPROC":  # `limits.set_rlimits` has only raised it: cloning takes one more
             values = steps.blob(pack("=QQ", limit.soft, limit.hard))
             steps.call("prlimit64", 0, syscalls.limit_number(limit.type), values, 0, label=f"set {limit.type}",
@@ -189,10 +188,10 @@ def filter_system_calls(steps: StepList, filter_: "Filter | None", process: "Pro
     return True
 
 
-def filter_early(steps: StepList, filter_: "Filter | None", process: "Process | None", channel: int) -> bool:
+def filter_early(steps: StepList, filter_: "Filter | None", process: "Process", channel: int) -> bool:
     """Load the filter before the process can be seen, if CAP_SYS_ADMIN were to be kept for it: nobody shall find that.
     Whether it is done. Not with a listener, which is fetched from the process that stays: until then it would wait."""
-    if process is None or filter_ is None or filter_.listens or not needs_privilege_for_filter(process):
+    if filter_ is None or filter_.listens or not needs_privilege_for_filter(process):
         return False
     return filter_system_calls(steps, filter_, process, channel)
 

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from pyrunc.spec.process import Process
 
 
-def set_oom_score(process: "Process | None", pid: int) -> None:
+def set_oom_score(process: "Process", pid: int) -> None:
     """From outside: with a user namespace the container itself may not lower it."""
-    if process is None or process.oom_score_adj is None:
+    if process.oom_score_adj is None:
         return
     value = process.oom_score_adj
     try:

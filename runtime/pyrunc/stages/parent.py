@@ -199,9 +199,8 @@ def _serve(plan: "ContainerPlan", channel: "Channel", host: "HostFacts", made: M
             channel.expect(conversation.MOUNTED, "mounting")
             run_hooks(plan, made)
             channel.send(conversation.CONTINUE)
-        if plan.process is not None:
-            socket, doing = plan.options.console_socket, "setting up the container"
-            made.equip(channel, plan.process, doing, console_socket=socket, splits=plan.splits)
+        socket, doing = plan.options.console_socket, "setting up the container"
+        made.equip(channel, plan.process, doing, console_socket=socket, splits=plan.splits)
         if plan.splits:
             made.helper, made.pid = made.pid, 0
             made.meet(channel, "setting up the container")
@@ -272,14 +271,14 @@ def note_init(made: Making, container: Container) -> None:
 
 def save(plan: "ContainerPlan", container: Container, made: Making) -> None:
     """Write the state for later commands."""
-    state, terminal = State(saved=True), plan.process is not None and plan.process.terminal
+    state, terminal = State(saved=True), plan.process.terminal
     state.id, state.annotations = plan.container_id, plan.annotations
     state.bundle, state.rootfs = plan.bundle, plan.rootfs
     state.created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     state.pid, state.start_time, state.seen_from = made.pid, made.start_time, made.seen_from
     state.namespaces, state.private_pids = namespaces.identities(made.pid), plan.creates("pid")
     state.streams = [] if terminal else descriptors.targets(3 + plan.kept_fds)
-    state.has_process, state.new_keyring, state.keyring = plan.process is not None, plan.new_keyring, plan.keyring
+    state.has_process, state.new_keyring, state.keyring = plan.process.exists, plan.new_keyring, plan.keyring
     if plan.profile is not None and plan.profile.notifies:
         state.listener = list(plan.listener or ())
     later = {"poststart": plan.hooks.poststart, "poststop": plan.hooks.poststop}

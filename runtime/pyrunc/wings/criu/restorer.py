@@ -180,7 +180,7 @@ def _prepare(plan: "ContainerPlan", root: str, want: Images) -> None:
         raise PyruncError.from_os(f"bind `{plan.rootfs}` to `{root}` for criu", error) from None
     posix.sched_setaffinity(0, range(_MOST_CPUS))  # what is restored inherits it: see `last_steps.use_all_cpus`
     if plan.new_keyring:
-        if plan.process is not None and plan.process.selinux_label:
+        if plan.process.selinux_label:
             entering.label_keys(plan.process.selinux_label)
         keyring.new_session_keyring(plan.keyring)
 

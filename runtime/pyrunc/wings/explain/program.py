@@ -54,7 +54,7 @@ def why(error: "NotExecuted", root: str, config_json: bytes, process: "Process |
 
     config = parse_config(loads(config_json, "config.json"))
     mounts, process = (config.mounts, config.process) if process is None else ([], process)
-    if process is None:
+    if not process.exists:
         return ""
     with opened(posix.open(root, paths.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)) as fd:
         view, who, names = View(fd, mounts), _who(process, config.linux), candidates(process.args[0], process.env)
