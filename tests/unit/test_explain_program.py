@@ -98,7 +98,7 @@ def test_the_interpreter_is_looked_at_as_the_program_is(tmp_path: Path) -> None:
     place(tmp_path, MUSL, b"", 0o644)
     assert f"its loader is `{MUSL}`: it is not executable (mode 0644)" in why(tmp_path, "/run", EACCES)
     place(tmp_path, "/b", b"", 0o644)
-    assert "for `/b`: it is not executable (mode 0644): chmod +x" in why(tmp_path, "/run", EACCES)
+    assert "for `/b`: it is not executable (mode 0644)" in why(tmp_path, "/run", EACCES)
 
 
 def test_scripts_that_name_each_other_end(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_who_may_execute(tmp_path: Path) -> None:
     file.chmod(0o070)
     assert "user 0 " in why_not_found(tmp_path, "/run", errno=EACCES, who=owner)
     file.chmod(0o644)
-    assert why_not_found(tmp_path, "/run", errno=EACCES, who=None) == "it is not executable (mode 0644): chmod +x"
+    assert why_not_found(tmp_path, "/run", errno=EACCES, who=None) == "it is not executable (mode 0644)"
 
 
 def test_a_directory_that_the_user_may_not_enter(tmp_path: Path) -> None:

@@ -235,7 +235,7 @@ def _why_forbidden(root: View, path: str, facts: "posix.stat_result", who: "Who 
         return ""
     bits = f"mode {facts.st_mode & 0o7777:04o}"
     if not facts.st_mode & 0o111:
-        return f"it is not executable ({bits}): chmod +x"
+        return f"it is not executable ({bits})"
     if who is None:
         return ""
     if not who.may_execute(facts):
