@@ -10,7 +10,7 @@ MAKEFLAGS += --no-builtin-rules
 PREFIX ?= /usr/local
 DESTDIR ?=
 SYSCONFDIR ?= /etc
-# What PREFIX/bin/pyrunc is: native (linked to the interpreter's shared library), script, or auto, the first that can be.
+# What PREFIX/bin/pyrunc is: native (linked to the interpreter's library), script, or auto, the first that can be.
 LAUNCHER ?= auto
 BUNDLE ?= hello
 ROUNDS ?= 50

@@ -1,4 +1,4 @@
-"""Programs like the installed one, of both kinds: a script, and one around the interpreter's shared library."""
+"""Programs like the installed one, of both kinds: a script, and one around the interpreter's library."""
 
 import subprocess
 import sys

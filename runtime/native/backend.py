@@ -60,11 +60,15 @@ def compile_extension(source: Path, target: Path) -> None:
     subprocess.run([*command, "-o", target, source], check=True)
 
 
-def compile_launcher(include: str, library: str, header: str, target: str) -> None:
-    """Compile the program of an installation, with launcher.h from `header`, linked to the interpreter's library."""
-    flags = [*FORTIFIED, "-Wall", "-Wextra", "-Werror", *known(COMPILE), *LINK, "-fPIE", "-pie"]
+def compile_launcher(include: str, library: str, header: str, target: str, *options: str) -> None:
+    """Compile the program of an installation, with launcher.h from `header`, linked to the interpreter's library.
+
+    options: of the linker, with a static library; -no-pie among them if the interpreter is not PIE itself.
+    """
+    pie = ["-fno-pie"] if "-no-pie" in options else ["-fPIE", "-pie"]
+    flags = [*FORTIFIED, "-Wall", "-Wextra", "-Werror", *known(COMPILE), *LINK, *pie]
     places = ["-isystem", include, "-I", header]  # what the compiler warns of in the interpreter's headers is not ours
-    subprocess.run([CC, *flags, *places, "-o", target, HERE / "launcher.c", library], check=True)
+    subprocess.run([CC, *flags, *places, "-o", target, HERE / "launcher.c", library, *options], check=True)
     subprocess.run(["strip", target], check=False)
 
 

@@ -1,7 +1,7 @@
 /* The `pyrunc` program of an installation: it starts the interpreter that it is linked to as `python3 -IS` would, without
  * what pyrunc has no use for, and has that execute a few lines of Python. No step of a command is here (docs/adr/0011).
  *
- * Built where the interpreter has a shared library; elsewhere a script with the same lines is the program. Only CPython's
+ * Built where the interpreter has a library to link to; elsewhere a script with the same lines is the program. Only CPython's
  * public calls are used. What lies in launcher.h is of the interpreter at hand (runtime/packaging/native_launcher.py):
  *
  *   PROGRAM       the lines of Python, compiled and marshalled

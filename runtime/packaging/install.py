@@ -1,7 +1,7 @@
 """Install what `make build docs` made, or remove it.
 
     PREFIX/bin/pyrunc                 the launcher, bound to the interpreter that its modules were compiled for: a
-                                      program around that interpreter's shared library, or a script if it has none
+                                      program around that interpreter's library, or a script if it has none
     PREFIX/lib/pyrunc/                the package and, privately, the packages that it needs
     PREFIX/share/man/man8/            a page for pyrunc and one for each command
     PREFIX/share/{bash-completion/completions,zsh/...,fish/vendor_completions.d}/

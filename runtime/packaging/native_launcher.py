@@ -1,4 +1,5 @@
-"""Compile the `pyrunc` program around the interpreter's shared library (docs/adr/0011), if it has one.
+"""Compile the `pyrunc` program around the interpreter's library (docs/adr/0011), if it has one: linked to it as the
+interpreter itself is, statically or not.
 
 `native_launcher.py` with the program's lines of Python on standard input prints launcher.h, for the interpreter that
 runs it.
@@ -19,17 +20,27 @@ BUILD = HERE.parents[1] / "build"
 NATIVE = HERE.parent / "native"
 # Modules that every start imports, in the place of the standard library's: name, our source, whether it is a package.
 FROZEN = (("encodings", "thin_encodings.py", True), ("io", "thin_io.py", False))
-# Run by the interpreter: where its headers and its library are, or why it cannot be linked to.
+# Run by the interpreter: where its headers and its library are, and the options with which to link, or why it cannot be
+# linked to. A distribution that has both libraries (Debian) links its interpreter to the static one, which is faster.
 ASK = """
 import os, sys, sysconfig
 value = sysconfig.get_config_var
 include = sysconfig.get_path("include")
-library = os.path.join(value("LIBDIR") or "", value("INSTSONAME") or "")
-if not value("Py_ENABLE_SHARED") or not os.path.isfile(library):
-    sys.exit("the interpreter has no shared library")
+shared = os.path.join(value("LIBDIR") or "", value("INSTSONAME") or "")
+static = os.path.join(value("LIBPL") or "", value("LIBRARY") or "")
 if not os.path.isfile(os.path.join(include, "Python.h")):
     sys.exit("the interpreter's headers are missing")
-print(include, library, sep="\\n")
+with open("/proc/self/maps") as maps:
+    is_shared = "/libpython3" in maps.read()
+if is_shared and os.path.isfile(shared):
+    print(include, shared, sep="\\n")
+elif not is_shared and os.path.isfile(static):
+    with open("/proc/self/exe", "rb") as file:
+        kind = int.from_bytes(file.read(18)[16:], sys.byteorder)
+    words = [value(name) or "" for name in ("LINKFORSHARED", "LIBS", "SYSLIBS", "MODLIBS")]
+    print(include, static, "-no-pie" if kind == 2 else "-pie", *" ".join(words).split(), sep="\\n")  # ET_EXEC, elf(5)
+else:
+    sys.exit("the interpreter has no library to link to")
 """
 
 
@@ -40,15 +51,15 @@ class CannotBuildError(Exception):
 def write(target: Path, python: str, body: str) -> None:
     """Write the program that executes `body`, whole or not at all.
 
-    Raises CannotBuildError if the interpreter has no shared library, or what is linked to it does not start.
+    Raises CannotBuildError if the interpreter has no library, or what is linked to it does not start.
     """
-    include, library = _output([python, "-IS", "-c", ASK]).splitlines()
+    include, library, *options = _output([python, "-IS", "-c", ASK]).splitlines()
     with tempfile.TemporaryDirectory(dir=BUILD) as directory:
         Path(directory, "launcher.h").write_text(_output([python, "-IS", __file__], body))
         program = Path(directory, "pyrunc")
         # The build's environment has what `backend` imports, which knows how whatever is ours is compiled.
         code = f"import sys; sys.path.append({str(NATIVE)!r}); import backend; backend.compile_launcher(*sys.argv[1:])"
-        _output([str(BUILD / "venv/bin/python"), "-c", code, include, library, directory, str(program)])
+        _output([str(BUILD / "venv/bin/python"), "-c", code, include, library, directory, str(program), *options])
         if "not found" in _output([str(program)], LD_TRACE_LOADED_OBJECTS="1"):  # ld.so(8) looks, and runs nothing
             raise CannotBuildError(f"programs do not find `{library}`")
         target.parent.mkdir(parents=True, exist_ok=True)

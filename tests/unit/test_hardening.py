@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 
 from tests import elf, launchers
+from tests.imports import interpreter
 
 TOP = Path(__file__).resolve().parents[2]
 PACKAGE = TOP / "runtime/pyrunc"
@@ -45,10 +46,8 @@ def launcher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-@pytest.fixture(params=["extension", "pyrunc-init", "launcher"])
+@pytest.fixture(params=["extension", "pyrunc-init"])
 def file(request: pytest.FixtureRequest) -> elf.Elf:
-    if request.param == "launcher":
-        return elf.Elf(request.getfixturevalue("launcher"))
     return elf.Elf(EXTENSION if request.param == "extension" else INIT)
 
 
@@ -70,8 +69,7 @@ def test_control_flow_is_marked(file: elf.Elf) -> None:
     """By endbr64 where a jump may go; whether the file is marked as a whole is up to the C library's part of it."""
     (code,) = (segment for segment in file.of_kind(elf.PT_LOAD) if segment.flags & elf.PF_X)
     of_libc = 2 if elf.DT_NEEDED in file.dynamic else 0
-    ours = 1 if any(name.startswith("libpython") for name in file.names()) else 2  # the launcher has `main` alone
-    assert file.bytes_of(code).count(bytes.fromhex("f30f1efa")) >= of_libc + ours
+    assert file.bytes_of(code).count(bytes.fromhex("f30f1efa")) >= of_libc + 2
 
 
 def assert_bound_and_guarded(file: elf.Elf) -> None:
@@ -88,13 +86,20 @@ def test_extension() -> None:
 
 
 def test_launcher(launcher: Path) -> None:
-    """It brings no interpreter of its own: security updates are those of the distribution's library."""
-    file = elf.Elf(launcher)
-    assert_bound_and_guarded(file)
-    assert not {elf.DT_RPATH, elf.DT_RUNPATH} & set(file.dynamic)
-    assert any(name.startswith(f"libpython3.{sys.version_info.minor}.so") for name in file.names())
-    assert {name for name in file.names() if name.startswith("_Py")} == set()
-    assert len(file.content) < 64 << 10
+    """As the interpreter itself, whose library it is linked to in the same way: as PIE if that is, and statically if
+    that is. Else it brings no interpreter of its own."""
+    file, python = elf.Elf(launcher), elf.Elf(Path(interpreter()[0]).resolve())
+    assert file.of_kind(elf.PT_GNU_RELRO)
+    assert file.dynamic.get(elf.DT_FLAGS, 0) & elf.DF_BIND_NOW or file.dynamic.get(elf.DT_FLAGS_1, 0) & elf.DF_1_NOW
+    assert "__stack_chk_fail" in file.names()
+    assert file.kind == python.kind or file.kind == elf.ET_DYN
+    (stack,) = file.of_kind(elf.PT_GNU_STACK)
+    assert not stack.flags & elf.PF_X
+    linked = [any(name.startswith("libpython3.") for name in of.names()) for of in (file, python)]
+    assert linked[0] == linked[1]
+    if linked[0]:
+        assert {name for name in file.names() if name.startswith("_Py")} == set()
+        assert len(file.content) < 64 << 10
 
 
 def test_extension_that_setuptools_builds(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The program around the interpreter's shared library starts that as `python3 -IS` does, in UTF-8 mode, but for a thin
+"""The program around the interpreter's library starts that as `python3 -IS` does, in UTF-8 mode, but for a thin
 `encodings` and a thin `io`, which become the standard library's when that is wanted."""
 
 import os
@@ -186,9 +186,10 @@ def test_want_of_memory_is_told_in_one_line(native: Path) -> None:
             assert line.startswith("pyrunc: start the interpreter: ")
         elif result.returncode == -signal.SIGABRT:
             assert result.stderr.startswith("Fatal Python error: ")
-        else:
-            assert result.returncode in (0, 127), result
-    assert answers >= {0, 127}
+        else:  # where not even the program fits the kernel ends it; where its libraries do not, ld.so does
+            assert result.returncode in (0, 127, -signal.SIGSEGV, -signal.SIGKILL), result
+    assert 0 in answers
+    assert len(answers) > 1
 
 
 def test_build_is_reproducible(native: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from pyrunc.wings.doctor import installation as doctor_of_installation
 
 from tests import launchers
 from tests.imports import interpreter
@@ -165,6 +166,18 @@ def installation(library: Path) -> dict[str, str]:
     result = subprocess.run(words, capture_output=True, text=True, check=True)
     (finding,) = json.loads(result.stdout)["checks"]
     return finding
+
+
+@pytest.mark.parametrize(("says", "finds"), [("3.99.1 (main)", "3.99.1 (main)"), ("", ""), (sys.version, sys.version)])
+def test_doctor_asks_the_interpreter_of_today(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, says: str, finds: str
+) -> None:
+    """One that is built in does not get its updates."""
+    program = tmp_path / "python3"
+    program.write_text(f"#!/bin/sh\nprintf %s '{says}'\n" if says else "#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    assert doctor_of_installation._version_of_interpreter() == finds
 
 
 @pytest.mark.parametrize("kind", ["modules", "unchecked .pyc"])

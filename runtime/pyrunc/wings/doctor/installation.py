@@ -5,9 +5,11 @@ no effect until it is installed anew.
 """
 
 import posix
+import sys
 from _stat import S_ISLNK, S_ISVTX
 
 from pyrunc import startup, stateroot
+from pyrunc.kernel.descriptors import opened
 from pyrunc.kernel.process import processes
 
 from .finding import DEGRADED, OK, Finding, Subject
@@ -33,7 +35,31 @@ def installation(subject: Subject) -> Finding:
         return Finding(DEGRADED, text, "install to a prefix that only root can change: make install PREFIX=/usr/local")
     if stale := sorted({source for path in files for source in _changed_since(path)}):
         return Finding(DEGRADED, f"{_some(stale)} differs from the byte code, which is what runs", "make install")
+    if (there := _version_of_interpreter()) not in ("", sys.version):
+        here, there = (version.partition(" [")[0] for version in (sys.version, there))
+        return Finding(DEGRADED, f"pyrunc has Python {here} built in; `{sys.executable}` is {there} by now", "make install")
     return Finding(OK, "the byte code matches the sources, and nobody else can change it")
+
+
+def _version_of_interpreter() -> str:
+    """What the interpreter that pyrunc was installed for says of itself today; "" if it cannot be asked, or is what runs
+    us. A program that is linked to it statically does not get its updates (docs/adr/0011)."""
+    from pyrunc.kernel import files
+
+    try:
+        if posix.readlink("/proc/self/exe") == sys.executable:
+            return ""
+        reading, writing = posix.pipe()
+        with opened(reading):
+            with opened(writing):
+                words = [sys.executable, "-IS", "-c", "import sys; sys.stdout.write(sys.version)"]
+                actions = [(posix.POSIX_SPAWN_DUP2, writing, 1), (posix.POSIX_SPAWN_CLOSE, reading)]
+                child = posix.posix_spawn(sys.executable, words, {}, file_actions=actions)
+            answer = files.read_open(reading, 4096)
+        _, status = posix.waitpid(child, 0)
+    except OSError:
+        return ""
+    return "" if status else answer.decode("utf-8", "replace")
 
 
 def _files(directory: str) -> "Iterator[str]":
