@@ -37,13 +37,14 @@ def installation(subject: Subject) -> Finding:
         return Finding(DEGRADED, f"{_some(stale)} differs from the byte code, which is what runs", "make install")
     if (there := _version_of_interpreter()) not in ("", sys.version):
         here, there = (version.partition(" [")[0] for version in (sys.version, there))
-        return Finding(DEGRADED, f"pyrunc has Python {here} built in; `{sys.executable}` is {there} by now", "make install")
+        text = f"pyrunc has Python {here} built in; `{sys.executable}` is {there} by now"
+        return Finding(DEGRADED, text, "make install")
     return Finding(OK, "the byte code matches the sources, and nobody else can change it")
 
 
 def _version_of_interpreter() -> str:
-    """What the interpreter that pyrunc was installed for says of itself today; "" if it cannot be asked, or is what runs
-    us. A program that is linked to it statically does not get its updates (docs/adr/0011)."""
+    """What the interpreter that pyrunc was installed for says of itself today; "" if it cannot be asked, or runs us.
+    A program that is linked to it statically does not get its updates (docs/adr/0011)."""
     from pyrunc.kernel import files
 
     try:
