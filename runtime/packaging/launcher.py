@@ -1,7 +1,8 @@
 """Write the `pyrunc` program: `launcher.py TARGET PYTHON DIRECTORY...`, the directories being those of its modules.
 
 An installed program (`body` with `library`) begins with the files that `modules.py` has written; a checkout has none.
-Where the interpreter has a library to link to, an installed program is no script (native_launcher.py); it does the same.
+Where the interpreter has a library to link to, an installed program is no script (native_launcher.py); it does the
+same.
 
 -I: neither PYTHON* of the caller's environment nor the working directory has a say (podman's cwd is the bundle, and
 conmon hands down a user's whole environment to root). -S: no site-packages and no .pth files, which cost 2 ms.
