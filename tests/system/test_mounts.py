@@ -282,7 +282,7 @@ def test_recursive_read_only_with_a_long_name(runtime: Runtime, bundle: Bundle) 
 @only_pyrunc("crun and runc copy into a mount that is in its place already")
 def test_copy_of_what_is_covered_with_a_long_name(runtime: Runtime, bundle: Bundle) -> None:
     bundle.mount("/etc", f"/{LONG}/{LONG}", "tmpcopyup", fstype="tmpfs")
-    runtime.create_fails(bundle, "/etc", "mount(2)", "filled")
+    runtime.create_fails(bundle, "/etc", "mount(2)", "shows the mount too early")
 
 
 @only_pyrunc("passes them on")
