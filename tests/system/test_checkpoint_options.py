@@ -183,7 +183,7 @@ def test_strict_management_refuses_a_cgroup_that_exists(counting: Container, ima
     cgroup = CGROUP_ROOT / counting.bundle.linux["cgroupsPath"].strip("/")
     succeeded(checkpoint(counting, images), counting)
     cgroup.mkdir()
-    error_text(restore(counting, images, "--manage-cgroups-mode", "strict"), f"{cgroup.name}` exists", "strict")
+    error_text(restore(counting, images, "--manage-cgroups-mode", "strict"), f"{cgroup.name}` already exists", "strict")
     cgroup.rmdir()
     error_text(counting.runtime.state(counting.id), "does not exist")
 
