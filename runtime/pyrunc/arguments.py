@@ -5,6 +5,10 @@ argparse would cost more than the whole of `pyrunc state`, and its texts are not
 
 from .errors import UsageError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class Option:
     """One option. `value` is the placeholder of its argument in the help, "" for a switch.
@@ -126,7 +130,18 @@ def _apart(word: str, named: "dict[str, Option]") -> "tuple[list[Option], Option
         if option.value or i == len(word):
             return options, option, word[i:]
         options.append(option)
-    raise UsageError(f"unknown flag `{word.partition('=')[0]}`")
+    flag, known = word.partition("=")[0], [f"--{name}" for name in named if len(name) > 1]
+    raise UsageError(f"unknown flag `{flag}`", hint=did_you_mean(flag, known))
+
+
+def did_you_mean(word: str, known: "Iterable[str]") -> str:
+    """The hint for a word that is none of the known ones; "" if none is near."""
+    try:
+        import difflib
+    except (ImportError, OSError):  # no descriptor is left, say: the error is the same without
+        return ""
+    near = difflib.get_close_matches(word, list(known), 1, 0.7)
+    return f"did you mean `{near[0]}`?" if near else ""
 
 
 def _set(into: Arguments, option: Option, value: str, *, given: bool) -> None:

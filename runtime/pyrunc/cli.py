@@ -101,7 +101,8 @@ def _run(argv: "list[str]", *, process: bool) -> int:
         log = wanted
         verb = words[0]
         if verb not in VERBS:
-            raise UsageError(f"unknown command `{verb}`", hint="see `pyrunc --help`")
+            hint = arguments.did_you_mean(verb, VERBS) or "see `pyrunc --help`"
+            raise UsageError(f"unknown command `{verb}`", hint=hint)
         status = _run_verb(verb, words[1:], given, log, process=process)
         log.flush()
         return status

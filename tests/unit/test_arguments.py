@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from pyrunc import arguments
+from pyrunc import arguments, cli
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.errors import UsageError
 
@@ -87,6 +87,25 @@ def test_refused_words(words: list[str], error: str) -> None:
     with pytest.raises(UsageError) as caught:
         taken(*words)
     assert caught.value.message == error
+
+
+@pytest.mark.parametrize(("words", "hint"), [
+    (["--bundel", "x"], "did you mean `--bundle`?"), (["--detached"], "did you mean `--detach`?"),
+    (["--xyz"], ""), (["-q"], ""),
+])  # fmt: skip
+def test_a_flag_that_is_near(words: list[str], hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        taken(*words)
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize(("word", "hint"), [
+    ("crate", "did you mean `create`?"), ("statr", "did you mean `state`?"), ("rm", "see `pyrunc --help`"),
+    ("", "see `pyrunc --help`"), ("chekpoint", "did you mean `checkpoint`?"),
+])  # fmt: skip
+def test_a_command_that_is_near(capfd: pytest.CaptureFixture[str], word: str, hint: str) -> None:
+    assert cli.run([word]) == 1
+    assert capfd.readouterr().err == f"pyrunc: unknown command `{word}` ({hint})\n"
 
 
 def test_global_options_end_at_the_command() -> None:
