@@ -21,14 +21,18 @@ def each(context: Context, pattern: str, do: "Callable[[str], object]") -> None:
         wanted = re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
         raise UsageError(f"`{pattern}` is not a regular expression: {error}") from None
+    if failed := failures([name for name in names(context) if wanted.search(name)], do):
+        raise PyruncError(failed)
+
+
+def failures(ids: "list[str]", do: "Callable[[str], object]") -> str:
+    """Call `do` with each; what has failed, in one line, or ""."""
     failed: list[str] = []
-    for name in names(context):
-        if wanted.search(name):
-            try:
-                do(name)
-            except NotFound:  # gone meanwhile, or none of ours
-                pass
-            except PyruncError as error:
-                failed.append(f"`{name}`: {error}")
-    if failed:
-        raise PyruncError("; ".join(failed))
+    for name in ids:
+        try:
+            do(name)
+        except NotFound:  # gone meanwhile, or none of ours
+            pass
+        except PyruncError as error:
+            failed.append(f"`{name}`: {error}")
+    return "; ".join(failed)

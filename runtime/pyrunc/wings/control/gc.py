@@ -8,11 +8,12 @@ stopped is kept for whoever asks for its state; one that lives, or on which a co
 
 from pyrunc import stateroot
 from pyrunc.arguments import Arguments, Option, Verb
+from pyrunc.commands import several
 from pyrunc.commands.list import names
 from pyrunc.container import Container
 from pyrunc.context import Context, print_json, print_lines
 from pyrunc.destroy import destroy
-from pyrunc.errors import NotFound, PyruncError, printable
+from pyrunc.errors import PyruncError, printable
 from pyrunc.kernel.descriptors import opened
 from pyrunc.savedstate import State
 
@@ -33,26 +34,21 @@ _LEFT = "a command was killed while it made or removed it"
 
 def run(context: Context, arguments: Arguments) -> int:
     """Collect, and print a line for each container that is removed. Raises what could not be, when all were tried."""
-    collected: list[dict[str, str]] = []
-    failed: list[str] = []
-    for name in names(context):
-        try:
-            why = _collect(context, name, dry=arguments.flag("dry-run"))
-        except NotFound:  # gone meanwhile, or none of ours
-            continue
-        except PyruncError as error:
-            failed.append(f"`{name}`: {error}")
-            continue
-        if why:
+    collected, dry = list[dict[str, str]](), arguments.flag("dry-run")
+
+    def collect(name: str) -> None:
+        if why := _collect(context, name, dry=dry):
             collected.append({"id": name, "reason": why})
-    left = stateroot.collect(context.root, dry=arguments.flag("dry-run"))
+
+    failed = several.failures(names(context), collect)
+    left = stateroot.collect(context.root, dry=dry)
     collected += [{"directory": f"{context.root}/{name}", "reason": _LEFT} for name in left]
     if arguments.flag("json"):
         print_json(collected)
     else:
         print_lines([f"{printable(entry.get('id') or entry['directory'])}: {entry['reason']}" for entry in collected])
     if failed:
-        raise PyruncError("; ".join(failed))
+        raise PyruncError(failed)
     return 0
 
 
