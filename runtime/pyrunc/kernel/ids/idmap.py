@@ -5,7 +5,7 @@ from errno import EINVAL, EPERM
 
 from pyrunc.errors import PyruncError
 from pyrunc.kernel import files
-from pyrunc.kernel.descriptors import opened
+from pyrunc.kernel.process import programs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -143,11 +143,7 @@ def _by_helper(pid: int, kind: str, ranges: "tuple[Range, ...]", rights: "IdRigh
     program = rights.helpers[f"new{kind}map"]
     words = [str(number) for one in ranges for number in one]
     try:
-        with opened(posix.memfd_create("output", posix.MFD_CLOEXEC)) as output:
-            actions = [(posix.POSIX_SPAWN_DUP2, output, 1), (posix.POSIX_SPAWN_DUP2, output, 2)]
-            child = posix.posix_spawn(program, [program, str(pid), *words], {}, file_actions=actions)
-            _, status = posix.waitpid(child, 0)
-            text = posix.pread(output, 500, 0).decode("utf-8", "replace").strip()
+        status, text = programs.run([program, str(pid), *words], 500)
     except OSError as error:
         pointer = f"/{kind}Mappings"
         raise PyruncError.from_os(f"run `{program}`", error, pointer=pointer, check=_HELPER_CHECKS) from None
@@ -156,7 +152,7 @@ def _by_helper(pid: int, kind: str, ranges: "tuple[Range, ...]", rights: "IdRigh
         raise PyruncError(text, pointer=f"/{kind}Mappings", check=_HELPER_CHECKS)
     if status:
         raise _Refused(
-            f"`{program}` refused the map {' '.join(words[:30])}: {text or f'status {status >> 8}'}",
+            f"`{program}` refused the map {' '.join(words[:30])}: {text.strip() or f'status {status >> 8}'}",
             pointer=f"/{kind}Mappings",
             hint=f"it must be set-user-id root or have the file capability cap_set{kind}; no_new_privs must not be set",
             check=_HELPER_CHECKS,

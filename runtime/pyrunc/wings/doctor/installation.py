@@ -9,8 +9,7 @@ import sys
 from _stat import S_ISLNK, S_ISVTX
 
 from pyrunc import startup, stateroot
-from pyrunc.kernel.descriptors import opened
-from pyrunc.kernel.process import processes
+from pyrunc.kernel.process import processes, programs
 
 from .finding import DEGRADED, OK, Finding, Subject
 
@@ -45,22 +44,13 @@ def installation(subject: Subject) -> Finding:
 def _version_of_interpreter() -> str:
     """What the interpreter that pyrunc was installed for says of itself today; "" if it cannot be asked, or runs us.
     A program that is linked to it statically does not get its updates (docs/adr/0011)."""
-    from pyrunc.kernel import files
-
     try:
         if posix.readlink("/proc/self/exe") == sys.executable:
             return ""
-        reading, writing = posix.pipe()
-        with opened(reading):
-            with opened(writing):
-                words = [sys.executable, "-IS", "-c", "import sys; sys.stdout.write(sys.version)"]
-                actions = [(posix.POSIX_SPAWN_DUP2, writing, 1), (posix.POSIX_SPAWN_CLOSE, reading)]
-                child = posix.posix_spawn(sys.executable, words, {}, file_actions=actions)
-            answer = files.read_open(reading, 4096)
-        _, status = posix.waitpid(child, 0)
+        status, text = programs.run([sys.executable, "-IS", "-c", "import sys; sys.stdout.write(sys.version)"], 4096)
     except OSError:
         return ""
-    return "" if status else answer.decode("utf-8", "replace")
+    return "" if status else text
 
 
 def _files(directory: str) -> "Iterator[str]":
