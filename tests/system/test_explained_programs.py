@@ -9,7 +9,7 @@ import pytest
 
 from tests.bundle import Bundle
 from tests.peers import only_pyrunc
-from tests.runtime import Runtime, error_text, new_id
+from tests.runtime import Runtime, error_text
 from tests.unit.test_explain_program import GLIBC, MUSL, elf
 
 pytestmark = only_pyrunc("repeats the kernel's words")
@@ -53,27 +53,24 @@ def runnable(loader: str) -> bytes:
     return elf(NATIVE, loader)
 
 
+def message_of(runtime: Runtime, bundle: Bundle, program: str, how: str = "run") -> str:
+    """What `run` says of a bundle with this program, or `exec` of the program in a running container."""
+    if how == "exec":
+        with runtime.running(bundle.shell("exec sleep 1000")) as container:
+            return error_text(runtime.call("exec", container.id, program))
+    bundle.process["args"] = [program]
+    return error_text(runtime.run(bundle))
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_run(runtime: Runtime, bundle: Bundle, name: str) -> None:
+@pytest.mark.parametrize("how", ["run", "exec"])
+def test_each(runtime: Runtime, bundle: Bundle, name: str, how: str) -> None:
+    """exec: among the mounts of the running container."""
     make, program, text = CASES[name]
     make(bundle.rootfs)
-    bundle.process["args"] = [program]
-    container_id = new_id()
-    bundle.save(container_id)
-    message = error_text(runtime.call("run", "-b", bundle.path, container_id))
+    message = message_of(runtime, bundle, program, how)
     assert text in message
     assert program in message
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_exec(runtime: Runtime, bundle: Bundle, name: str) -> None:
-    """Among the mounts of the running container."""
-    make, program, text = CASES[name]
-    make(bundle.rootfs)
-    with runtime.running(bundle.shell("exec sleep 1000")) as container:
-        message = error_text(runtime.call("exec", container.id, program))
-        assert text in message
-        assert program in message
 
 
 @pytest.mark.parametrize("how", ["run", "exec"])
@@ -81,14 +78,7 @@ def test_a_script_that_is_a_volume(runtime: Runtime, bundle: Bundle, area: Path,
     script = area / "script.sh"
     place(script, "#!/bin/nothing\n")
     bundle.mount("/script.sh", script, "bind")
-    if how == "run":
-        bundle.process["args"] = ["/script.sh"]
-        container_id = new_id()
-        bundle.save(container_id)
-        message = error_text(runtime.call("run", "-b", bundle.path, container_id))
-    else:
-        with runtime.running(bundle.shell("exec sleep 1000")) as container:
-            message = error_text(runtime.call("exec", container.id, "/script.sh"))
+    message = message_of(runtime, bundle, "/script.sh", how)
     assert "a script for `/bin/nothing`, but there is no `/bin/nothing`" in message
 
 
@@ -97,37 +87,18 @@ def test_a_volume_without_exec(runtime: Runtime, bundle: Bundle, area: Path, how
     (area / "volume").mkdir()
     place(area / "volume/run", "#!/bin/sh\n")
     bundle.mount("/volume", area / "volume", "bind", "noexec")
-    if how == "run":
-        bundle.process["args"] = ["/volume/run"]
-        container_id = new_id()
-        bundle.save(container_id)
-        message = error_text(runtime.call("run", "-b", bundle.path, container_id))
-    else:
-        with runtime.running(bundle.shell("exec sleep 1000")) as container:
-            message = error_text(runtime.call("exec", container.id, "/volume/run"))
-    assert "option `noexec`" in message
+    assert "option `noexec`" in message_of(runtime, bundle, "/volume/run", how)
 
 
-def test_a_user_who_may_not(runtime: Runtime, bundle: Bundle) -> None:
+@pytest.mark.parametrize("owner", [0, 100000])
+def test_a_user_who_may_not(runtime: Runtime, bundle: Bundle, owner: int) -> None:
+    if owner:
+        bundle.user_namespace(owner)
     place(bundle.rootfs / "run", "#!/bin/sh\n", 0o700)
-    bundle.process["args"] = ["/run"]
+    os.chown(bundle.rootfs / "run", owner, owner)
     bundle.process["user"] = {"uid": 7, "gid": 7}
-    container_id = new_id()
-    bundle.save(container_id)
-    message = error_text(runtime.call("run", "-b", bundle.path, container_id))
-    assert "user 7 of the container may not execute it (mode 0700, owned by 0:0 of the host)" in message
-
-
-def test_a_user_who_may_not_in_a_user_namespace(runtime: Runtime, bundle: Bundle) -> None:
-    bundle.user_namespace()
-    place(bundle.rootfs / "run", "#!/bin/sh\n", 0o700)
-    os.chown(bundle.rootfs / "run", 100000, 100000)
-    bundle.process["args"] = ["/run"]
-    bundle.process["user"] = {"uid": 7, "gid": 7}
-    container_id = new_id()
-    bundle.save(container_id)
-    message = error_text(runtime.call("run", "-b", bundle.path, container_id))
-    assert "user 7 of the container may not execute it (mode 0700, owned by 100000:100000 of the host)" in message
+    message = message_of(runtime, bundle, "/run")
+    assert f"user 7 of the container may not execute it (mode 0700, owned by {owner}:{owner} of the host)" in message
 
 
 def test_a_file_that_is_being_written(runtime: Runtime, bundle: Bundle) -> None:

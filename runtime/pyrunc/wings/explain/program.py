@@ -29,10 +29,12 @@ _MOST_LINKS = 40  # MAXSYMLINKS (include/linux/namei.h)
 _DEPTH = 5  # an interpreter may be a script itself, four times (fs/exec.c)
 _ST_NOEXEC = 8  # statvfs(3)
 _ELF64_SIZE, _ELF32_SIZE = 64, 52  # of the header, elf(5)
-_PT_INTERP, _LOADERS = 3, {
-    "ld-linux": "glibc: the image lacks that C library, or the program was built for another distribution",
+_PT_INTERP = 3
+_GLIBC = "glibc: the image lacks that C library, or the program was built for another distribution"
+_LOADERS = {  # part of a loader's name -> its C library
+    "ld-linux": _GLIBC,
     "ld-musl": "musl: on Debian the package `musl`, on Alpine part of the system",
-    "ld64": "glibc: the image lacks that C library, or the program was built for another distribution",
+    "ld64": _GLIBC,
     "ld-uClibc": "uClibc",
 }
 # e_machine (elf(5), include/uapi/linux/elf-em.h) -> uname(2)'s words
@@ -115,8 +117,12 @@ class View:
         return found
 
 
+def _names(path: str) -> "list[str]":
+    return [name for name in path.split("/") if name not in ("", ".")]
+
+
 def _normal(path: str) -> str:
-    return "".join(f"/{name}" for name in path.split("/") if name not in ("", "."))
+    return "".join(f"/{name}" for name in _names(path))
 
 
 class Who:
@@ -182,7 +188,7 @@ def _why_no_entry(root: View, path: str, errno: int, who: "Who | None") -> str:
 
 def first_bad_component(root: View, path: str) -> str:
     """What of a path is missing or leads nowhere, looked at one name at a time, symlinks as inside the root."""
-    names, done, links = [name for name in path.split("/") if name not in ("", ".")], "", 0
+    names, done, links = _names(path), "", 0
     while names:
         name = names.pop(0)
         here = f"{done}/{name}"
@@ -203,7 +209,7 @@ def first_bad_component(root: View, path: str) -> str:
                 return f"`{here}` is a symlink to `{target}`{end}"
             if target.startswith("/"):
                 done = ""
-            names[:0] = [part for part in target.split("/") if part not in ("", ".")]
+            names[:0] = _names(target)
         elif names and not S_ISDIR(mode):
             return f"`{here}` is not a directory"
         else:
