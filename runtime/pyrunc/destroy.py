@@ -75,5 +75,4 @@ def _run_poststop(context: "Context", state: State) -> None:
     except PyruncError as error:
         context.log.warning(str(error))
     value = state.spec_state(lifecycle.STOPPED)
-    for warning in oci_hooks.run_all("poststop", hooks, value, environ=context.environment, streams=streams):
-        context.log.warning(warning)
+    context.log.warnings(oci_hooks.run_all("poststop", hooks, value, environ=context.environment, streams=streams))

@@ -32,6 +32,11 @@ class Log:
         if self._level != "error":
             self._warnings.append(("warning", message))
 
+    def warnings(self, messages: "list[str] | tuple[str, ...]") -> None:
+        """The same, of each."""
+        for message in messages:
+            self.warning(message)
+
     @property
     def debugging(self) -> bool:
         """Whether everything is of interest."""

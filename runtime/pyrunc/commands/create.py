@@ -15,6 +15,13 @@ from pyrunc.spec.config import parse_config
 from pyrunc.stages import announce, making, parent
 from pyrunc.stages.step_report import NotExecuted
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    Made = TypeVar("Made", bound=making.Making)
+
 OPTIONS = (
     Option("bundle", "bundle directory (default: the working directory)", "DIR", "b"),
     Option("config", "read FILE instead of the bundle's config.json", "FILE", "f"),
@@ -84,29 +91,53 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
         sealed.protect_interpreter(context.environment)
     if todo.resctrl is not None:
         todo.resctrl.check()
-    for warning in todo.warnings:
-        context.log.warning(warning)
+    context.log.warnings(todo.warnings)
     if todo.hooks.poststop:
         from pyrunc import hooks  # noqa: F401  (for undoing, which may have no room to load anything)
-    credentials.guard_null()
-    descriptors.reserve()
-    ending.hold()
-    container = Container.claim(context.root, options.container_id)
-    made, told = making.Making(container, todo), ""
-    try:
-        ending.release()
-        container.write("config.json", text)
+
+    def work(container: Container, made: making.Making) -> None:
         if todo.profile is not None:
             from pyrunc.wings.seccomp import filters
 
             made.filter = filters.filter_of(todo.profile, f"{context.root}/.seccomp-cache")
-            for warning in made.filter.warnings:
-                context.log.warning(warning)
+            context.log.warnings([*made.filter.warnings])
         if options.notify_source:
             from pyrunc.wings.systemd import notify
 
             notify.make_directory(container.fd)
         parent.create(todo, container, made, here)
+
+    def poststop(container: Container, made: making.Making) -> None:
+        """For a container that create did not finish, if other hooks can have run."""
+        if todo.hooks.poststop and container.load().pid:
+            from pyrunc import hooks
+
+            state, streams = todo.state("stopped", 0), made.hook_streams
+            context.log.warnings(
+                hooks.run_all("poststop", todo.hooks.poststop, state, environ=context.environment, streams=streams)
+            )
+
+    return make(context, todo, text, making.Making, work, poststop=poststop)
+
+
+def make(
+    context: Context, todo: ContainerPlan, text: bytes, kind: "type[Made]", work: "Callable[[Container, Made], None]",
+    *, poststop: "Callable[[Container, Made], None]" = lambda _container, _made: None,
+) -> "tuple[Container, Made]":  # fmt: skip
+    """Claim the id, do the work of a create or a restore, tell the caller of the process; if anything fails, undo it.
+
+    text: of config.json; poststop: runs these hooks, see `Making.undo`.
+    """
+    options = todo.options
+    credentials.guard_null()
+    descriptors.reserve()
+    ending.hold()
+    container = Container.claim(context.root, options.container_id)
+    made, told = kind(container, todo), ""
+    try:
+        ending.release()
+        container.write("config.json", text)
+        work(container, made)
         if options.pid_file:
             ending.hold()  # or the file could be there, and nobody know of it
             announce.write_pid_file(options.pid_file, made.pid)
@@ -114,30 +145,18 @@ def _create(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[C
             ending.release()
         if todo.pidfd_socket:
             announce.send_pidfd(todo.pidfd_socket, made.pid)
-        for warning in made.warnings:
-            context.log.warning(warning)
+        context.log.warnings(made.warnings)
         ending.hold()  # it is whole: who goes on with it releases the signals where he can undo it
     except BaseException as error:
         ending.hold()
         descriptors.free_reserve()
         if told:
             announce.remove_pid_file(told)
-        made.undo(error, lambda: _run_poststop(context, container, todo, made))
+        made.undo(error, lambda: poststop(container, made))
         if isinstance(error, NotExecuted):
             error.explain(todo.rootfs, lambda: text)
         raise
     return container, made
-
-
-def _run_poststop(context: Context, container: Container, todo: ContainerPlan, made: making.Making) -> None:
-    """For a container that create did not finish, if other hooks can have run."""
-    if todo.hooks.poststop and container.load().pid:
-        from pyrunc import hooks
-
-        state = todo.state("stopped", 0)
-        environ, streams = context.environment, made.hook_streams
-        for warning in hooks.run_all("poststop", todo.hooks.poststop, state, environ=environ, streams=streams):
-            context.log.warning(warning)
 
 
 def common_options(context: Context, arguments: Arguments, *, detach: bool) -> CreateOptions:

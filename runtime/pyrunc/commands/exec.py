@@ -102,8 +102,7 @@ def _enter(context: Context, arguments: Arguments) -> int:
             raise NotPermitted(text) from None
         raise
     posix.close(target.pidfd)
-    for warning in child.warnings:
-        context.log.warning(warning)
+    context.log.warnings(child.warnings)
     return _let_go(arguments, plan, child, container, state)
 
 

@@ -51,24 +51,12 @@ def net_devices(linux: "Linux", host: HostFacts) -> "tuple[Device, ...]":
 
 
 def resctrl_group(wanted: "IntelRdt | None", container_id: str, host: HostFacts) -> "Group | None":
-    """The container's resctrl group. Whether it can be made depends on what is there (`Group.check`).
-
-    The order of the lines is the specification's: of two for the same resource the later one counts.
-    """
+    """The container's resctrl group."""
     if wanted is None:
         return None
     from pyrunc.wings import resctrl
 
-    pointer = "/linux/intelRdt"
-    schemas = (wanted.l3_cache_schema, wanted.mem_bw_schema)
-    lines = [line for text in schemas for line in (text or "").split("\n") if line]
-    lines += wanted.schemata or []
-    if not host.resctrl:
-        hint = "if CPU and kernel support it, run `mount -t resctrl resctrl /sys/fs/resctrl`"
-        text = "intelRdt needs the file system resctrl, which is not mounted"
-        raise ConfigError(text, pointer=pointer, hint=hint)
-    monitor = wanted.enable_monitoring
-    return freeze(resctrl.Group(host.resctrl, container_id, wanted.clos_id, tuple(lines), pointer, monitor=monitor))
+    return freeze(resctrl.planned(wanted, container_id, host.resctrl, "/linux/intelRdt"))
 
 
 def kernel_parameters(values: "Mapping[str, str]") -> "tuple[Parameter, ...]":

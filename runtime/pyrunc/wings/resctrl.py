@@ -14,6 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from pyrunc.spec.linux import IntelRdt
+
 
 
 def mount_point() -> str:
@@ -22,6 +24,22 @@ def mount_point() -> str:
         if kind == "resctrl":
             return point
     return ""
+
+
+def planned(wanted: "IntelRdt", container_id: str, root: str, pointer: str) -> "Group":
+    """What `linux.intelRdt` asks for; root: see `mount_point`; pointer: to it.
+
+    Whether it can be made depends on what is there (`Group.check`). The order of the lines is the
+    specification's: of two for the same resource the later one counts.
+    """
+    schemas = (wanted.l3_cache_schema, wanted.mem_bw_schema)
+    lines = [line for text in schemas for line in (text or "").split("\n") if line]
+    lines += wanted.schemata or []
+    if not root:
+        hint = "if CPU and kernel support it, run `mount -t resctrl resctrl /sys/fs/resctrl`"
+        text = "intelRdt needs the file system resctrl, which is not mounted"
+        raise ConfigError(text, pointer=pointer, hint=hint)
+    return Group(root, container_id, wanted.clos_id, tuple(lines), pointer, monitor=wanted.enable_monitoring)
 
 
 class Group:

@@ -1,13 +1,12 @@
 """pyrunc restore: a container from a bundle and the image files of `pyrunc checkpoint`, by CRIU."""
 
-from pyrunc import bundle, ending
+from pyrunc import bundle
 from pyrunc.arguments import Arguments, Option, Verb
 from pyrunc.commands import create
 from pyrunc.container import Container
 from pyrunc.context import Context
 from pyrunc.errors import ConfigError, PyruncError
-from pyrunc.kernel import descriptors
-from pyrunc.kernel.process import credentials, lsm
+from pyrunc.kernel.process import lsm
 from pyrunc.planning import facts
 from pyrunc.planning.container import build
 from pyrunc.spec.config import Config, parse_config
@@ -57,8 +56,6 @@ def run(context: Context, arguments: Arguments) -> int:
 
 def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[Container, Restored]":
     """Restore; on failure nothing is left behind."""
-    from pyrunc.stages import announce
-
     from . import restorer, service
 
     program = service.find(context.environment)
@@ -68,8 +65,7 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
     here = facts.gather_for(config, options)
     _refuse_what_is_not_in_the_images(config)
     todo = build(config, options, here)
-    for warning in todo.warnings:
-        context.log.warning(warning)
+    context.log.warnings(todo.warnings)
     where = checkpoint.directories(arguments, config, make=False)
     asked = checkpoint.common_options(arguments, where, "restore.log", config.annotations)
     asked["tcp_close"] = arguments.flag("tcp-close")
@@ -80,34 +76,12 @@ def _restore(context: Context, arguments: Arguments, *, detach: bool) -> "tuple[
             asked[name.replace("-", "_")] = arguments.text(name)
     _manage_strictly(todo, asked)
     service.check_version(program, context.environment, asked)
-    credentials.guard_null()
     want = restorer.Images(program, where.work, where.images_fd, where.work_fd, asked)
-    descriptors.reserve()
-    ending.hold()
-    container = Container.claim(context.root, options.container_id)
-    made, told = restorer.Restored(container, todo), ""
-    try:
-        ending.release()
-        container.write("config.json", text)
+
+    def work(container: Container, made: restorer.Restored) -> None:
         restorer.restore(todo, container, made, want, here)
-        if options.pid_file:
-            ending.hold()  # as in create
-            announce.write_pid_file(options.pid_file, made.pid)
-            told = options.pid_file
-            ending.release()
-        if todo.pidfd_socket:  # crun's annotation for it; restore has no option
-            announce.send_pidfd(todo.pidfd_socket, made.pid)
-        for warning in made.warnings:
-            context.log.warning(warning)
-        ending.hold()  # as in create
-    except BaseException as error:
-        ending.hold()
-        descriptors.free_reserve()
-        if told:
-            announce.remove_pid_file(told)
-        made.undo(error)
-        raise
-    return container, made
+
+    return create.make(context, todo, text, restorer.Restored, work)
 
 
 def _manage_strictly(todo: "ContainerPlan", asked: "dict[str, Value]") -> None:
