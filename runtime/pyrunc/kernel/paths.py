@@ -92,7 +92,7 @@ def _walk(root: int, path: str, make_last: "Callable[[int, str], int]") -> int:
 
     A symlink to something missing is replaced in the path by its target, which is then made, inside the root.
     """
-    names, done = _components(path), ""
+    names, done = components(path), ""
     parent = open_in(root, "/")
     try:
         for _ in range(_MOST_STEPS):
@@ -106,7 +106,7 @@ def _walk(root: int, path: str, make_last: "Callable[[int, str], int]") -> int:
                     here = (_directory_at if names else make_last)(parent, name)
                 except FileExistsError:
                     target = _link_target(parent, name)
-                    names[:0] = [name] if target is None else _components(target)
+                    names[:0] = [name] if target is None else components(target)
                     if target is not None and target.startswith("/"):
                         here = open_in(root, "/")
                         posix.close(parent)
@@ -123,7 +123,8 @@ def _walk(root: int, path: str, make_last: "Callable[[int, str], int]") -> int:
     raise PyruncError(f"make `{path}` in the root filesystem", errno=ELOOP)
 
 
-def _components(path: str) -> list[str]:
+def components(path: str) -> list[str]:
+    """The names in a path, but for those that mean nothing."""
     return [name for name in path.split("/") if name not in ("", ".")]
 
 

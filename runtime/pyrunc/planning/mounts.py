@@ -1,6 +1,7 @@
 """Mounts of the config, as `kernel.mount.mounts` takes them."""
 
 from pyrunc.errors import ConfigError
+from pyrunc.kernel import paths
 from pyrunc.kernel.mount import mountoptions
 from pyrunc.kernel.mount.mountoptions import Mount
 from pyrunc.kernel.syscalls import MS_RDONLY
@@ -98,8 +99,8 @@ def _ways(path: str) -> "list[str]":
 
 def _plain(path: str) -> str:
     """A path without what means nothing in it, and relative; "" with `..`, which means what symlinks before it say."""
-    parts = path.split("/")
-    return "" if ".." in parts else "/".join(part for part in parts if part not in ("", "."))
+    parts = paths.components(path)
+    return "" if ".." in parts else "/".join(parts)
 
 
 def of_notify(directory: str) -> Mount:

@@ -6,6 +6,7 @@ Later words win, as in mount(8). A word that is not in the tables is data for th
 from errno import EACCES, EPERM
 
 from pyrunc.errors import ConfigError, PyruncError
+from pyrunc.kernel import paths
 from pyrunc.kernel.syscalls import (
     MOUNT_ATTR__ATIME,
     MOUNT_ATTR_NOATIME,
@@ -227,7 +228,7 @@ class Mount:
     @property
     def name(self) -> str:
         """The destination without what means nothing in a path: relative to the root, "" for the root itself."""
-        return "/".join(part for part in self.destination.split("/") if part not in ("", "."))
+        return "/".join(paths.components(self.destination))
 
     def failure(self, error: OSError, hint: str = "") -> PyruncError:
         """The error of a system call for this mount."""

@@ -117,12 +117,8 @@ class View:
         return found
 
 
-def _names(path: str) -> "list[str]":
-    return [name for name in path.split("/") if name not in ("", ".")]
-
-
 def _normal(path: str) -> str:
-    return "".join(f"/{name}" for name in _names(path))
+    return "".join(f"/{name}" for name in paths.components(path))
 
 
 class Who:
@@ -188,7 +184,7 @@ def _why_no_entry(root: View, path: str, errno: int, who: "Who | None") -> str:
 
 def first_bad_component(root: View, path: str) -> str:
     """What of a path is missing or leads nowhere, looked at one name at a time, symlinks as inside the root."""
-    names, done, links = _names(path), "", 0
+    names, done, links = paths.components(path), "", 0
     while names:
         name = names.pop(0)
         here = f"{done}/{name}"
@@ -209,7 +205,7 @@ def first_bad_component(root: View, path: str) -> str:
                 return f"`{here}` is a symlink to `{target}`{end}"
             if target.startswith("/"):
                 done = ""
-            names[:0] = _names(target)
+            names[:0] = paths.components(target)
         elif names and not S_ISDIR(mode):
             return f"`{here}` is not a directory"
         else:
